@@ -1,0 +1,37 @@
+/**
+ * The scope in which dynamic weights are constants.
+ *
+ * A dynamic linear layer computes W(x)·x. Its contribution map is [W(x)]_c ⊙ x, which is gradient × input once W(x) counts
+ * as a constant (arXiv 2109.13004, section 3; arXiv 2104.00032, section 3.3). Layers pass everything their dynamic weight is made of
+ * through `dynamicWeight`; inside `withDynamicWeightsHeld` that is a constant for the gradient, outside it is the identity.
+ */
+import type * as tf from '@tensorflow/tfjs-core';
+import { CodaError } from './errors.ts';
+import { holdConstant } from './hold-constant.ts';
+
+let held = 0;
+
+/** Runs `fn`, which must be synchronous, with every dynamic weight held constant. Scopes nest. */
+export function withDynamicWeightsHeld<T>(fn: () => T): T {
+  held++;
+  try {
+    const result = fn();
+    if (result instanceof Promise) {
+      throw new CodaError({
+        kind: 'argument',
+        where: 'withDynamicWeightsHeld: fn',
+        problem: 'the scope ends when fn returns, so an asynchronous fn would leave it',
+        expected: 'a synchronous function',
+        got: 'a promise',
+      });
+    }
+    return result;
+  } finally {
+    held--;
+  }
+}
+
+/** Marks x as (part of) a dynamic weight. */
+export function dynamicWeight<T extends tf.Tensor>(x: T): T {
+  return held > 0 ? holdConstant(x) : x;
+}

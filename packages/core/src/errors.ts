@@ -1,0 +1,81 @@
+/**
+ * The one error that leaves these packages on purpose: it names the place, what was expected and what came instead.
+ * Anything else that is thrown is a defect.
+ */
+
+/**
+ * What went wrong, so that a caller can act on it without reading the message.
+ * - `argument`: the call was wrong (the command line exits with 2)
+ * - `malformed`: a foreign file or value breaks its format
+ * - `unreadable`: the file or source could not be read at all
+ * - `mismatch`: two things that must agree do not (weights and config, checkpoint and run)
+ * - `unsupported`: well-formed, and outside of what is implemented
+ * - `unavailable`: something this machine lacks
+ * - `numeric`: a computation left its domain (NaN loss, residual above tolerance)
+ */
+export type ErrorKind =
+  | 'argument'
+  | 'malformed'
+  | 'unreadable'
+  | 'mismatch'
+  | 'unsupported'
+  | 'unavailable'
+  | 'numeric';
+
+export interface ErrorDetails {
+  readonly kind: ErrorKind;
+  /** The function, file, node or leaf: `hybrid.cut`, `weights.safetensors: tensor "fc.weight"`. */
+  readonly where: string;
+  readonly problem: string;
+  readonly expected?: string | undefined;
+  readonly got?: string | undefined;
+  /** What to do about it, as a whole sentence. */
+  readonly hint?: string | undefined;
+  readonly cause?: unknown;
+}
+
+const brand = Symbol.for('@coda-nets/core/CodaError');
+
+export class CodaError extends Error {
+  readonly kind: ErrorKind;
+  readonly where: string;
+  readonly problem: string;
+  readonly expected: string | undefined;
+  readonly got: string | undefined;
+  readonly hint: string | undefined;
+  readonly [brand] = true;
+
+  constructor(details: ErrorDetails) {
+    super(messageOf(details), details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = 'CodaError';
+    this.kind = details.kind;
+    this.where = details.where;
+    this.problem = details.problem;
+    this.expected = details.expected;
+    this.got = details.got;
+    this.hint = details.hint;
+  }
+
+  /** True for a CodaError of any copy of this package. */
+  static isInstance(error: unknown): error is CodaError {
+    return typeof error === 'object' && error !== null && brand in error;
+  }
+
+  /** The same error seen from further out: `where` is prefixed with the place, the cause is kept. */
+  within(place: string): CodaError {
+    return new CodaError({ ...this.details(), where: `${place}: ${this.where}`, cause: this.cause ?? this });
+  }
+
+  private details(): ErrorDetails {
+    const { kind, where, problem, expected, got, hint } = this;
+    return { kind, where, problem, expected, got, hint };
+  }
+}
+
+function messageOf({ where, problem, expected, got, hint }: ErrorDetails): string {
+  let text = `${where}: ${problem}`;
+  if (expected !== undefined && got !== undefined) text += `; expected ${expected}, got ${got}`;
+  else if (expected !== undefined) text += `; expected ${expected}`;
+  else if (got !== undefined) text += `; got ${got}`;
+  return hint === undefined ? text : `${text}. ${hint}`;
+}

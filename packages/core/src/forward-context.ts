@@ -1,0 +1,13 @@
+/** What a forward pass is told and what it reports, beside its weights and input. */
+import type * as tf from '@tensorflow/tfjs-core';
+
+export interface ForwardContext {
+  /** Batch norm uses the batch's statistics and returns new running ones. */
+  readonly training: boolean;
+  /** Called by the network at each of its taps, in order; the network goes on with what it returns. */
+  tap<T extends tf.Tensor>(name: string, x: T): T;
+}
+
+/** No taps are looked at. */
+export const inferenceContext: ForwardContext = { training: false, tap: (_, x) => x };
+export const trainingContext: ForwardContext = { training: true, tap: (_, x) => x };

@@ -1,0 +1,12 @@
+/** The identity whose gradient is zero (stop-gradient), which TensorFlow.js lacks. */
+import * as tf from '@tensorflow/tfjs-core';
+import './tfjs.ts';
+
+/** Returns x; d holdConstant(x) / dx = 0. Same shape and dtype; works eagerly, under any backend, and traced. */
+export function holdConstant<T extends tf.Tensor>(x: T): T {
+  const op = tf.customGrad((value: tf.Tensor) => ({
+    value: tf.clone(value),
+    gradFunc: (dy: tf.Tensor) => tf.zerosLike(dy),
+  }));
+  return op(x) as T;
+}

@@ -1,0 +1,2 @@
+/** The file side of core, for Node only. */
+export {};

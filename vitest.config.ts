@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+// Tests run from source: the source condition of each package's `exports` points at its TypeScript.
+export default defineConfig({
+  resolve: { conditions: ['@coda-nets/source'] },
+  ssr: { resolve: { conditions: ['@coda-nets/source'] } },
+  test: {
+    include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'tools/**/*.test.ts'],
+    testTimeout: 60_000,
+    pool: 'forks',
+    maxWorkers: 2,
+  },
+});
