@@ -1,1 +1,6 @@
-export {};
+/** Data, augmentation, optimisers, schedules and a training loop that resumes exactly. */
+export { imagesOf, imageSplit, type ImageDataset, type ImageSplit, type SplitName } from './data/image-dataset.ts';
+export { dataFolder } from './data/data-cache.ts';
+export { openCifar10 } from './data/open-cifar10.ts';
+export { writeCifar10 } from './data/write-cifar10.ts';
+export { datasetNames, openDataset } from './data/open-dataset.ts';
