@@ -27,3 +27,11 @@ export type {
   WeightSpec,
 } from './network.ts';
 export type { ArraySpec, Compiled, Engine, Signature, TensorFunction } from './engine.ts';
+export { gradientsAtTaps, type Objective, type TapGradients } from './taps.ts';
+export { checkWeights, initWeights } from './check-weights.ts';
+export { parseConfig } from './parse-config.ts';
+export { nearestName } from './nearest-name.ts';
+export { decodeSafetensors, encodeSafetensors, type Safetensors } from './safetensors.ts';
+export { decodeNpy, encodeNpy } from './npy.ts';
+export { decodeModel, encodeModel, type Model } from './model-file.ts';
+export { preprocessingSchema, type Preprocessing } from './preprocessing.ts';

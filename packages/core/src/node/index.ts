@@ -1,2 +1,4 @@
 /** The file side of core, for Node only. */
-export {};
+export { readFileBytes, type ReadLimits } from './read-file-bytes.ts';
+export { writeFileAtomic } from './write-file-atomic.ts';
+export { readModel, writeModel } from './model-files.ts';

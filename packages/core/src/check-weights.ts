@@ -1,0 +1,49 @@
+/** Whether named arrays are the weights of a network, and the first weights of a new one. */
+import { CodaError } from './errors.ts';
+import { nearestName } from './nearest-name.ts';
+import { sameShape, type NamedArrays, type NdArray } from './nd-array.ts';
+import type { Network } from './network.ts';
+import type { Random } from './random.ts';
+
+/** So many names of a kind are listed; a wholly different network would fill a screen. */
+const namesListed = 8;
+
+/**
+ * Throws one CodaError of kind `mismatch` that lists missing, unexpected and mismatched (shape or dtype) names together.
+ * `where` names the source of the weights: a file.
+ */
+export function checkWeights(network: Pick<Network, 'weights'>, weights: NamedArrays, where: string): void {
+  const missing: string[] = [];
+  const wrong: string[] = [];
+  for (const [name, { shape }] of Object.entries(network.weights)) {
+    const array = Object.hasOwn(weights, name) ? weights[name] : undefined;
+    if (array === undefined) missing.push(name);
+    else if (array.dtype !== 'float32' || !sameShape(array.shape, shape)) {
+      wrong.push(`${name} (expected float32 [${shape.join(', ')}], got ${array.dtype} [${array.shape.join(', ')}])`);
+    }
+  }
+  const unexpected = Object.keys(weights).filter((name) => !Object.hasOwn(network.weights, name));
+  const parts = [listed('missing', missing), listed('unexpected', unexpected), listed('mismatched', wrong)];
+  const problem = parts.filter((part) => part !== '').join('; ');
+  if (problem === '') return;
+  const near = unexpected.length === 1 ? nearestName(unexpected[0] as string, missing) : undefined;
+  throw new CodaError({
+    kind: 'mismatch',
+    where,
+    problem: `the weights are not this network's: ${problem}`,
+    hint: near === undefined ? undefined : `${JSON.stringify(unexpected[0])} may be meant for ${JSON.stringify(near)}.`,
+  });
+}
+
+/** The weights of a new network; each has its own random stream, split by its name, so that no weight depends on another's size. */
+export function initWeights(network: Pick<Network, 'weights'>, random: Random): NamedArrays {
+  const weights: Record<string, NdArray> = {};
+  for (const [name, spec] of Object.entries(network.weights)) weights[name] = spec.init(random.split(name));
+  return weights;
+}
+
+function listed(word: string, names: readonly string[]): string {
+  if (names.length === 0) return '';
+  const more = names.length > namesListed ? `, and ${names.length - namesListed} more` : '';
+  return `${word} ${names.slice(0, namesListed).join(', ')}${more}`;
+}

@@ -1,0 +1,94 @@
+/**
+ * A model as one file: safetensors, with config, preprocessing and class names as JSON in its metadata. Readable from Python.
+ * Not a builder: which network a config means is for the packages that have networks.
+ */
+import * as v from 'valibot';
+import { CodaError } from './errors.ts';
+import type { NamedArrays } from './nd-array.ts';
+import type { JsonObject } from './network.ts';
+import { parseConfig } from './parse-config.ts';
+import { preprocessingSchema, type Preprocessing } from './preprocessing.ts';
+import { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
+
+const format = 'coda-nets';
+const version = '1';
+
+export interface Model {
+  readonly config: JsonObject & { readonly kind: string };
+  readonly preprocessing: Preprocessing;
+  /** One for each logit. */
+  readonly classNames: readonly string[];
+  readonly weights: NamedArrays;
+  /** Where the weights come from: recipe, data, seed, licence. */
+  readonly provenance?: JsonObject;
+}
+
+/** The bytes of a model file. The same model gives the same bytes. */
+export function encodeModel(model: Model): Uint8Array {
+  const metadata: Record<string, string> = {
+    format,
+    version,
+    config: JSON.stringify(model.config),
+    preprocessing: JSON.stringify(model.preprocessing),
+    class_names: JSON.stringify(model.classNames),
+  };
+  if (model.provenance !== undefined) metadata['provenance'] = JSON.stringify(model.provenance);
+  return encodeSafetensors(model.weights, metadata);
+}
+
+/**
+ * The model in a file's bytes. Throws a CodaError: `malformed` for what is no model of ours, `unsupported` for one of a later version.
+ * The weights are not compared with the config here: see `checkWeights`.
+ */
+export function decodeModel(bytes: Uint8Array, where: string): Model {
+  const { tensors: weights, metadata } = decodeSafetensors(bytes, where);
+  if (metadata['format'] !== format) {
+    throw new CodaError({
+      kind: 'malformed',
+      where,
+      problem: 'this safetensors file is not a coda-nets model: its metadata does not say so',
+      expected: `format "${format}"`,
+      got: metadata['format'] === undefined ? 'none' : JSON.stringify(metadata['format']),
+      hint: 'Foreign weights become a model with `coda import`.',
+    });
+  }
+  if (metadata['version'] !== version) {
+    throw new CodaError({
+      kind: 'unsupported',
+      where,
+      problem: 'the model file has another version',
+      expected: version,
+      got: metadata['version'] ?? 'none',
+    });
+  }
+  const config = field(metadata, 'config', v.looseObject({ kind: v.string() }), where);
+  const preprocessing = field(metadata, 'preprocessing', preprocessingSchema, where);
+  const classNames = field(metadata, 'class_names', v.array(v.string()), where);
+  const model = { config: config as Model['config'], preprocessing: preprocessing as Preprocessing, classNames, weights };
+  if (metadata['provenance'] === undefined) return model;
+  return { ...model, provenance: field(metadata, 'provenance', v.looseObject({}), where) as JsonObject };
+}
+
+function field<Schema extends v.GenericSchema>(
+  metadata: Readonly<Record<string, string>>,
+  key: string,
+  schema: Schema,
+  where: string,
+): v.InferOutput<Schema> {
+  const place = `${where}: metadata "${key}"`;
+  const text = metadata[key];
+  if (text === undefined) throw new CodaError({ kind: 'malformed', where: place, problem: 'missing' });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new CodaError({ kind: 'malformed', where: place, problem: 'not JSON', cause });
+  }
+  try {
+    return parseConfig(schema, value, place);
+  } catch (error) {
+    if (!CodaError.isInstance(error)) throw error;
+    const { where: leaf, problem, expected, got, hint } = error;
+    throw new CodaError({ kind: 'malformed', where: leaf, problem, expected, got, hint, cause: error });
+  }
+}

@@ -1,0 +1,49 @@
+/** Writes a file so that a reader, or a machine that loses power, sees the old file or the new one and nothing between. */
+import { open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { CodaError } from '../errors.ts';
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'the folder does not exist',
+  ENOTDIR: 'a part of the path is no folder',
+  EISDIR: 'this is a folder',
+  EACCES: 'no permission to write there',
+  EPERM: 'no permission to write there',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+};
+
+let written = 0;
+
+/** Writes beside, flushes to the disk, renames, flushes the folder. Throws a CodaError of kind `unavailable`; then `path` is as it was. */
+export async function writeFileAtomic(path: string, bytes: Uint8Array | string): Promise<void> {
+  const beside = `${path}.${process.pid}-${written++}.tmp`;
+  try {
+    const file = await open(beside, 'wx');
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(beside, path);
+    await syncFolder(dirname(path));
+  } catch (cause) {
+    await rm(beside, { force: true }).catch(() => undefined);
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const problem = reasons[code ?? ''] ?? `could not be written (${code ?? message})`;
+    throw new CodaError({ kind: 'unavailable', where: path, problem, cause });
+  }
+}
+
+/** Makes the rename durable. Windows cannot open a folder, and needs no such thing. */
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}

@@ -1,0 +1,25 @@
+/** How an image becomes a network's input, as data that travels with the weights. Mean and deviation sit inside the network. */
+import * as v from 'valibot';
+
+/** No network here takes an image of a side this long. */
+const maxSide = 16_384;
+
+const side = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(maxSide));
+
+export const preprocessingSchema = v.strictObject({
+  size: v.tuple([side, side]),
+  layout: v.literal('rgb'),
+  range: v.tuple([v.literal(0), v.literal(1)]),
+  resize: v.exactOptional(side),
+});
+
+export interface Preprocessing {
+  /** Pixels the network gets. */
+  readonly size: readonly [height: number, width: number];
+  /** The order of the channels, last in memory: [H, W, 3]. */
+  readonly layout: 'rgb';
+  /** What the darkest and brightest values become. */
+  readonly range: readonly [0, 1];
+  /** The shorter side is resized to this before the centre of `size` is cut out; without it the image is resized to `size`. */
+  readonly resize?: number;
+}
