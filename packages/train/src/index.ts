@@ -4,3 +4,15 @@ export { dataFolder } from './data/data-cache.ts';
 export { openCifar10 } from './data/open-cifar10.ts';
 export { writeCifar10 } from './data/write-cifar10.ts';
 export { datasetNames, openDataset } from './data/open-dataset.ts';
+export { flip, flipAndCrop, noAugmentation, type Augmentation } from './data/augmentation.ts';
+export { assembleBatch, type AssembledBatch } from './data/assemble-batch.ts';
+export {
+  BatchSampler,
+  epochOrder,
+  sequentialBatches,
+  type BatchSamplerOptions,
+  type BatchSamplerState,
+  type SampledBatch,
+} from './data/batch-sampler.ts';
+export { holdOut, subset } from './data/hold-out.ts';
+export { syntheticDataset, type SyntheticOptions } from './data/synthetic-dataset.ts';
