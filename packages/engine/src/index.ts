@@ -1,1 +1,2 @@
-export {};
+/** Where numbers are computed. */
+export { onnxRuntimeEngine, type OnnxRuntimeOptions } from './onnxruntime-engine.ts';

@@ -1,1 +1,5 @@
-export {};
+/** Any TensorFlow.js function as an ONNX graph. */
+export { carriedOutput, trace } from './trace.ts';
+export { encodeModel, type ModelOptions } from './encode-model.ts';
+export { printGraph } from './print-graph.ts';
+export type { Attribute, Dim, Graph, Node, Value } from './graph.ts';

@@ -1,0 +1,101 @@
+/**
+ * Builds a graph node by node. What is already there is never built twice: constants are shared by content and nodes by
+ * operator, inputs and attributes, so a graph has no common subexpressions from the start.
+ */
+import { ndArray, sizeOf, type DType, type NdArray } from '@coda-nets/core';
+import type { Attribute, Graph, Node, Value } from './graph.ts';
+
+/** Constants of at most this many elements are compared by content; larger ones are weights, shared by identity if at all. */
+const SHARED_CONSTANT_ELEMENTS = 64;
+
+/** A value whose sizes are all known, as every value is while tracing. */
+export interface StaticValue extends Value {
+  readonly shape: readonly number[];
+}
+
+export class GraphBuilder {
+  readonly #inputs: StaticValue[] = [];
+  readonly #constants = new Map<Value, NdArray>();
+  readonly #nodes: Node[] = [];
+  readonly #ids = new Map<Value, number>();
+  readonly #known = new Map<string, StaticValue>();
+  readonly #computed = new Set<Value>();
+  readonly #outputs = new Set<Value>();
+
+  input(name: string, dtype: DType, shape: readonly number[]): StaticValue {
+    const value = this.#value(dtype, shape, name);
+    this.#inputs.push(value);
+    return value;
+  }
+
+  constant(array: NdArray, hint?: string): StaticValue {
+    const small = hint === undefined && sizeOf(array.shape) <= SHARED_CONSTANT_ELEMENTS;
+    const key = small ? `${array.dtype}|${array.shape.join()}|${contentOf(array)}` : undefined;
+    const known = key === undefined ? undefined : this.#known.get(key);
+    if (known !== undefined) return known;
+    const value = this.#value(array.dtype, array.shape, hint);
+    this.#constants.set(value, array);
+    if (key !== undefined) this.#known.set(key, value);
+    return value;
+  }
+
+  scalar(x: number): StaticValue {
+    return this.constant(ndArray('float32', [], Float32Array.of(x)));
+  }
+
+  /** A one-dimensional int64 constant, as shapes, axes and pads are given. */
+  int64(values: readonly number[]): StaticValue {
+    return this.constant(ndArray('int64', [values.length], BigInt64Array.from(values, (v) => BigInt(v))));
+  }
+
+  emit(
+    op: string,
+    inputs: readonly (StaticValue | undefined)[],
+    dtype: DType,
+    shape: readonly number[],
+    attributes: Readonly<Record<string, Attribute>> = {},
+  ): StaticValue {
+    const operands = inputs.map((v) => (v === undefined ? '' : this.#ids.get(v))).join();
+    const key = `${op}|${operands}|${dtype}|${JSON.stringify(attributes)}`;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const output = this.#value(dtype, shape);
+    this.#nodes.push({ op, inputs, output, attributes });
+    this.#known.set(key, output);
+    this.#computed.add(output);
+    return output;
+  }
+
+  /** The number a scalar constant holds. */
+  scalarOf(value: Value): number | undefined {
+    const array = this.#constants.get(value);
+    if (array === undefined || array.shape.length > 0 || array.dtype !== 'float32') return undefined;
+    return Number(array.data[0]);
+  }
+
+  /** A value of its own for an output of the graph: not an input, a constant, or another output. */
+  output(value: StaticValue): StaticValue {
+    if (this.#computed.has(value) && !this.#outputs.has(value)) {
+      this.#outputs.add(value);
+      return value;
+    }
+    const copy = this.#value(value.dtype, value.shape);
+    this.#nodes.push({ op: 'Identity', inputs: [value], output: copy, attributes: {} });
+    return copy;
+  }
+
+  finish(outputs: Readonly<Record<string, Value>>): Graph {
+    return { inputs: this.#inputs, outputs, constants: this.#constants, nodes: this.#nodes };
+  }
+
+  #value(dtype: DType, shape: readonly number[], hint?: string): StaticValue {
+    const value: StaticValue = { dtype, shape, hint };
+    this.#ids.set(value, this.#ids.size);
+    return value;
+  }
+}
+
+/** Bytes rather than numbers, so that 0 and −0 stay two. */
+function contentOf({ data }: NdArray): string {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).join();
+}

@@ -1,0 +1,36 @@
+/**
+ * The intermediate representation: ONNX's own words, free of protobuf. Values are objects, so that a pass can tell two of them apart
+ * without names; names are given once, when the graph is encoded (`give-names.ts`).
+ */
+import type { DType, NdArray } from '@coda-nets/core';
+
+/** A size, or a symbol such as `batch` or `64*batch`. */
+export type Dim = number | string;
+
+export interface Value {
+  readonly dtype: DType;
+  readonly shape: readonly Dim[];
+  /** The name it would like; required for graph inputs. */
+  readonly hint?: string | undefined;
+}
+
+/** INT and INTS, FLOAT: the kinds of attribute the operators here need. */
+export type Attribute = { readonly int: number } | { readonly ints: readonly number[] } | { readonly float: number };
+
+export interface Node {
+  /** ONNX operator of the default domain. */
+  readonly op: string;
+  /** `undefined` leaves an optional input out. */
+  readonly inputs: readonly (Value | undefined)[];
+  readonly output: Value;
+  readonly attributes: Readonly<Record<string, Attribute>>;
+}
+
+export interface Graph {
+  readonly inputs: readonly Value[];
+  /** By the name a caller sees. */
+  readonly outputs: Readonly<Record<string, Value>>;
+  readonly constants: ReadonlyMap<Value, NdArray>;
+  /** In an order in which each node comes after the nodes it reads. */
+  readonly nodes: readonly Node[];
+}

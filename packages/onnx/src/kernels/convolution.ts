@@ -1,0 +1,172 @@
+/**
+ * Two-dimensional convolutions and their gradients. Tensors are NHWC as tfjs has them; values lie in NCHW as ONNX wants them, and
+ * everything around that can work there leaves them so.
+ */
+import { CodaError } from '@coda-nets/core';
+import * as tf from '@tensorflow/tfjs-core';
+import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
+import { kernel } from '../kernel.ts';
+import { int, ints, type TracedArray } from '../traced-array.ts';
+import { padValue, reverseValue } from './shape.ts';
+
+/** NHWC → NCHW; [height, width, in, out] → [out, in, height, width] and [in, out, height, width]. */
+const NCHW = [0, 3, 1, 2];
+const OIHW = [3, 2, 0, 1];
+const IOHW = [2, 3, 0, 1];
+
+interface Attrs {
+  readonly strides: number | [number, number];
+  readonly pad: number | 'valid' | 'same' | tf.backend_util.ExplicitPadding;
+  readonly dataFormat?: 'NHWC' | 'NCHW';
+  readonly dilations?: number | [number, number];
+  readonly dimRoundingMode?: 'floor' | 'round' | 'ceil';
+}
+
+function geometry(kernelName: string, input: readonly number[], filter: readonly number[], attrs: Attrs) {
+  if (attrs.dataFormat === 'NCHW') {
+    throw new CodaError({ kind: 'unsupported', where: `trace: ${kernelName}`, problem: 'data format', expected: 'NHWC', got: 'NCHW' });
+  }
+  return tf.backend_util.computeConv2DInfo(
+    input as [number, number, number, number],
+    filter as [number, number, number, number],
+    attrs.strides,
+    attrs.dilations ?? 1,
+    attrs.pad as 'valid',
+    attrs.dimRoundingMode,
+  );
+}
+type Geometry = ReturnType<typeof geometry>;
+
+const nhwc = (value: StaticValue): TracedArray => {
+  const [n, c, h, w] = value.shape as [number, number, number, number];
+  return { value, shape: [n, h, w, c], order: NCHW };
+};
+
+kernel<{ x: TracedArray; filter: TracedArray }, Attrs>('Conv2D', ({ x, filter }, { attrs, layouts, builder }) => {
+  const g = geometry('Conv2D', x.shape, filter.shape, attrs);
+  const { top, left, bottom, right } = g.padInfo;
+  const shape = [g.batchSize, g.outChannels, g.outHeight, g.outWidth];
+  const value = builder.emit('Conv', [layouts.dense(x, NCHW), layouts.dense(filter, OIHW)], 'float32', shape, {
+    kernel_shape: ints([g.filterHeight, g.filterWidth]),
+    strides: ints([g.strideHeight, g.strideWidth]),
+    dilations: ints([g.dilationHeight, g.dilationWidth]),
+    pads: ints([top, left, bottom, right]),
+  });
+  return nhwc(value);
+});
+
+/** dL/dx: at stride 1 a convolution of dy with the reversed filter, which runs faster than a transposed one. */
+kernel<{ dy: TracedArray; filter: TracedArray }, Attrs & { inputShape: number[] }>(
+  'Conv2DBackpropInput',
+  ({ dy, filter }, { attrs, layouts, builder }) => {
+    const g = geometry('Conv2DBackpropInput', attrs.inputShape, filter.shape, attrs);
+    const { top, left, bottom, right } = g.padInfo;
+    const shape = [g.batchSize, g.inChannels, g.inHeight, g.inWidth];
+    const spread = [(g.filterHeight - 1) * g.dilationHeight, (g.filterWidth - 1) * g.dilationWidth] as const;
+    const kernelShape = ints([g.filterHeight, g.filterWidth]);
+    const dilations = ints([g.dilationHeight, g.dilationWidth]);
+    const upstream = layouts.dense(dy, NCHW);
+    if (g.strideHeight === 1 && g.strideWidth === 1) {
+      const straight = layouts.dense(filter, IOHW);
+      const reversed = g.filterHeight * g.filterWidth === 1 ? straight : reverseValue(straight, [2, 3], builder);
+      return nhwc(
+        builder.emit('Conv', [upstream, reversed], 'float32', shape, {
+          kernel_shape: kernelShape,
+          strides: ints([1, 1]),
+          dilations,
+          pads: ints([spread[0] - top, spread[1] - left, spread[0] - bottom, spread[1] - right]),
+        }),
+      );
+    }
+    const reach = [(g.outHeight - 1) * g.strideHeight + spread[0] + 1, (g.outWidth - 1) * g.strideWidth + spread[1] + 1] as const;
+    return nhwc(
+      builder.emit('ConvTranspose', [upstream, layouts.dense(filter, OIHW)], 'float32', shape, {
+        kernel_shape: kernelShape,
+        strides: ints([g.strideHeight, g.strideWidth]),
+        dilations,
+        pads: ints([top, left, bottom, right]),
+        output_padding: ints([g.inHeight + top + bottom - reach[0], g.inWidth + left + right - reach[1]]),
+      }),
+    );
+  },
+);
+
+/**
+ * dL/dfilter[i, j] = Σ_{n, y, x} input[n, y·s + i − top, x·s + j − left] · dy[n, y, x]: one product of shifted copies.
+ *
+ * All shifts of the input against dy need height·width copies of the input. At stride 1 a shift splits in two: shifting the input by j along
+ * the width and dy by −i along the height gives the same pairs from width copies of one and height copies of the other, in a squarer product.
+ * Whichever copies less is taken.
+ */
+kernel<{ x: TracedArray; dy: TracedArray }, Attrs & { filterShape: number[] }>(
+  'Conv2DBackpropFilter',
+  ({ x, dy }, { attrs, layouts, builder }) => {
+    const g = geometry('Conv2DBackpropFilter', x.shape, attrs.filterShape, attrs);
+    const input = layouts.dense(x, NCHW);
+    const upstream = layouts.dense(dy, NCHW);
+    const { filterHeight: kh, filterWidth: kw, inChannels: ci, outChannels: co } = g;
+    const sameSize = g.inHeight === g.outHeight && g.inWidth === g.outWidth;
+    const separable = sameSize && g.strideHeight === 1 && g.strideWidth === 1 && g.dilationHeight === 1 && g.dilationWidth === 1;
+    if (separable && kw * ci + kh * co < kh * kw * ci) {
+      const left = shifted(input, kw, (j) => [[0, 0], [g.padInfo.left - j, j - g.padInfo.left]], builder);
+      const right = shifted(upstream, kh, (i) => [[i - g.padInfo.top, g.padInfo.top - i], [0, 0]], builder);
+      // [j, in, i, out] → [i, j, in, out]
+      const product = summedProduct(left, right, builder);
+      const split = layouts.reshaped(product, [kw, ci, kh, co]);
+      return { value: split, shape: attrs.filterShape, order: [1, 2, 0, 3] };
+    }
+    const product = summedProduct(patches(input, g, builder), upstream, builder);
+    return { value: layouts.reshaped(product, [kh, kw, ci, co]), shape: attrs.filterShape, order: [0, 1, 2, 3] };
+  },
+);
+
+type Pads = readonly [readonly [number, number], readonly [number, number]];
+
+/** `count` copies of x [N, C, H, W] along C, each moved over its own zeros. */
+function shifted(x: StaticValue, count: number, pads: (copy: number) => Pads, builder: GraphBuilder): StaticValue {
+  const [n, c, h, w] = x.shape as [number, number, number, number];
+  const copies = Array.from({ length: count }, (_, i) => {
+    const [vertical, horizontal] = pads(i);
+    if (vertical[0] === 0 && horizontal[0] === 0) return x;
+    if (horizontal[0] !== 0) return padValue(x, [[0, 0], [0, 0], vertical, horizontal], 0, builder);
+    // a vertical move alone is one long copy a channel rather than one a row
+    const rows = builder.emit('Reshape', [x, builder.int64([n, c, h * w])], 'float32', [n, c, h * w]);
+    const moved = padValue(rows, [[0, 0], [0, 0], [vertical[0] * w, vertical[1] * w]], 0, builder);
+    return builder.emit('Reshape', [moved, builder.int64([n, c, h, w])], 'float32', [n, c, h, w]);
+  });
+  return count === 1 ? (copies[0] as StaticValue) : builder.emit('Concat', copies, 'float32', [n, count * c, h, w], { axis: int(1) });
+}
+
+/** Every position of the filter over x [N, C, H, W]: [N, height·width·C, H', W']. */
+function patches(x: StaticValue, g: Geometry, builder: GraphBuilder): StaticValue {
+  const { top, left, bottom, right } = g.padInfo;
+  const padded = top + left + bottom + right === 0 ? x : padValue(x, [[0, 0], [0, 0], [top, bottom], [left, right]], 0, builder);
+  const shape = [g.batchSize, g.inChannels, g.outHeight, g.outWidth];
+  const cut = (i: number, j: number): StaticValue => {
+    const from = [i * g.dilationHeight, j * g.dilationWidth] as const;
+    const to = [from[0] + (g.outHeight - 1) * g.strideHeight + 1, from[1] + (g.outWidth - 1) * g.strideWidth + 1];
+    if (from[0] === 0 && from[1] === 0 && to[0] === padded.shape[2] && to[1] === padded.shape[3] && g.strideHeight * g.strideWidth === 1) {
+      return padded;
+    }
+    const steps = builder.int64([g.strideHeight, g.strideWidth]);
+    return builder.emit('Slice', [padded, builder.int64(from), builder.int64(to), builder.int64([2, 3]), steps], 'float32', shape);
+  };
+  const all = Array.from({ length: g.filterHeight * g.filterWidth }, (_, k) => cut(Math.floor(k / g.filterWidth), k % g.filterWidth));
+  if (all.length === 1) return all[0] as StaticValue;
+  const channels = all.length * g.inChannels;
+  return builder.emit('Concat', all, 'float32', [g.batchSize, channels, g.outHeight, g.outWidth], { axis: int(1) });
+}
+
+/** Σ_{n, p} a[n, i, p] · b[n, j, p] of a [N, I, H, W] and b [N, J, H, W]: [I, J]. */
+function summedProduct(a: StaticValue, b: StaticValue, builder: GraphBuilder): StaticValue {
+  const flat = (x: StaticValue): StaticValue => {
+    const [n, c, h, w] = x.shape as [number, number, number, number];
+    return builder.emit('Reshape', [x, builder.int64([n, c, h * w])], 'float32', [n, c, h * w]);
+  };
+  const [left, right] = [flat(a), flat(b)];
+  const [n, rows, inner] = left.shape as [number, number, number];
+  const columns = right.shape[1] as number;
+  const turned = builder.emit('Transpose', [right], 'float32', [n, inner, columns], { perm: ints([0, 2, 1]) });
+  const products = builder.emit('MatMul', [left, turned], 'float32', [n, rows, columns]);
+  return builder.emit('ReduceSum', [products, builder.int64([0])], 'float32', [rows, columns], { keepdims: int(0) });
+}

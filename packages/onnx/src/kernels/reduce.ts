@@ -1,0 +1,87 @@
+/** Reductions, over whichever axes of the value hold the reduced ones. */
+import { CodaError } from '@coda-nets/core';
+import * as tf from '@tensorflow/tfjs-core';
+import type { StaticValue } from '../graph-builder.ts';
+import { kernel, type KernelContext } from '../kernel.ts';
+import { dtypeOf, filled, int, ints, isFilled, isLazy, type TracedArray } from '../traced-array.ts';
+import { cast } from './elementwise.ts';
+
+type Attrs = { axis?: number | number[]; reductionIndices?: number | number[]; keepDims?: boolean };
+type Context = KernelContext<Attrs>;
+
+/** At opset 17 only ReduceSum takes its axes as an input. */
+function emitReduction(op: string, x: StaticValue, positions: readonly number[], keepDims: boolean, { builder }: Context): StaticValue {
+  const shape = x.shape.map((d, p) => (positions.includes(p) ? 1 : d)).filter((_, p) => keepDims || !positions.includes(p));
+  const keepdims = int(keepDims ? 1 : 0);
+  return op === 'ReduceSum'
+    ? builder.emit(op, [x, builder.int64(positions)], x.dtype, shape, { keepdims })
+    : builder.emit(op, [x], x.dtype, shape, { axes: ints(positions), keepdims });
+}
+
+function reduce(x: TracedArray, op: string, context: Context): TracedArray {
+  const { attrs, builder, layouts } = context;
+  const axes = tf.util.parseAxisParam((attrs.axis ?? attrs.reductionIndices) as number[], [...x.shape]);
+  const keepDims = attrs.keepDims === true;
+  const shape = x.shape.map((d, i) => (axes.includes(i) ? 1 : d)).filter((_, i) => keepDims || !axes.includes(i));
+  // the same number that many times: a sum multiplies, a mean, maximum or minimum does nothing
+  const copies = axes.filter((axis) => isLazy(x, axis)).reduce((n, axis) => n * (x.shape[axis] as number), 1);
+  const repeated = (value: StaticValue): StaticValue => {
+    if (copies === 1 || op !== 'ReduceSum') return value;
+    const known = builder.scalarOf(value);
+    if (known !== undefined) return builder.scalar(Math.fround(known * copies));
+    return builder.emit('Mul', [value, cast(builder, builder.scalar(copies), value.dtype)], value.dtype, value.shape);
+  };
+  if (copies > 1 && op === 'ReduceProd') {
+    throw new CodaError({ kind: 'unsupported', where: 'trace: Prod', problem: 'a product over a broadcast axis' });
+  }
+  if (isFilled(x)) return filled(repeated(x.value), shape);
+  const positions = axes.map((axis) => x.order.indexOf(axis)).sort((a, b) => a - b);
+  const order = keepDims
+    ? x.order
+    : x.order.filter((axis) => !axes.includes(axis)).map((axis) => axis - axes.filter((a) => a < axis).length);
+  const summed = positions.filter((p) => x.value.shape[p] !== 1);
+  const direct = summed.length === positions.length;
+  let value = summed.length === 0 ? x.value : emitReduction(op, x.value, summed, keepDims || !direct, context);
+  if (!keepDims && !direct) value = layouts.reshaped(value, value.shape.filter((_, p) => !positions.includes(p)));
+  return { value: repeated(value), shape, order };
+}
+
+const reductions = [
+  ['Sum', 'ReduceSum'],
+  ['Mean', 'ReduceMean'],
+  ['Max', 'ReduceMax'],
+  ['Min', 'ReduceMin'],
+  ['Prod', 'ReduceProd'],
+] as const;
+for (const [kernelName, op] of reductions) {
+  kernel<{ x: TracedArray }, Attrs>(kernelName, ({ x }, context) => reduce(x, op, context));
+}
+
+/** Logical reductions have no ONNX operator: the maximum and the minimum of 0 and 1. */
+for (const [kernelName, op] of [['Any', 'ReduceMax'], ['All', 'ReduceMin']] as const) {
+  kernel<{ x: TracedArray }, Attrs>(kernelName, ({ x }, context) => {
+    const { builder } = context;
+    const numbers = reduce({ ...x, value: cast(builder, x.value, 'int32') }, op, context);
+    return { ...numbers, value: cast(builder, numbers.value, 'bool') };
+  });
+}
+
+for (const [kernelName, op] of [['ArgMax', 'ArgMax'], ['ArgMin', 'ArgMin']] as const) {
+  kernel<{ x: TracedArray }, { axis: number }>(kernelName, ({ x }, { attrs, layouts, builder }) => {
+    const [axis] = tf.util.parseAxisParam(attrs.axis, [...x.shape]) as [number];
+    const source = layouts.dense(x, x.order);
+    const position = x.order.indexOf(axis);
+    const shape = source.shape.filter((_, p) => p !== position);
+    const index = builder.emit(op, [source], 'int64', shape, { axis: int(position), keepdims: int(0) });
+    const order = x.order.filter((a) => a !== axis).map((a) => (a > axis ? a - 1 : a));
+    return { value: cast(builder, index, 'int32'), shape: x.shape.filter((_, a) => a !== axis), order };
+  });
+}
+
+/** Along the last axis, as tfjs has it. */
+kernel<{ logits: TracedArray }, { dim: number }>('Softmax', ({ logits }, { attrs: { dim }, layouts, builder }) => {
+  const axis = dim < 0 ? dim + logits.shape.length : dim;
+  const source = layouts.dense(logits, logits.order);
+  const value = builder.emit('Softmax', [source], dtypeOf(logits), source.shape, { axis: int(logits.order.indexOf(axis)) });
+  return { ...logits, value };
+});

@@ -1,0 +1,170 @@
+/** Kernels that move data without changing it: reshape, transpose, slices, padding, concatenation, tiling, gathering. */
+import { ndArray, sizeOf, type DType } from '@coda-nets/core';
+import * as tf from '@tensorflow/tfjs-core';
+import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
+import { kernel } from '../kernel.ts';
+import {
+  dtypeOf,
+  filled,
+  identityOrder,
+  int,
+  isFilled,
+  isLazy,
+  plain,
+  type Layouts,
+  type TracedArray,
+} from '../traced-array.ts';
+import { cast } from './elementwise.ts';
+
+type Unary = { x: TracedArray };
+
+kernel<Unary, { shape: number[] }>('Reshape', ({ x }, { attrs, layouts }) => {
+  return layouts.reshape(x, tf.util.inferFromImplicitShape(attrs.shape, sizeOf(x.shape)));
+});
+
+kernel<{ input: TracedArray }, { dim: number }>('ExpandDims', ({ input }, { attrs: { dim }, layouts }) => {
+  const shape = [...input.shape];
+  shape.splice(dim < 0 ? dim + shape.length + 1 : dim, 0, 1);
+  return layouts.reshape(input, shape);
+});
+
+kernel<Unary, { perm: number[] }>('Transpose', ({ x }, { attrs, layouts }) => layouts.transpose(x, attrs.perm));
+
+/** A slice per axis of the tensor, on the axes of the value that hold more than one element. */
+export function sliceArray(x: TracedArray, begin: readonly number[], size: readonly number[], builder: GraphBuilder): TracedArray {
+  if (isFilled(x)) return filled(x.value, size);
+  const cut = x.order
+    .map((axis, position) => ({ axis, position, from: begin[axis] as number, count: size[axis] as number }))
+    .filter(({ axis, count }) => !isLazy(x, axis) && count !== x.shape[axis]);
+  if (cut.length === 0) return { ...x, shape: size };
+  const shape = x.value.shape.map((d, position) => cut.find((c) => c.position === position)?.count ?? d);
+  const inputs = [
+    x.value,
+    builder.int64(cut.map((c) => c.from)),
+    builder.int64(cut.map((c) => c.from + c.count)),
+    builder.int64(cut.map((c) => c.position)),
+  ];
+  return { value: builder.emit('Slice', inputs, dtypeOf(x), shape), shape: size, order: x.order };
+}
+
+kernel<Unary, { begin: number[]; size: number[] }>('Slice', ({ x }, { attrs, builder }) => {
+  const [begin, size] = tf.slice_util.parseSliceParams({ shape: [...x.shape] } as tf.TensorInfo, attrs.begin, attrs.size);
+  return sliceArray(x, begin as number[], size as number[], builder);
+});
+
+kernel<Unary, { numOrSizeSplits: number[] | number; axis: number }>('SplitV', ({ x }, { attrs, builder }) => {
+  const [axis] = tf.util.parseAxisParam(attrs.axis, [...x.shape]) as [number];
+  const sizes = tf.backend_util.prepareSplitSize({ shape: [...x.shape] } as tf.Tensor, attrs.numOrSizeSplits, axis);
+  let offset = 0;
+  return sizes.map((count) => {
+    const begin = x.shape.map((_, i) => (i === axis ? offset : 0));
+    offset += count;
+    return sliceArray(x, begin, x.shape.map((d, i) => (i === axis ? count : d)), builder);
+  });
+});
+
+kernel<{ value: TracedArray }, { axis: number }>('Unpack', ({ value: x }, { attrs, layouts, builder }) => {
+  const axis = attrs.axis < 0 ? attrs.axis + x.shape.length : attrs.axis;
+  const without = x.shape.filter((_, i) => i !== axis);
+  return Array.from({ length: x.shape[axis] as number }, (_, index) => {
+    const begin = x.shape.map((_d, i) => (i === axis ? index : 0));
+    return layouts.reshape(sliceArray(x, begin, x.shape.map((d, i) => (i === axis ? 1 : d)), builder), without);
+  });
+});
+
+kernel<Unary, { paddings: [number, number][]; constantValue: number }>('PadV2', ({ x }, { attrs, layouts, builder }) => {
+  const { paddings, constantValue } = attrs;
+  const shape = x.shape.map((d, i) => d + (paddings[i] as [number, number])[0] + (paddings[i] as [number, number])[1]);
+  if (paddings.every(([before, after]) => before === 0 && after === 0)) return x;
+  const source = layouts.dense(x, x.order);
+  return { value: padValue(source, x.order.map((axis) => paddings[axis] as [number, number]), constantValue, builder), shape, order: x.order };
+});
+
+/** Constant padding of each axis of a value; a negative count cuts. */
+export function padValue(x: StaticValue, pads: readonly (readonly [number, number])[], constant: number, builder: GraphBuilder): StaticValue {
+  const shape = x.shape.map((d, p) => d + (pads[p]?.[0] as number) + (pads[p]?.[1] as number));
+  const counts = builder.int64([...pads.map(([before]) => before), ...pads.map(([, after]) => after)]);
+  const fill = constant === 0 ? [] : [cast(builder, builder.scalar(constant), x.dtype)];
+  return builder.emit('Pad', [x, counts, ...fill], x.dtype, shape);
+}
+
+function concatenate(arrays: readonly TracedArray[], axis: number, layouts: Layouts): TracedArray {
+  const largest = arrays.reduce((best, a) => (sizeOf(a.value.shape) > sizeOf(best.value.shape) ? a : best));
+  const { order } = largest;
+  const shape = largest.shape.map((d, i) => (i === axis ? arrays.reduce((sum, a) => sum + (a.shape[axis] as number), 0) : d));
+  if (arrays.length === 1) return largest;
+  const values = arrays.map((a) => layouts.dense(a, order));
+  const position = order.indexOf(axis);
+  const physical = order.map((a) => shape[a] as number);
+  return { value: layouts.builder.emit('Concat', values, dtypeOf(largest), physical, { axis: int(position) }), shape, order };
+}
+
+kernel<Record<string, TracedArray>, { axis: number }>('Concat', (inputs, { attrs, layouts }) => {
+  const arrays = Object.values(inputs).filter((a) => sizeOf(a.shape) > 0);
+  const [axis] = tf.util.parseAxisParam(attrs.axis, [...(arrays[0] as TracedArray).shape]) as [number];
+  return concatenate(arrays, axis, layouts);
+});
+
+kernel<Record<string, TracedArray>, { axis: number }>('Pack', (inputs, { attrs, layouts }) => {
+  const arrays = Object.values(inputs);
+  const rank = (arrays[0] as TracedArray).shape.length + 1;
+  const axis = attrs.axis < 0 ? attrs.axis + rank : attrs.axis;
+  const expanded = arrays.map((a) => layouts.reshape(a, [...a.shape.slice(0, axis), 1, ...a.shape.slice(axis)]));
+  return concatenate(expanded, axis, layouts);
+});
+
+kernel<Unary, { reps: number[] }>('Tile', ({ x }, { attrs: { reps }, layouts, builder }) => {
+  const shape = x.shape.map((d, i) => d * (reps[i] as number));
+  if (isFilled(x)) return filled(x.value, shape);
+  // repeating an axis of size 1, or one that is broadcast already, is a broadcast
+  if (reps.every((n, i) => n === 1 || x.shape[i] === 1 || isLazy(x, i))) return { ...x, shape };
+  const source = layouts.dense(x);
+  return plain(builder.emit('Tile', [source, builder.int64(reps)], dtypeOf(x), shape));
+});
+
+kernel<Unary, { dims: number[] }>('Reverse', ({ x }, { attrs, layouts, builder }) => {
+  const axes = tf.util.parseAxisParam(attrs.dims, [...x.shape]);
+  const source = layouts.dense(x, x.order);
+  return { ...x, value: reverseValue(source, axes.map((axis) => x.order.indexOf(axis)), builder) };
+});
+
+/** The elements of a value backwards along `positions`. */
+export function reverseValue(x: StaticValue, positions: readonly number[], builder: GraphBuilder): StaticValue {
+  const starts = builder.int64(positions.map(() => -1));
+  const ends = builder.int64(positions.map(() => -2_147_483_647));
+  return builder.emit('Slice', [x, starts, ends, builder.int64(positions), starts], x.dtype, x.shape);
+}
+
+kernel<{ indices: TracedArray }, { depth: number; onValue: number; offValue: number; dtype: DType }>(
+  'OneHot',
+  ({ indices }, { attrs: { depth, onValue, offValue, dtype }, layouts, builder }) => {
+    const shape = [...indices.shape, depth];
+    const column = layouts.dense(layouts.reshape(indices, [...indices.shape, 1]), identityOrder(shape.length));
+    const classes = builder.constant(ndArray('int32', [depth], Int32Array.from({ length: depth }, (_, i) => i)));
+    const hit = cast(builder, builder.emit('Equal', [column, classes], 'bool', shape), 'float32');
+    const scaled = onValue - offValue === 1 ? hit : builder.emit('Mul', [hit, builder.scalar(onValue - offValue)], 'float32', shape);
+    const value = offValue === 0 ? scaled : builder.emit('Add', [scaled, builder.scalar(offValue)], 'float32', shape);
+    return plain(cast(builder, value, dtype ?? 'int32'));
+  },
+);
+
+kernel<{ x: TracedArray; indices: TracedArray }, { axis: number; batchDims: number }>(
+  'GatherV2',
+  ({ x, indices }, { attrs, layouts, builder }) => {
+    const [axis] = tf.util.parseAxisParam(attrs.axis, [...x.shape]) as [number];
+    if (attrs.batchDims !== 0) throw new TypeError('gather with batchDims');
+    const shape = [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)];
+    return plain(builder.emit('Gather', [layouts.dense(x), layouts.dense(indices)], dtypeOf(x), shape, { axis: int(axis) }));
+  },
+);
+
+kernel<object, { start: number; stop: number; step: number; dtype: DType }>('Range', (_, { attrs, builder }) => {
+  const { start, stop, step, dtype } = attrs;
+  const length = Math.max(0, Math.ceil((stop - start) / step));
+  const numbers = Array.from({ length }, (_n, i) => start + i * step);
+  return plain(
+    builder.constant(
+      dtype === 'int32' ? ndArray('int32', [length], Int32Array.from(numbers)) : ndArray('float32', [length], Float32Array.from(numbers)),
+    ),
+  );
+});

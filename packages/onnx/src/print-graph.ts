@@ -1,0 +1,20 @@
+/** A graph as text, a line a node: for people and for tests. */
+import type { Attribute, Graph, Value } from './graph.ts';
+import { giveNames } from './give-names.ts';
+
+export function printGraph(graph: Graph): string {
+  const names = giveNames(graph);
+  const typed = (value: Value): string => `${names.get(value)}: ${value.dtype}[${value.shape.join(', ')}]`;
+  const attribute = (a: Attribute): string => ('ints' in a ? `[${a.ints.join(', ')}]` : String('int' in a ? a.int : a.float));
+  const lines = graph.nodes.map(({ op, inputs, output, attributes }) => {
+    const operands = inputs.map((v) => (v === undefined ? '_' : names.get(v)));
+    const options = Object.entries(attributes).map(([name, a]) => `${name}=${attribute(a)}`);
+    return `  ${typed(output)} = ${op}(${[...operands, ...options].join(', ')})`;
+  });
+  return [
+    `graph(${graph.inputs.map(typed).join(', ')})`,
+    ...[...graph.constants].map(([value]) => `  constant ${typed(value)}`),
+    ...lines,
+    `  return ${Object.keys(graph.outputs).join(', ')}`,
+  ].join('\n');
+}

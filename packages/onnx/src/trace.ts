@@ -1,0 +1,107 @@
+/** Turns a TensorFlow.js function into a graph by running it once on the recording backend, or twice for a dynamic batch. */
+import { CodaError, sizeOf, type ArraySpec, type NamedTensors, type Signature, type TensorFunction } from '@coda-nets/core';
+import * as tf from '@tensorflow/tfjs-core';
+import type { Graph, Value } from './graph.ts';
+import { generaliseBatch } from './generalise-batch.ts';
+import './kernels/elementwise.ts';
+import './kernels/reduce.ts';
+import './kernels/shape.ts';
+import './kernels/matmul.ts';
+import './kernels/convolution.ts';
+import { cast } from './kernels/elementwise.ts';
+import { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
+import { RecordingBackend, recordingBackendName, tensorDType } from './recording-backend.ts';
+import { plain } from './traced-array.ts';
+
+/** Two primes: sizes that change with the batch are told from sizes that do not by tracing with both. Small, since tfjs allocates `ones(shape)`. */
+const BATCH_SIZES = [13, 17] as const;
+
+/** The carried value `name` leaves the graph under this name: a graph's names are unique. */
+export const carriedOutput = (name: string): string => `next/${name}`;
+
+/**
+ * The graph of `fn`: inputs of the signature and carried values become inputs, constants become named constants. With a `'batch'` size in the
+ * signature the graph works for any batch size; a function that uses the batch size as a number (1/N) cannot, and is refused.
+ *
+ * Throws a CodaError that names a kernel without an ONNX counterpart, a value that is read while tracing, or a result that is no tensor.
+ */
+export function trace(fn: TensorFunction, signature: Signature): Graph {
+  const dynamic = Object.values(signature.inputs).some(({ shape }) => shape.includes('batch'));
+  if (!dynamic) return eliminateDeadCode(traceOnce(fn, signature, 1));
+  const [first, second] = BATCH_SIZES.map((batch) => eliminateDeadCode(traceOnce(fn, signature, batch))) as [Graph, Graph];
+  return generaliseBatch(first, BATCH_SIZES[0], second, BATCH_SIZES[1]);
+}
+
+function traceOnce(fn: TensorFunction, signature: Signature, batch: number): Graph {
+  const { inputs, constants = {}, carried = {} } = signature;
+  const previous = tf.getBackend();
+  const backend = new RecordingBackend();
+  const { builder, layouts } = backend;
+  tf.registerBackend(recordingBackendName, () => backend, 0);
+  void tf.setBackend(recordingBackendName);
+  // not tf.tidy: it would search the whole graph for tensors
+  tf.engine().startScope('trace');
+  try {
+    const tensors: Record<string, tf.Tensor> = {};
+    for (const [name, spec] of Object.entries(inputs)) tensors[name] = placeholder(backend, name, spec, batch);
+    for (const [name, { dtype, shape }] of Object.entries(carried)) {
+      tensors[name] = placeholder(backend, name, { dtype: dtype as ArraySpec['dtype'], shape }, batch);
+    }
+    for (const [name, array] of Object.entries(constants)) tensors[name] = backend.tensor(plain(builder.constant(array, name)));
+    const results = callRecorded(fn, tensors);
+    const outputs: Record<string, Value> = {};
+    for (const [name, result] of Object.entries(results)) {
+      if (!(result instanceof tf.Tensor)) {
+        throw new CodaError({ kind: 'argument', where: `trace: result "${name}"`, problem: 'not a tensor', got: typeof result });
+      }
+      checkCarried(name, result, signature);
+      outputs[name in carried ? carriedOutput(name) : name] = builder.output(layouts.dense(backend.arrayOf(result)));
+    }
+    const missing = Object.keys(carried).filter((name) => !(name in results));
+    if (missing.length > 0) {
+      throw new CodaError({ kind: 'argument', where: 'trace', problem: `carried values are not returned: ${missing.join(', ')}` });
+    }
+    return builder.finish(outputs);
+  } finally {
+    tf.engine().endScope();
+    if (previous) backend.returnBorrowed(previous);
+    tf.removeBackend(recordingBackendName);
+    if (previous) void tf.setBackend(previous);
+  }
+}
+
+function placeholder(backend: RecordingBackend, name: string, { dtype, shape }: ArraySpec, batch: number): tf.Tensor {
+  const sizes = shape.map((d) => (d === 'batch' ? batch : d));
+  const value = backend.builder.input(name, dtype, sizes);
+  return backend.tensor(plain(cast(backend.builder, value, tensorDType(dtype))));
+}
+
+function callRecorded(fn: TensorFunction, tensors: NamedTensors): NamedTensors {
+  try {
+    return fn(tensors);
+  } catch (error) {
+    const kernelName = error instanceof Error ? /(?:registered kernel|Kernel) '(\w+)'/.exec(error.message)?.[1] : undefined;
+    if (kernelName === undefined) throw error;
+    throw new CodaError({
+      kind: 'unsupported',
+      where: `trace: ${kernelName}`,
+      problem: 'this TensorFlow.js kernel has no ONNX counterpart here',
+      hint: 'Write the function with other operations, or run it eagerly.',
+      cause: error,
+    });
+  }
+}
+
+function checkCarried(name: string, result: tf.Tensor, { carried }: Signature): void {
+  const before = carried?.[name];
+  if (before === undefined) return;
+  const same = result.dtype === tensorDType(before.dtype) && result.size === sizeOf(before.shape) && result.shape.join() === before.shape.join();
+  if (same) return;
+  throw new CodaError({
+    kind: 'argument',
+    where: `trace: carried value "${name}"`,
+    problem: 'comes back with another shape or dtype',
+    expected: `${before.dtype} [${before.shape.join(', ')}]`,
+    got: `${result.dtype} [${result.shape.join(', ')}]`,
+  });
+}

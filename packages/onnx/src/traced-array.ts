@@ -1,0 +1,170 @@
+/**
+ * What the recording backend knows of a tensor: a value of the graph, and how the tensor's elements lie in it.
+ *
+ * Two liberties keep transposes and broadcasts out of the graph:
+ * - order: axis p of the value holds axis `order[p]` of the tensor. A convolution's result lies in NCHW while the tensor is NHWC; elementwise
+ *   operations, reductions and slices work where the data lies, and a transpose of a tensor costs nothing until someone needs the axes in place;
+ * - lazy broadcast: an axis of the value may have size 1 where the tensor's is larger, and a value of rank 0 stands for a tensor filled with
+ *   one number. `ones` and `zeros` of tfjs's gradients thus cost nothing either.
+ */
+import type { DType } from '@coda-nets/core';
+import type { Attribute } from './graph.ts';
+import type { GraphBuilder, StaticValue } from './graph-builder.ts';
+
+export interface TracedArray {
+  readonly value: StaticValue;
+  /** As the function sees it. */
+  readonly shape: readonly number[];
+  readonly order: readonly number[];
+}
+
+export const identityOrder = (rank: number): readonly number[] => Array.from({ length: rank }, (_, i) => i);
+
+export const ints = (values: readonly number[]): Attribute => ({ ints: values });
+export const int = (value: number): Attribute => ({ int: value });
+
+/** An array that lies as its tensor does. */
+export function plain(value: StaticValue): TracedArray {
+  return { value, shape: value.shape, order: identityOrder(value.shape.length) };
+}
+
+/** A tensor filled with the one number of a rank-0 value. */
+export function filled(value: StaticValue, shape: readonly number[]): TracedArray {
+  return { value, shape, order: identityOrder(shape.length) };
+}
+
+export const isFilled = (a: TracedArray): boolean => a.value.shape.length === 0 && a.shape.length > 0;
+
+export const dtypeOf = (a: TracedArray): DType => a.value.dtype;
+
+/** Whether tensor axis `axis` is broadcast lazily: 1 in the value and more in the tensor. */
+export function isLazy(a: TracedArray, axis: number): boolean {
+  return isFilled(a) ? a.shape[axis] !== 1 : a.value.shape[a.order.indexOf(axis)] !== a.shape[axis];
+}
+
+const sameOrder = (a: readonly number[], b: readonly number[]): boolean => a.every((x, i) => x === b[i]);
+
+/** The same tensor seen with leading axes of size 1, as broadcasting aligns shapes. */
+export function withRank(a: TracedArray, rank: number): TracedArray {
+  const extra = rank - a.shape.length;
+  if (extra === 0) return a;
+  const shape = [...Array<number>(extra).fill(1), ...a.shape];
+  if (a.value.shape.length === 0) return { ...a, shape, order: identityOrder(rank) };
+  return { value: a.value, shape, order: [...identityOrder(extra), ...a.order.map((axis) => axis + extra)] };
+}
+
+export class Layouts {
+  readonly builder: GraphBuilder;
+
+  constructor(builder: GraphBuilder) {
+    this.builder = builder;
+  }
+
+  /** The value of `a` with its axes in `order`; axes broadcast lazily stay 1, a filled tensor stays a scalar. */
+  inOrder(a: TracedArray, order: readonly number[]): StaticValue {
+    if (a.value.shape.length === 0) return a.value;
+    const { builder } = this;
+    // withRank leaves leading axes out of the value: put them back as ones
+    const missing = a.order.length - a.value.shape.length;
+    const dims = [...Array<number>(missing).fill(1), ...a.value.shape];
+    const value = missing === 0 ? a.value : this.reshaped(a.value, dims);
+    if (sameOrder(a.order, order)) return value;
+    const perm = order.map((axis) => a.order.indexOf(axis));
+    const shape = perm.map((p) => dims[p] as number);
+    const moved = perm.filter((p) => dims[p] !== 1);
+    if (moved.every((p, i) => i === 0 || p > (moved[i - 1] as number))) return this.reshaped(a.value, shape);
+    return builder.emit('Transpose', [value], value.dtype, shape, { perm: ints(perm) });
+  }
+
+  /** The value of `a` with its axes in `order` and every element there. */
+  dense(a: TracedArray, order: readonly number[] = identityOrder(a.shape.length)): StaticValue {
+    const value = this.inOrder(a, order);
+    const shape = order.map((axis) => a.shape[axis] as number);
+    if (value.shape.length === shape.length && value.shape.every((d, i) => d === shape[i])) return value;
+    return this.builder.emit('Expand', [value, this.builder.int64(shape)], value.dtype, shape);
+  }
+
+  reshaped(value: StaticValue, shape: readonly number[]): StaticValue {
+    if (value.shape.length === shape.length && value.shape.every((d, i) => d === shape[i])) return value;
+    return this.builder.emit('Reshape', [value, this.builder.int64(shape)], value.dtype, shape);
+  }
+
+  /** Axes of `perm` as a transpose of tfjs names them; records nothing. */
+  transpose(a: TracedArray, perm: readonly number[]): TracedArray {
+    const shape = perm.map((axis) => a.shape[axis] as number);
+    return { value: a.value, shape, order: a.order.map((axis) => perm.indexOf(axis)) };
+  }
+
+  /** A reshape that keeps the data where it lies when each group of axes that is split or merged lies together and in order. */
+  reshape(a: TracedArray, shape: readonly number[]): TracedArray {
+    if (isFilled(a)) return filled(a.value, shape);
+    const groups = axisGroups(a.shape, shape);
+    const lazyInside = groups.some((g) => g.from.length + g.to.length > 2 && keepsNot(a, g, shape));
+    const source = lazyInside ? { ...a, value: this.dense(a, a.order) } : a;
+    const order = reorderedGroups(source, groups);
+    if (order === undefined) return plain(this.reshaped(this.dense(a), shape));
+    const lazy = new Set(
+      groups.flatMap((g) => (g.from.some((axis) => isLazy(source, axis)) ? g.to.filter((axis) => shape[axis] !== 1) : [])),
+    );
+    const physical = order.map((axis) => (lazy.has(axis) ? 1 : (shape[axis] as number)));
+    return { value: this.reshaped(source.value, physical), shape, order };
+  }
+}
+
+interface AxisGroup {
+  readonly from: readonly number[];
+  readonly to: readonly number[];
+}
+
+/** A lazily broadcast axis survives a reshape only if it stays one axis beside axes of size 1. */
+function keepsNot(a: TracedArray, group: AxisGroup, shape: readonly number[]): boolean {
+  if (!group.from.some((axis) => isLazy(a, axis))) return false;
+  return group.from.filter((axis) => a.shape[axis] !== 1).length > 1 || group.to.filter((axis) => shape[axis] !== 1).length > 1;
+}
+
+/** Smallest runs of axes with equal products on both sides. */
+function axisGroups(from: readonly number[], to: readonly number[]): AxisGroup[] {
+  const groups: { from: number[]; to: number[] }[] = [];
+  let i = 0;
+  let j = 0;
+  while (i < from.length && j < to.length) {
+    const group = { from: [i], to: [j] };
+    let left = from[i++] as number;
+    let right = to[j++] as number;
+    while (left !== right) {
+      if (left < right) {
+        left *= from[i] as number;
+        group.from.push(i++);
+      } else {
+        right *= to[j] as number;
+        group.to.push(j++);
+      }
+    }
+    groups.push(group);
+  }
+  const rest = { from: from.slice(i).map((_, k) => i + k), to: to.slice(j).map((_, k) => j + k) };
+  if (rest.from.length + rest.to.length > 0) groups.push(rest);
+  return groups;
+}
+
+/** The order in which the new axes lie if nothing is moved; undefined if a group's axes lie apart. */
+function reorderedGroups(a: TracedArray, groups: readonly AxisGroup[]): readonly number[] | undefined {
+  const groupOf = new Map(groups.flatMap((g) => g.from.map((axis) => [axis, g] as const)));
+  const order: number[] = [];
+  const done = new Set<AxisGroup>();
+  let current: AxisGroup | undefined;
+  let last = -1;
+  for (const axis of a.order) {
+    if (a.shape[axis] === 1) continue;
+    const group = groupOf.get(axis) as AxisGroup;
+    if (group !== current) {
+      if (done.has(group)) return undefined;
+      done.add(group);
+      order.push(...group.to);
+      current = group;
+    } else if (axis < last) return undefined;
+    last = axis;
+  }
+  for (const group of groups) if (!done.has(group)) order.push(...group.to);
+  return order;
+}
