@@ -1,0 +1,6 @@
+/** What the tests of every package share; private, and part of no published package. */
+export { expectClose, type Comparable, type Tolerance } from './expect-close.ts';
+export { expectNoLeak } from './expect-no-leak.ts';
+export { finiteDifference } from './finite-difference.ts';
+export { randomTensor, randomValues } from './random-tensor.ts';
+export { useBackend } from './use-backend.ts';
