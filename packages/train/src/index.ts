@@ -16,3 +16,5 @@ export {
 } from './data/batch-sampler.ts';
 export { holdOut, subset } from './data/hold-out.ts';
 export { syntheticDataset, type SyntheticOptions } from './data/synthetic-dataset.ts';
+export { fetchCifar10, type FetchOptions, type FetchProgress, type FetchResult } from './data/fetch-cifar10.ts';
+export { npmCifar10, officialCifar10, type ArchiveSource } from './data/cifar10-sources.ts';
