@@ -25,7 +25,12 @@ export function kernel<I = { x: TracedArray }, A = object>(kernelName: string, r
       }
       const { layouts, builder } = recording;
       const result = recorder(arrays as I, { attrs: attrs as A, layouts, builder });
-      return Array.isArray(result) ? result.map((r: TracedArray) => recording.record(r)) : recording.record(result as TracedArray);
+      // a kernel that changes nothing hands its input on, as those of every backend do; tfjs counts on it
+      const output = (array: TracedArray): tf.TensorInfo => {
+        const same = Object.entries(arrays).find(([, input]) => input === array);
+        return same === undefined ? recording.record(array) : recording.share(inputs[same[0]] as tf.TensorInfo);
+      };
+      return Array.isArray(result) ? result.map((r: TracedArray) => output(r)) : output(result as TracedArray);
     },
   });
 }

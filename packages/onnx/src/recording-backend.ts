@@ -38,6 +38,12 @@ export class RecordingBackend extends tf.KernelBackend {
     return { dataId, shape: [...array.shape], dtype: tensorDType(array.value.dtype) };
   }
 
+  /** The same tensor once more. */
+  share(tensor: tf.TensorInfo): tf.TensorInfo {
+    this.incRef(tensor.dataId);
+    return { dataId: tensor.dataId, shape: tensor.shape, dtype: tensor.dtype };
+  }
+
   /** What is known of a tensor; a constant enters the graph when it is first read. */
   arrayOf(tensor: tf.TensorInfo): TracedArray {
     const entry = this.#data.get(tensor.dataId);

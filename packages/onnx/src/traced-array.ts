@@ -33,7 +33,8 @@ export function filled(value: StaticValue, shape: readonly number[]): TracedArra
   return { value, shape, order: identityOrder(shape.length) };
 }
 
-export const isFilled = (a: TracedArray): boolean => a.value.shape.length === 0 && a.shape.length > 0;
+/** A scalar is a filled tensor of one element. */
+export const isFilled = (a: TracedArray): boolean => a.value.shape.length === 0;
 
 export const dtypeOf = (a: TracedArray): DType => a.value.dtype;
 
@@ -49,7 +50,7 @@ export function withRank(a: TracedArray, rank: number): TracedArray {
   const extra = rank - a.shape.length;
   if (extra === 0) return a;
   const shape = [...Array<number>(extra).fill(1), ...a.shape];
-  if (a.value.shape.length === 0) return { ...a, shape, order: identityOrder(rank) };
+  if (isFilled(a)) return filled(a.value, shape);
   return { value: a.value, shape, order: [...identityOrder(extra), ...a.order.map((axis) => axis + extra)] };
 }
 
@@ -62,7 +63,7 @@ export class Layouts {
 
   /** The value of `a` with its axes in `order`; axes broadcast lazily stay 1, a filled tensor stays a scalar. */
   inOrder(a: TracedArray, order: readonly number[]): StaticValue {
-    if (a.value.shape.length === 0) return a.value;
+    if (isFilled(a)) return a.value;
     const { builder } = this;
     // withRank leaves leading axes out of the value: put them back as ones
     const missing = a.order.length - a.value.shape.length;

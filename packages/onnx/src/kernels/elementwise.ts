@@ -3,7 +3,7 @@ import { CodaError, ndArray, sizeOf, type DType } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
-import { dtypeOf, filled, int, withRank, type Layouts, type TracedArray } from '../traced-array.ts';
+import { dtypeOf, filled, int, isFilled, withRank, type Layouts, type TracedArray } from '../traced-array.ts';
 
 /** ONNX's TensorProto.DataType numbers, as Cast's attribute wants them. */
 const onnxDType: Record<DType, number> = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, float64: 11 };
@@ -37,14 +37,14 @@ function commonOrder(arrays: readonly TracedArray[]): readonly number[] {
 
 /** The same elements under a larger shape. */
 function broadcastTo(a: TracedArray, shape: readonly number[]): TracedArray {
-  if (a.value.shape.length === 0) return filled(a.value, shape);
+  if (isFilled(a)) return filled(a.value, shape);
   const extra = shape.length - a.shape.length;
   return { value: a.value, shape, order: extra === 0 ? a.order : a.order.map((axis) => axis + extra) };
 }
 
 /** A filled operand of value `x` that leaves the other operand as it is. */
 function neutral(builder: GraphBuilder, operand: TracedArray, x: number): boolean {
-  return operand.value.shape.length === 0 && builder.scalarOf(operand.value) === x;
+  return isFilled(operand) && builder.scalarOf(operand.value) === x;
 }
 
 type Fold = (x: number, y: number) => number;

@@ -1,0 +1,118 @@
+/**
+ * Finds out which engines are really here and takes the fastest. The only place that knows tfjs-node(-gpu): an optional peer whose absence is
+ * never an error.
+ */
+import { CodaError, nearestName, type Engine } from '@coda-nets/core';
+import * as tf from '@tensorflow/tfjs-core';
+import { eagerEngine } from './eager-engine.ts';
+import { onnxRuntimeEngine, type OnnxRuntimeOptions } from './onnxruntime-engine.ts';
+
+export type EngineName = Engine['name'];
+
+/** Fastest first, as measured on CPU (docs/decisions): a resolver that finds CUDA would put tensorflow in front. */
+export const engineNames: readonly EngineName[] = ['onnxruntime', 'tensorflow', 'wasm', 'cpu', 'webgpu'];
+
+export interface EngineStatus {
+  readonly name: EngineName;
+  readonly available: boolean;
+  /** The device and version, or why it is not here. */
+  readonly description: string;
+}
+
+export interface ResolvedEngine {
+  readonly engine: Engine;
+  /** For people: why this one. */
+  readonly reason: string;
+}
+
+type Opener = (options: OnnxRuntimeOptions) => Promise<Engine>;
+
+const openers: Readonly<Record<EngineName, Opener>> = {
+  onnxruntime: onnxRuntimeEngine,
+  tensorflow: openTensorFlow,
+  wasm: openWasm,
+  cpu: openCpu,
+  webgpu: async () => {
+    throw unavailable('webgpu', 'not part of this version');
+  },
+};
+
+/** `wanted`: use this one or fail; without it the fastest that opens. */
+export async function resolveEngine(wanted?: string, options: OnnxRuntimeOptions = {}): Promise<ResolvedEngine> {
+  if (wanted !== undefined) {
+    const opener = Object.hasOwn(openers, wanted) ? openers[wanted as EngineName] : undefined;
+    if (opener === undefined) {
+      const nearest = nearestName(wanted, engineNames);
+      throw new CodaError({
+        kind: 'argument',
+        where: 'engine',
+        problem: 'no engine of that name',
+        expected: engineNames.join(', '),
+        got: wanted,
+        hint: nearest === undefined ? undefined : `Did you mean ${nearest}?`,
+      });
+    }
+    return { engine: await opener(options), reason: 'asked for' };
+  }
+  const refused: string[] = [];
+  for (const name of engineNames) {
+    try {
+      const engine = await openers[name](options);
+      return { engine, reason: refused.length === 0 ? 'the fastest there is' : `the fastest here; ${refused.join('; ')}` };
+    } catch (error) {
+      if (!CodaError.isInstance(error)) throw error;
+      refused.push(`${name}: ${error.problem}`);
+    }
+  }
+  throw unavailable('any', `none could be opened: ${refused.join('; ')}`);
+}
+
+/** Every engine with its device, or with the reason why it is not here. */
+export async function listEngines(): Promise<readonly EngineStatus[]> {
+  const statuses: EngineStatus[] = [];
+  for (const name of engineNames) {
+    try {
+      statuses.push({ name, available: true, description: (await openers[name]({})).description });
+    } catch (error) {
+      if (!CodaError.isInstance(error)) throw error;
+      statuses.push({ name, available: false, description: error.problem });
+    }
+  }
+  return statuses;
+}
+
+async function openCpu(): Promise<Engine> {
+  await import('@tensorflow/tfjs-backend-cpu');
+  await activate('cpu');
+  return eagerEngine({ name: 'cpu', backend: 'cpu', description: `TensorFlow.js ${tf.version_core}, plain JavaScript, 1 thread` });
+}
+
+async function openWasm(): Promise<Engine> {
+  await import('@tensorflow/tfjs-backend-wasm');
+  if (!(await activate('wasm'))) throw unavailable('wasm', 'the WebAssembly backend did not start');
+  return eagerEngine({ name: 'wasm', backend: 'wasm', description: `TensorFlow.js ${tf.version_core}, WebAssembly, explanation only: no filter gradients` });
+}
+
+async function openTensorFlow(): Promise<Engine> {
+  for (const name of ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node']) {
+    try {
+      await import(name);
+    } catch {
+      continue;
+    }
+    if (await activate('tensorflow')) return eagerEngine({ name: 'tensorflow', backend: 'tensorflow', description: `TensorFlow through ${name}` });
+  }
+  throw unavailable('tensorflow', 'neither @tensorflow/tfjs-node-gpu nor @tensorflow/tfjs-node is installed');
+}
+
+/** Starts a backend without leaving it chosen. */
+async function activate(backend: string): Promise<boolean> {
+  const previous = tf.getBackend();
+  const started = await tf.setBackend(backend);
+  if (previous) await tf.setBackend(previous);
+  return started;
+}
+
+function unavailable(name: string, problem: string): CodaError {
+  return new CodaError({ kind: 'unavailable', where: `engine ${name}`, problem, hint: 'See `coda engines` for what this machine has.' });
+}

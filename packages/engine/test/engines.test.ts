@@ -1,0 +1,112 @@
+/** Engines as a caller meets them: calls, carried values, dynamic batch, leaks, and the resolver. */
+import { CodaError, ndArray, zerosArray, type Engine } from '@coda-nets/core';
+import { eagerEngine, engineNames, listEngines, onnxRuntimeEngine, resolveEngine } from '@coda-nets/engine';
+import { useBackend } from '@coda-nets/tools/testkit';
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+
+beforeAll(() => useBackend('cpu'));
+
+const engines: readonly (readonly [string, () => Promise<Engine>])[] = [
+  ['onnxruntime', () => onnxRuntimeEngine({ threads: 1 })],
+  ['cpu', async () => eagerEngine({ name: 'cpu', backend: 'cpu', description: 'cpu' })],
+];
+const vector = (...values: number[]) => ndArray('float32', [values.length], Float32Array.from(values));
+
+describe.each(engines)('%s', (_, open) => {
+  it('carries values from call to call, and hands out copies', async () => {
+    const start = { total: vector(0, 0) };
+    const sum = await (await open()).compile(
+      ({ x, total }) => {
+        const next = tf.add(total as tf.Tensor, x as tf.Tensor);
+        return { total: next, largest: tf.max(next) };
+      },
+      { inputs: { x: { shape: [2], dtype: 'float32' } }, carried: start },
+    );
+    const results = await Promise.all([sum.run({ x: vector(1, 2) }), sum.run({ x: vector(10, 20) })]);
+    expect(results.map((r) => r['largest']?.data[0])).toEqual([2, 22]);
+    expect(Object.keys(results[0] as object)).toEqual(['largest']);
+    const copy = (await sum.carried())['total']?.data as Float32Array;
+    expect([...copy]).toEqual([11, 22]);
+    copy.fill(0);
+    await sum.run({ x: vector(1, 1) });
+    expect([...((await sum.carried())['total']?.data as Float32Array)]).toEqual([12, 23]);
+    expect([...start.total.data]).toEqual([0, 0]);
+    await sum.dispose();
+  });
+
+  it('runs any batch size, with constants', async () => {
+    const product = await (await open()).compile(
+      ({ x, w }) => ({ y: tf.matMul(x as tf.Tensor2D, w as tf.Tensor2D) }),
+      { inputs: { x: { shape: ['batch', 2], dtype: 'float32' } }, constants: { w: ndArray('float32', [2, 1], Float32Array.of(1, 10)) } },
+    );
+    for (const n of [1, 3, 64]) {
+      const { y } = await product.run({ x: ndArray('float32', [n, 2], new Float32Array(2 * n).fill(1)) });
+      expect(y?.shape).toEqual([n, 1]);
+      expect(new Set(y?.data)).toEqual(new Set([11]));
+    }
+    await product.dispose();
+  });
+
+  it('takes integers and bytes', async () => {
+    const compiled = await (await open()).compile(
+      ({ image, target }) => ({ y: tf.add(tf.div(tf.cast(image as tf.Tensor, 'float32'), 255), tf.cast(target as tf.Tensor, 'float32')) }),
+      { inputs: { image: { shape: [2], dtype: 'uint8' }, target: { shape: [2], dtype: 'int64' } } },
+    );
+    const { y } = await compiled.run({ image: ndArray('uint8', [2], Uint8Array.of(0, 255)), target: ndArray('int64', [2], BigInt64Array.of(3n, -1n)) });
+    expect([...(y?.data as Float32Array)]).toEqual([3, 0]);
+    await compiled.dispose();
+  });
+
+  it('names an input that does not fit, and goes on', async () => {
+    const twice = await (await open()).compile(({ x }) => ({ y: tf.mul(x as tf.Tensor, 2) }), {
+      inputs: { x: { shape: ['batch', 2], dtype: 'float32' } },
+    });
+    await expect(twice.run({ x: vector(1, 2) })).rejects.toThrow('run: input "x": another shape or dtype than compiled for; expected float32 [batch, 2], got float32 [2]');
+    await expect(twice.run({ z: vector(1) })).rejects.toThrow('run: inputs: not the inputs of this function; expected x, got z');
+    const { y } = await twice.run({ x: ndArray('float32', [1, 2], Float32Array.of(1, 2)) });
+    expect([...(y?.data as Float32Array)]).toEqual([2, 4]);
+    await twice.dispose();
+  });
+
+  it('leaves no tensors behind', async () => {
+    const before = tf.memory().numTensors;
+    const compiled = await (await open()).compile(({ x, w }) => ({ w: tf.add(w as tf.Tensor, x as tf.Tensor), y: tf.square(x as tf.Tensor) }), {
+      inputs: { x: { shape: [2], dtype: 'float32' } },
+      carried: { w: zerosArray('float32', [2]) },
+    });
+    for (let i = 0; i < 5; i++) await compiled.run({ x: vector(1, 2) });
+    await compiled.dispose();
+    expect(tf.memory().numTensors).toBe(before);
+  });
+});
+
+describe('resolveEngine', () => {
+  it('takes ONNX Runtime where it is, and says why', async () => {
+    const { engine, reason } = await resolveEngine();
+    expect(engine.name).toBe('onnxruntime');
+    expect(reason).toBe('the fastest there is');
+  });
+
+  it('opens the one that is asked for', async () => {
+    expect((await resolveEngine('cpu')).engine.description).toContain('plain JavaScript');
+    const wasm = await (await resolveEngine('wasm')).engine.compile(({ x }) => ({ y: tf.square(x as tf.Tensor) }), { inputs: { x: { shape: [2], dtype: 'float32' } } });
+    expect([...((await wasm.run({ x: vector(2, 3) }))['y']?.data as Float32Array)]).toEqual([4, 9]);
+    await wasm.dispose();
+    expect(tf.getBackend()).toBe('cpu');
+  });
+
+  it('answers a wrong name with the nearest right one', async () => {
+    await expect(resolveEngine('onxruntime')).rejects.toThrow(
+      'engine: no engine of that name; expected onnxruntime, tensorflow, wasm, cpu, webgpu, got onxruntime. Did you mean onnxruntime?',
+    );
+    const error = await resolveEngine('webgpu').catch((e: unknown) => e);
+    expect(CodaError.isInstance(error) && error.kind).toBe('unavailable');
+  });
+
+  it('lists every engine with a device or a reason', async () => {
+    const statuses = await listEngines();
+    expect(statuses.map(({ name }) => name)).toEqual(engineNames);
+    for (const { description } of statuses) expect(description.length).toBeGreaterThan(10);
+  });
+});

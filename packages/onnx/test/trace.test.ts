@@ -1,0 +1,155 @@
+/** Traced graphs as text, and what a trace refuses. Whether the numbers are right is tested in packages/engine, against eager tfjs. */
+import { ndArray, zerosArray, type Signature, type TensorFunction } from '@coda-nets/core';
+import { printGraph, trace } from '@coda-nets/onnx';
+import { useBackend } from '@coda-nets/tools/testkit';
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+
+beforeAll(() => useBackend('cpu'));
+
+const float = (...shape: (number | 'batch')[]) => ({ shape, dtype: 'float32' as const });
+const text = (fn: TensorFunction, signature: Signature): string => printGraph(trace(fn, signature));
+const operators = (fn: TensorFunction, signature: Signature): string[] => trace(fn, signature).nodes.map(({ op }) => op);
+const as4d = (t: tf.Tensor | undefined) => t as tf.Tensor4D;
+
+describe('trace', () => {
+  it('records a function as a graph that reads as text', () => {
+    const graph = text(({ x, w }) => ({ y: tf.relu(tf.matMul(x as tf.Tensor2D, w as tf.Tensor2D)) }), {
+      inputs: { x: float('batch', 3) },
+      constants: { w: zerosArray('float32', [3, 2]) },
+    });
+    expect(graph).toBe(
+      [
+        'graph(x: float32[batch, 3])',
+        '  constant w: float32[3, 2]',
+        '  Gemm_0: float32[batch, 2] = Gemm(x, w, transA=0, transB=0)',
+        '  y: float32[batch, 2] = Relu(Gemm_0)',
+        '  return y',
+      ].join('\n'),
+    );
+  });
+
+  it('leaves activations where convolutions want them: no transpose between two of them and their gradients', () => {
+    const filters = { v: zerosArray('float32', [3, 3, 4, 4]), w: zerosArray('float32', [3, 3, 4, 4]), c: zerosArray('float32', [4]) };
+    const net = (x: tf.Tensor, v: tf.Tensor, w: tf.Tensor, c: tf.Tensor): tf.Scalar => {
+      const first = tf.relu(tf.add(tf.conv2d(as4d(x), as4d(v), 1, 'same'), c));
+      return tf.sum(tf.square(tf.mean(tf.mul(tf.conv2d(as4d(first), as4d(w), 1, 'same'), c), [1, 2])));
+    };
+    const graph = trace(
+      ({ x, v, w, c }) => {
+        const grads = tf.grads((a, b) => net(x as tf.Tensor, a as tf.Tensor, b as tf.Tensor, c as tf.Tensor))([v as tf.Tensor, w as tf.Tensor]);
+        return { dv: grads[0] as tf.Tensor, dw: grads[1] as tf.Tensor };
+      },
+      { inputs: { x: float(2, 6, 6, 4) }, constants: filters },
+    );
+    const activation = 2 * 6 * 6 * 4;
+    const large = graph.nodes.filter(
+      ({ op, output, inputs }) => op === 'Transpose' && inputs[0] !== graph.inputs[0] && output.shape.length === 4 && output.shape.reduce((a: number, b) => a * Number(b), 1) >= activation,
+    );
+    expect(large.map(({ output }) => output.shape)).toEqual([]);
+  });
+
+  it('shares what is computed twice and drops what nobody reads', () => {
+    const ops = operators(
+      ({ x }) => {
+        tf.exp(x as tf.Tensor);
+        return { y: tf.add(tf.sqrt(x as tf.Tensor), tf.sqrt(x as tf.Tensor)) };
+      },
+      { inputs: { x: float(4) } },
+    );
+    expect(ops).toEqual(['Sqrt', 'Add']);
+  });
+
+  it('spends no node on ones, zeros and axes of size one', () => {
+    const ops = operators(
+      ({ x }) => {
+        const gradient = tf.grad((a) => tf.sum(tf.mean(a, [1, 2])))(x as tf.Tensor);
+        return { y: tf.mul(gradient, x as tf.Tensor) };
+      },
+      { inputs: { x: float(2, 4, 4, 3) } },
+    );
+    expect(ops).toEqual(['Mul']);
+  });
+
+  it('gives an output a value of its own', () => {
+    const graph = text(({ x }) => ({ a: x as tf.Tensor, b: tf.neg(x as tf.Tensor), c: tf.neg(x as tf.Tensor) }), { inputs: { x: float(2) } });
+    expect(graph).toContain('a: float32[2] = Identity(x)');
+    expect(graph).toContain('c: float32[2] = Identity(b)');
+  });
+
+  it('hands carried values to the next call under a name of their own', () => {
+    const carried = { w: ndArray('float32', [2], Float32Array.of(1, 2)) };
+    const graph = text(({ x, w }) => ({ w: tf.add(w as tf.Tensor, x as tf.Tensor) }), { inputs: { x: float(2) }, carried });
+    expect(graph).toContain('next/w: float32[2] = Add(w, x)');
+  });
+
+  it('keeps the batch open through reshapes, slices and matrix products', () => {
+    const graph = text(
+      ({ x }) => {
+        const flat = tf.reshape(x as tf.Tensor, [(x as tf.Tensor).shape[0] * 4, 3]);
+        return { y: tf.slice(tf.matMul(flat as tf.Tensor2D, tf.ones([3, 2]) as tf.Tensor2D), [0, 1], [-1, 1]) };
+      },
+      { inputs: { x: float('batch', 4, 3) } },
+    );
+    expect(graph).toContain('y: float32[4*batch, 1]');
+  });
+
+  it('returns the tensors that a function closes over to where they were', async () => {
+    const outside = tf.tensor1d([1, 2, 3]);
+    trace(({ x }) => ({ y: tf.mul(x as tf.Tensor, outside) }), { inputs: { x: float(3) } });
+    expect(tf.getBackend()).toBe('cpu');
+    expect([...(await tf.add(outside, 1).data())]).toEqual([2, 3, 4]);
+    outside.dispose();
+  });
+
+  it('leaves no tensors', () => {
+    const before = tf.memory().numTensors;
+    trace(({ x }) => ({ y: tf.grad((a) => tf.sum(tf.square(a)))(x as tf.Tensor) }), { inputs: { x: float(3) } });
+    expect(tf.memory().numTensors).toBe(before);
+  });
+});
+
+describe('trace refuses', () => {
+  const refusals: readonly (readonly [string, TensorFunction, Signature, string])[] = [
+    [
+      'a batch size used as a number',
+      ({ x }) => ({ y: tf.mul(x as tf.Tensor, 1 / (x as tf.Tensor).shape[0]) }),
+      { inputs: { x: float('batch', 3) } },
+      'trace: Mul: the batch size used as a number does not make a graph for any batch size. Sum over the batch instead of averaging, or fix the batch size.',
+    ],
+    [
+      'a value that is read',
+      ({ x }) => ({ y: tf.scalar((tf.sum(x as tf.Tensor).dataSync()[0] as number) * 2) }),
+      { inputs: { x: float(3) } },
+      'trace: the function reads the values of a tensor (data, dataSync, array or print), which has none while it is traced. Return the tensor, or decide on shapes instead of values.',
+    ],
+    [
+      'a kernel without a counterpart',
+      ({ x }) => ({ y: tf.cumsum(x as tf.Tensor) }),
+      { inputs: { x: float(3) } },
+      'trace: Cumsum: this TensorFlow.js kernel has no ONNX counterpart here. Write the function with other operations, or run it eagerly.',
+    ],
+    [
+      'a result that is no tensor',
+      () => ({ y: 3 as unknown as tf.Tensor }),
+      { inputs: { x: float(3) } },
+      'trace: result "y": not a tensor; got number',
+    ],
+    [
+      'a carried value that changes its shape',
+      ({ x }) => ({ w: x as tf.Tensor }),
+      { inputs: { x: float(3) }, carried: { w: zerosArray('float32', [2]) } },
+      'trace: carried value "w": comes back with another shape or dtype; expected float32 [2], got float32 [3]',
+    ],
+    [
+      'a carried value that does not come back',
+      () => ({}),
+      { inputs: { x: float(3) }, carried: { w: zerosArray('float32', [2]) } },
+      'trace: carried values are not returned: w',
+    ],
+  ];
+  it.each(refusals)('%s', (_, fn, signature, message) => {
+    expect(() => trace(fn, signature)).toThrow(message);
+    expect(tf.getBackend()).toBe('cpu');
+  });
+});
