@@ -77,6 +77,12 @@ export class Layouts {
     return builder.emit('Transpose', [value], value.dtype, shape, { perm: ints(perm) });
   }
 
+  /** As `inOrder`, but leading axes of size 1 may be missing, as ONNX's broadcasting allows. */
+  broadcastable(a: TracedArray, order: readonly number[]): StaticValue {
+    const leading = a.order.length - a.value.shape.length;
+    return sameOrder(a.order, order) && leading > 0 ? a.value : this.inOrder(a, order);
+  }
+
   /** The value of `a` with its axes in `order` and every element there. */
   dense(a: TracedArray, order: readonly number[] = identityOrder(a.shape.length)): StaticValue {
     const value = this.inOrder(a, order);

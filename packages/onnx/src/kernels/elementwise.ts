@@ -25,7 +25,7 @@ function elementwise(
   const shape = broadcastShape(operands.map((o) => o.shape));
   const aligned = operands.map((o) => withRank(o, shape.length));
   const order = commonOrder(aligned);
-  const values = aligned.map((o) => layouts.inOrder(o, order));
+  const values = aligned.map((o) => layouts.broadcastable(o, order));
   const physical = broadcastShape(values.map((v) => v.shape));
   return { value: layouts.builder.emit(op, values, dtype, physical), shape, order };
 }
