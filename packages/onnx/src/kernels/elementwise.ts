@@ -25,7 +25,9 @@ function elementwise(
   const shape = broadcastShape(operands.map((o) => o.shape));
   const aligned = operands.map((o) => withRank(o, shape.length));
   const order = commonOrder(aligned);
-  const values = aligned.map((o) => layouts.broadcastable(o, order));
+  // the result has an axis for each of the tensor's, so one operand must
+  const full = aligned.some((o) => o.value.shape.length === shape.length);
+  const values = aligned.map((o) => (full ? layouts.broadcastable(o, order) : layouts.inOrder(o, order)));
   const physical = broadcastShape(values.map((v) => v.shape));
   return { value: layouts.builder.emit(op, values, dtype, physical), shape, order };
 }
@@ -35,11 +37,9 @@ function commonOrder(arrays: readonly TracedArray[]): readonly number[] {
   return rest.reduce((best, o) => (sizeOf(o.value.shape) > sizeOf(best.value.shape) ? o : best), first).order;
 }
 
-/** The same elements under a larger shape. */
+/** The same elements under a larger shape of the same rank. */
 function broadcastTo(a: TracedArray, shape: readonly number[]): TracedArray {
-  if (isFilled(a)) return filled(a.value, shape);
-  const extra = shape.length - a.shape.length;
-  return { value: a.value, shape, order: extra === 0 ? a.order : a.order.map((axis) => axis + extra) };
+  return { value: a.value, shape, order: a.order };
 }
 
 /** A filled operand of value `x` that leaves the other operand as it is. */
