@@ -18,3 +18,5 @@ export { holdOut, subset } from './data/hold-out.ts';
 export { syntheticDataset, type SyntheticOptions } from './data/synthetic-dataset.ts';
 export { fetchCifar10, type FetchOptions, type FetchProgress, type FetchResult } from './data/fetch-cifar10.ts';
 export { npmCifar10, officialCifar10, type ArchiveSource } from './data/cifar10-sources.ts';
+export { loadImages, type LoadedImages, type LoadImagesOptions } from './data/load-images.ts';
+export { decodeImage, type DecodedImage, type ResizeMode } from './data/decode-image.ts';
