@@ -1,6 +1,6 @@
 /** Where numbers are computed: compiled by ONNX Runtime, or eagerly on a TensorFlow.js backend. */
 export { eagerEngine, type EagerOptions } from './eager-engine.ts';
-export { onnxRuntimeEngine, type OnnxRuntimeOptions } from './onnxruntime-engine.ts';
+export { onnxRuntimeEngine, openOnnx, type OnnxFile, type OnnxRuntimeOptions } from './onnxruntime-engine.ts';
 export {
   engineNames,
   listEngines,

@@ -11,7 +11,7 @@ import {
   type Signature,
   type TensorFunction,
 } from '@coda-nets/core';
-import { carriedOutput, encodeModel, trace } from '@coda-nets/onnx';
+import { carriedOutput, encodeModel, readModelInfo, trace, type ModelInfo } from '@coda-nets/onnx';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { availableParallelism } from 'node:os';
 import { checkInputs } from './check-inputs.ts';
@@ -25,14 +25,14 @@ export interface OnnxRuntimeOptions {
   readonly threads?: number;
 }
 
-export async function onnxRuntimeEngine({ threads = availableParallelism() }: OnnxRuntimeOptions = {}): Promise<Engine> {
+function sessionOptionsOf({ threads = availableParallelism() }: OnnxRuntimeOptions): InferenceSession.SessionOptions {
+  return { executionProviders: ['cpu'], graphOptimizationLevel: 'all', intraOpNumThreads: threads, logSeverityLevel: 3 };
+}
+
+export async function onnxRuntimeEngine(engineOptions: OnnxRuntimeOptions = {}): Promise<Engine> {
+  const { threads = availableParallelism() } = engineOptions;
   const ort = await loadOnnxRuntime();
-  const sessionOptions: InferenceSession.SessionOptions = {
-    executionProviders: ['cpu'],
-    graphOptimizationLevel: 'all',
-    intraOpNumThreads: threads,
-    logSeverityLevel: 3,
-  };
+  const sessionOptions = sessionOptionsOf(engineOptions);
   return {
     name: 'onnxruntime',
     description: `ONNX Runtime ${ort.env.versions.node ?? ''}, CPU, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
@@ -55,6 +55,43 @@ async function loadOnnxRuntime(): Promise<OnnxRuntime> {
   }
 }
 
+export interface OnnxFile extends ModelInfo {
+  /** All outputs by name. */
+  run(inputs: NamedArrays): Promise<NamedArrays>;
+  dispose(): Promise<void>;
+}
+
+/** Runs an ONNX file as it is. `where` names it in errors. Throws a CodaError for bytes that ONNX Runtime does not load. */
+export async function openOnnx(bytes: Uint8Array, where: string, options: OnnxRuntimeOptions = {}): Promise<OnnxFile> {
+  const info = readModelInfo(bytes, where);
+  const ort = await loadOnnxRuntime();
+  let session: InferenceSession;
+  try {
+    session = await ort.InferenceSession.create(bytes, sessionOptionsOf(options));
+  } catch (cause) {
+    const problem = `ONNX Runtime does not load it: ${cause instanceof Error ? cause.message : String(cause)}`;
+    throw new CodaError({ kind: 'malformed', where, problem, cause });
+  }
+  const toTensor = tensorMaker(ort);
+  const specs = Object.fromEntries(
+    info.inputs.map(({ name, dtype, shape }) => [name, { dtype, shape: shape.map((d) => (typeof d === 'number' ? d : 'batch')) } as ArraySpec]),
+  );
+  return {
+    ...info,
+    run: async (inputs) => {
+      checkInputs(inputs, specs);
+      const results = await session.run(Object.fromEntries(Object.entries(inputs).map(([name, array]) => [name, toTensor(array)])));
+      return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, toArray(tensor as Tensor)]));
+    },
+    dispose: () => session.release(),
+  };
+}
+
+const tensorMaker =
+  (ort: OnnxRuntime) =>
+  ({ dtype, data, shape }: NdArray): Tensor =>
+    new ort.Tensor(ortTypes[dtype], data as Float32Array, [...shape]);
+
 async function compile(
   ort: OnnxRuntime,
   options: InferenceSession.SessionOptions,
@@ -63,7 +100,7 @@ async function compile(
 ): Promise<Compiled> {
   const graph = trace(fn, signature);
   const session = await ort.InferenceSession.create(encodeModel(graph), options);
-  const toTensor = ({ dtype, data, shape }: NdArray): Tensor => new ort.Tensor(ortTypes[dtype], data as Float32Array, [...shape]);
+  const toTensor = tensorMaker(ort);
   const carriedNames = Object.keys(signature.carried ?? {});
   let carried = Object.fromEntries(Object.entries(signature.carried ?? {}).map(([name, array]) => [name, toTensor(copyOf(array))]));
   let busy: Promise<unknown> = Promise.resolve();

@@ -1,7 +1,7 @@
-/** The one module that knows the wire format: a graph becomes the bytes of an ONNX ModelProto. */
+/** The one module that knows the wire format: a graph becomes the bytes of an ONNX ModelProto, and a file's bytes tell what it takes and gives. */
 import { CodaError, type DType, type NdArray } from '@coda-nets/core';
 import onnxProto from 'onnx-proto';
-import type { Attribute, Graph, Value } from './graph.ts';
+import type { Attribute, Dim, Graph, Value } from './graph.ts';
 import { giveNames } from './give-names.ts';
 
 const { onnx } = onnxProto;
@@ -90,5 +90,44 @@ function tensorProto(name: string, { dtype, shape, data }: NdArray) {
     dims: [...shape],
     dataType: dataTypeOf[dtype],
     rawData: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+  };
+}
+
+export interface ArrayInfo {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly Dim[];
+}
+
+export interface ModelInfo {
+  readonly inputs: readonly ArrayInfo[];
+  readonly outputs: readonly ArrayInfo[];
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly opset: number;
+}
+
+/** Inputs, outputs and metadata of an ONNX file. Throws a CodaError of kind `malformed` that names the file. */
+export function readModelInfo(bytes: Uint8Array, where: string): ModelInfo {
+  const malformed = (problem: string, cause?: unknown) => new CodaError({ kind: 'malformed', where, problem, cause });
+  let model: ReturnType<typeof onnx.ModelProto.decode>;
+  try {
+    model = onnx.ModelProto.decode(bytes);
+  } catch (cause) {
+    throw malformed('not an ONNX file', cause);
+  }
+  const { graph } = model;
+  if (!graph?.input?.length || !graph.output?.length) throw malformed('not an ONNX file: it has no graph with inputs and outputs');
+  const info = (value: NonNullable<typeof graph.input>[number]): ArrayInfo => {
+    const tensor = value.type?.tensorType;
+    const dtype = (Object.keys(dataTypeOf) as DType[]).find((d) => dataTypeOf[d] === tensor?.elemType);
+    if (dtype === undefined) throw malformed(`"${value.name}" has a type that is not read here (data type ${tensor?.elemType})`);
+    const shape = (tensor?.shape?.dim ?? []).map((d): Dim => d.dimParam || Number(d.dimValue ?? 0));
+    return { name: value.name ?? '', dtype, shape };
+  };
+  return {
+    inputs: graph.input.map(info),
+    outputs: graph.output.map(info),
+    metadata: Object.fromEntries((model.metadataProps ?? []).map(({ key, value }) => [key ?? '', value ?? ''])),
+    opset: Number(model.opsetImport?.find(({ domain }) => !domain)?.version ?? 0),
   };
 }
