@@ -3,7 +3,7 @@
  * is one input-dependent linear map. arXiv 2109.13004, section 3. Not a network: it has no encoding, readout or loss; `codaNetwork` and hybrids add them.
  */
 import type * as tf from '@tensorflow/tfjs-core';
-import type { ForwardContext, NamedTensors, Tap, WeightSpec } from '@coda-nets/core';
+import { CodaError, type ForwardContext, type NamedTensors, type Tap, type WeightSpec } from '@coda-nets/core';
 import { dauConv, defaultDauEpsilon, type DauNorm } from './dau-conv.ts';
 import { uniformInit } from './uniform-init.ts';
 
@@ -63,8 +63,12 @@ export function codaLayers({ inputChannels, layers, norm = 'sq', eps = defaultDa
       let a = x;
       for (const [i, { kernel, stride = 1, padding = Math.floor(kernel / 2) }] of layers.entries()) {
         const name = `${prefix}layers.${i}`;
-        const [A, B, b] = ['A', 'B', 'b'].map((key) => tensors[`${name}.${key}`]) as [tf.Tensor, tf.Tensor, tf.Tensor];
-        a = context.tap(name, dauConv(a, { A, B, b }, { stride, padding, norm, eps }));
+        const weightsOfLayer = {
+          A: weightNamed(tensors, `${name}.A`),
+          B: weightNamed(tensors, `${name}.B`),
+          b: weightNamed(tensors, `${name}.b`),
+        };
+        a = context.tap(name, dauConv(a, weightsOfLayer, { stride, padding, norm, eps }));
       }
       return a;
     },
@@ -73,4 +77,10 @@ export function codaLayers({ inputChannels, layers, norm = 'sq', eps = defaultDa
 
 function parameter(shape: readonly number[], fanIn: number, decay: boolean): WeightSpec {
   return { shape, role: 'parameter', decay, init: (random) => uniformInit(random, shape, 1 / Math.sqrt(fanIn)) };
+}
+
+function weightNamed(weights: NamedTensors, name: string): tf.Tensor {
+  const weight = weights[name];
+  if (weight !== undefined) return weight;
+  throw new CodaError({ kind: 'mismatch', where: 'codaLayers: weights', problem: `missing ${JSON.stringify(name)}` });
 }

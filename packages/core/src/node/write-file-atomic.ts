@@ -18,7 +18,7 @@ let written = 0;
 
 /** Writes beside, flushes to the disk, renames, flushes the folder. Throws a CodaError of kind `unavailable`; then `path` is as it was. */
 export async function writeFileAtomic(path: string, bytes: Uint8Array | string): Promise<void> {
-  const beside = `${path}.${process.pid}-${written++}.tmp`;
+  const beside = `${path}.tmp-${process.pid}-${written++}`;
   try {
     const file = await open(beside, 'wx');
     try {
