@@ -73,6 +73,15 @@ export class Random {
 
   /** Uniform integer in [0, n), without modulo bias. */
   below(n: number): number {
+    if (!Number.isInteger(n) || n < 1 || n > 0x1_0000_0000) {
+      throw new CodaError({
+        kind: 'argument',
+        where: 'Random.below: n',
+        problem: 'no number is below n',
+        expected: 'an integer from 1 to 4294967296',
+        got: String(n),
+      });
+    }
     const limit = 0x1_0000_0000 - (0x1_0000_0000 % n);
     for (;;) {
       const x = this.uint32();

@@ -185,7 +185,7 @@ describe('dauConv', () => {
   ])('names %s', (_, shape, text) => {
     tf.tidy(() => {
       const weights = { A: tf.zeros([3, 3, 2, 4, 5]), B: tf.zeros([3, 3, 2, 5]), b: tf.zeros([3, 3, 2, 4]) };
-      expect(() => dauConv(tf.zeros(shape) as tf.Tensor4D, weights)).toThrow(text);
+      expect(() => dauConv(tf.zeros(shape as never) as tf.Tensor4D, weights)).toThrow(text);
     });
   });
 

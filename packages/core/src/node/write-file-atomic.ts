@@ -1,5 +1,5 @@
 /** Writes a file so that a reader, or a machine that loses power, sees the old file or the new one and nothing between. */
-import { open, rename, rm } from 'node:fs/promises';
+import { open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { CodaError } from '../errors.ts';
 
@@ -18,19 +18,24 @@ let written = 0;
 
 /** Writes beside, flushes to the disk, renames, flushes the folder. Throws a CodaError of kind `unavailable`; then `path` is as it was. */
 export async function writeFileAtomic(path: string, bytes: Uint8Array | string): Promise<void> {
-  const beside = `${path}.tmp-${process.pid}-${written++}`;
+  let beside: string | undefined;
   try {
-    const file = await open(beside, 'wx');
+    // Where a link leads, so that the link stays one.
+    const target = await realpath(path).catch(() => path);
+    const mode = await stat(target).then((stats) => stats.mode & 0o777, () => 0o666);
+    const temporary = `${target}.tmp-${process.pid}-${written++}`;
+    const file = await open(temporary, 'wx', mode);
+    beside = temporary;
     try {
       await file.writeFile(bytes);
       await file.sync();
     } finally {
       await file.close();
     }
-    await rename(beside, path);
-    await syncFolder(dirname(path));
+    await rename(temporary, target);
+    await syncFolder(dirname(target));
   } catch (cause) {
-    await rm(beside, { force: true }).catch(() => undefined);
+    if (beside !== undefined) await rm(beside, { force: true }).catch(() => undefined);
     const { code, message } = cause as NodeJS.ErrnoException;
     const problem = reasons[code ?? ''] ?? `could not be written (${code ?? message})`;
     throw new CodaError({ kind: 'unavailable', where: path, problem, cause });
