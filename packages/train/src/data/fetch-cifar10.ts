@@ -1,6 +1,6 @@
 /** Brings CIFAR-10 into a folder, once, from the first source that answers, and leaves the official binary files there. */
 import { createHash } from 'node:crypto';
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { CodaError } from '@coda-nets/core';
 import { unpackCifar10 } from './cifar10-archives.ts';
@@ -82,6 +82,7 @@ async function bringInto(folder: string, files: readonly ExpectedFile[], options
   const fetchOrFind = async (): Promise<FetchResult> => {
     const found = (await sourceIfWhole(folder, files)) ?? (await adopt(folder, files));
     if (found !== undefined) return { folder, source: found, fetched: false };
+    await removeRemains(folder);
     const reasons: string[] = [];
     for (const source of sources) {
       try {
@@ -188,6 +189,12 @@ async function adopt(folder: string, files: readonly ExpectedFile[]): Promise<st
   for (const { name, sha256 } of files) if ((await hashFile(join(folder, name), 'sha256')) !== sha256) return undefined;
   await finish(folder, 'files found in place', files);
   return 'files found in place';
+}
+
+/** What writers that were killed left beside their files. */
+async function removeRemains(folder: string): Promise<void> {
+  const remains = (await readdir(folder)).filter((name) => /^[^.].*\.(\d+-[0-9a-f]{8}\.tmp|part\.pack-\w+)$/.test(name));
+  await Promise.all(remains.map((name) => rm(join(folder, name), { recursive: true, force: true })));
 }
 
 async function refuseOtherDataset(folder: string): Promise<void> {
