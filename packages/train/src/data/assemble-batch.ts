@@ -1,4 +1,6 @@
-/** Makes the arrays of one batch out of 8-bit images: picks, augments, scales to [0, 1]. The hot loop of the data side. */
+/**
+ * Makes the arrays of one batch out of 8-bit images: picks, augments, scales to [0, 1]. The hot loop of the data side.
+ */
 import { CodaError, ndArray, type NdArray, type Random } from '@coda-nets/core';
 import { noAugmentation, type Augmentation } from './augmentation.ts';
 import type { ImageSplit } from './image-dataset.ts';
@@ -13,7 +15,8 @@ export interface AssembledBatch {
 const unit = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
 
 /**
- * The images `indices` of `split` in that order. Every image takes its draws from `random` in turn (crop row, crop column, mirror),
+ * The images `indices` of `split` in that order. Every image takes its draws from `random` in turn (crop row, crop
+ * column, mirror),
  * so a batch depends on the stream's state and its own indices only.
  *
  * @throws CodaError `argument` for an index outside of the split, or an augmentation without `random`.
@@ -67,7 +70,10 @@ export function assembleBatch(
   return { images: ndArray('float32', [n, height, width, channels], images), labels: ndArray('int32', [n], labels) };
 }
 
-/** images[to + (y, x)] = bytes[from + (y + down, x + right)] / 255, zero outside; mirrored in x after that. The target is zero before. */
+/**
+ * images[to + (y, x)] = bytes[from + (y + down, x + right)] / 255, zero outside; mirrored in x after that. The target
+ * is zero before.
+ */
 function copyImage(
   bytes: Uint8Array,
   from: number,

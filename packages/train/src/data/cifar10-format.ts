@@ -1,6 +1,8 @@
 /**
- * The binary layout of CIFAR-10 (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009) and what its files
- * must contain. A record is one label byte and 3 × 32 × 32 pixel bytes, channel-major; a file is records without a header.
+ * The binary layout of CIFAR-10 (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009) and what
+ * its files
+ * must contain. A record is one label byte and 3 × 32 × 32 pixel bytes, channel-major; a file is records without a
+ * header.
  */
 
 export const cifar10Shape: readonly [number, number, number] = [32, 32, 3];
@@ -40,7 +42,8 @@ export interface ExpectedFile {
 }
 
 /**
- * The official files. The hashes of the `.bin` files were computed from the npm mirror's images, and several projects independently
+ * The official files. The hashes of the `.bin` files were computed from the npm mirror's images, and several
+ * projects independently
  * publish the same ones for the files inside the official archive: both sources give the same bytes in the same order.
  */
 export const cifar10Files: readonly ExpectedFile[] = [

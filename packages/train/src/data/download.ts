@@ -1,4 +1,7 @@
-/** Downloads a file of known size into a part file and goes on from what is already there. It does not judge the bytes: the caller hashes. */
+/**
+ * Downloads a file of known size into a part file and goes on from what is already there. It does not judge the bytes:
+ * the caller hashes.
+ */
 import { open, rm, stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodaError } from '@coda-nets/core';
@@ -27,7 +30,10 @@ const maxTries = 200;
 /** What one try came to: everything is there, or the reason why it ended early and may be repeated. */
 type Try = { readonly done: true } | { readonly done: false; readonly reason: string; readonly answered: boolean };
 
-/** @throws CodaError `unavailable` where the server cannot be reached or refuses, `mismatch` where the file has another size. */
+/**
+ * @throws CodaError `unavailable` where the server cannot be reached or refuses, `mismatch` where the file has another
+ * size.
+ */
 export async function download(options: DownloadOptions): Promise<void> {
   const { url, part, bytes, pauseMs = 500, signal } = options;
   let idle = 0;

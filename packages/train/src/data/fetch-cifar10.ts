@@ -1,4 +1,6 @@
-/** Brings CIFAR-10 into a folder, once, from the first source that answers, and leaves the official binary files there. */
+/**
+ * Brings CIFAR-10 into a folder, once, from the first source that answers, and leaves the official binary files there.
+ */
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -46,8 +48,10 @@ export interface FetchResult {
 }
 
 /**
- * Fetches the 60,000 images of CIFAR-10 into the official binary layout. Every archive is checked against its hash before it is
- * unpacked and every file against its own before it is kept; a file is written beside and renamed. A folder that is whole is left alone.
+ * Fetches the 60,000 images of CIFAR-10 into the official binary layout. Every archive is checked against its hash
+ * before it is
+ * unpacked and every file against its own before it is kept; a file is written beside and renamed. A folder that is
+ * whole is left alone.
  *
  * @throws CodaError `unavailable` where no source can be reached, naming the reason for each.
  */

@@ -23,11 +23,16 @@ export interface ImageSplit {
   readonly images: Uint8Array;
   /** [N], each below the number of classes. */
   readonly labels: Uint8Array;
-  /** Hex; the same for the same images and labels in the same order, so that what was computed from them can be kept. */
+  /**
+   * Hex; the same for the same images and labels in the same order, so that what was computed from them can be kept.
+   */
   readonly fingerprint: string;
 }
 
-/** A split of arrays that are already there; the fingerprint (SHA-256 of shape, labels and images) is computed when asked for. */
+/**
+ * A split of arrays that are already there; the fingerprint (SHA-256 of shape, labels and images) is computed when
+ * asked for.
+ */
 export function imageSplit(
   imageShape: readonly [number, number, number],
   images: Uint8Array,

@@ -1,11 +1,17 @@
-/** Reads what a person wants predicted or explained: image files, folders of them, `.npy` batches. Not data sets, which have labels. */
+/**
+ * Reads what a person wants predicted or explained: image files, folders of them, `.npy` batches. Not data sets, which
+ * have labels.
+ */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { CodaError, decodeNpy, ndArray, sizeOf, type NdArray } from '@coda-nets/core';
 import { decodeImage, type DecodedImage, type ResizeMode } from './decode-image.ts';
 
 export interface LoadImagesOptions {
-  /** H = W, or [H, W], of what comes back; where not given, images keep their size, which must then be the same for all. */
+  /**
+   * H = W, or [H, W], of what comes back; where not given, images keep their size, which must then be the same for
+   * all.
+   */
   readonly size?: number | readonly [height: number, width: number] | undefined;
   /** How an image gets `size`; `crop` where not given. A `.npy` batch goes in as it is. */
   readonly resize?: ResizeMode | undefined;
@@ -33,7 +39,8 @@ const concurrency = 4;
 /**
  * Loads `paths` in the order given; the files of a folder in the order of their names, without its subfolders.
  *
- * @throws CodaError that names the file: `unreadable` where it cannot be read, `malformed` where it is no whole image or no batch
+ * @throws CodaError that names the file: `unreadable` where it cannot be read, `malformed` where it is no whole
+ * image or no batch
  * [N, H, W, 3] of float32 in [0, 1] or uint8, `mismatch` where sizes differ, `unsupported` beyond a limit.
  */
 export async function loadImages(

@@ -1,4 +1,7 @@
-/** The one way to the image decoder: loaded when an image is decoded, so that all else works on a machine it does not run on. */
+/**
+ * The one way to the image decoder: loaded when an image is decoded, so that all else works on a machine it does not
+ * run on.
+ */
 import { CodaError } from '@coda-nets/core';
 
 export type Sharp = (typeof import('sharp'))['default'];

@@ -1,4 +1,7 @@
-/** Opens a folder in CIFAR-10's binary layout: the official data set, or one of at most ten classes written the same way. */
+/**
+ * Opens a folder in CIFAR-10's binary layout: the official data set, or one of at most ten classes written the same
+ * way.
+ */
 import { readFileSync, statSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -24,7 +27,8 @@ const maxNamesBytes = 4096;
  * Opens `folder`, which holds `data_batch_1.bin` … `data_batch_5.bin`, `test_batch.bin` and `batches.meta.txt`.
  * Sizes are checked here, labels when a split is read on first use.
  *
- * @throws CodaError `unreadable` for a file that is missing, `malformed` for a wrong size or label; each names the file.
+ * @throws CodaError `unreadable` for a file that is missing, `malformed` for a wrong size or label; each names the
+ * file.
  */
 export async function openCifar10(folder: string): Promise<ImageDataset> {
   const hint = repairHint(folder);

@@ -1,5 +1,6 @@
 /**
- * A toy: images of coloured shapes on a noisy background, made here, for tests, examples and a first try without a network connection.
+ * A toy: images of coloured shapes on a noisy background, made here, for tests, examples and a first try without a
+ * network connection.
  * Anything learns it within a few hundred steps; no figure measured on it says anything about real images.
  */
 import { CodaError, Random } from '@coda-nets/core';
@@ -40,7 +41,10 @@ const kinds: readonly (readonly [name: string, shape: Shape, colour: Colour])[] 
   ['black ring', ring, [20, 20, 25]],
 ];
 
-/** Images are dealt round the classes: image n is of class n mod classes. The same options give the same bytes everywhere. */
+/**
+ * Images are dealt round the classes: image n is of class n mod classes. The same options give the same bytes
+ * everywhere.
+ */
 export function syntheticDataset({
   classes = 10,
   perClass = 100,

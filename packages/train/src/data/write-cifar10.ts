@@ -1,4 +1,7 @@
-/** Writes a data set in CIFAR-10's binary layout, so that everything that reads CIFAR-10 can be tried on something small. */
+/**
+ * Writes a data set in CIFAR-10's binary layout, so that everything that reads CIFAR-10 can be tried on something
+ * small.
+ */
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -17,10 +20,12 @@ import type { ImageDataset } from './image-dataset.ts';
 import { writeFileAtomic } from './write-file-atomic.ts';
 
 /**
- * Writes `dataset` into `folder` (made where it is missing): the training images spread over five files in order, the test
+ * Writes `dataset` into `folder` (made where it is missing): the training images spread over five files in order,
+ * the test
  * images in one, the class names in `batches.meta.txt`.
  *
- * @throws CodaError `argument` unless images are 32 × 32 × 3, classes 1 to 10, training images 5 to 50,000, test images 1 to 10,000.
+ * @throws CodaError `argument` unless images are 32 × 32 × 3, classes 1 to 10, training images 5 to 50,000, test
+ * images 1 to 10,000.
  */
 export async function writeCifar10(folder: string, dataset: ImageDataset): Promise<void> {
   const train = dataset.split('train');

@@ -1,4 +1,6 @@
-/** Writes a file so that a reader, or a machine that loses power, sees the old one or the new one and nothing between. */
+/**
+ * Writes a file so that a reader, or a machine that loses power, sees the old one or the new one and nothing between.
+ */
 import { randomBytes } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 

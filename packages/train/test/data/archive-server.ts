@@ -1,4 +1,6 @@
-/** Small archives in both layouts of CIFAR-10, and a server on this machine that gives them as badly as a test wants. */
+/**
+ * Small archives in both layouts of CIFAR-10, and a server on this machine that gives them as badly as a test wants.
+ */
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';

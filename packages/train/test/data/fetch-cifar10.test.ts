@@ -265,13 +265,14 @@ describe('the folder', () => {
     await expectWhole(folder);
   });
 
-  test('a lock of a process that died is taken over', async () => {
+  test('the lock of a process that died is taken over, and what it left is removed', async () => {
     const archive = await officialArchive();
     const { url } = await serve(give(archive));
     const folder = await temporaryFolder();
     const { hostname } = await import('node:os');
     // No process has this id: the largest of Linux is 2^22.
     await writeFile(join(folder, '.lock'), JSON.stringify({ pid: 2 ** 30, host: hostname() }));
+    await writeFile(join(folder, 'data_batch_2.bin.1073741824-0badcafe.tmp'), 'half');
     await fetchInto(folder, { sources: [sourceOf(archive, url)] });
     await expectWhole(folder);
   });
