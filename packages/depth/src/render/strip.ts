@@ -1,0 +1,54 @@
+/**
+ * One image and its maps side by side in one picture, each labelled with its tap and with what it is: `exact` contributions with their
+ * residual, or gradient × activation (`grad×act`). For a report with text, see the command line's.
+ */
+import type { Explanation, TapExplanation } from '../explainer.ts';
+import { drawText, fitText, GLYPH_HEIGHT } from './draw-text.ts';
+import { heatMap, overlay, type HeatMapOptions } from './heat-map.ts';
+import { emptyPicture, enlarged, paste, type Colour, type Picture } from './picture.ts';
+
+export interface StripOptions extends Pick<HeatMapOptions, 'percentile' | 'interpolation'> {
+  /** Side in pixels of each tile's longer side, at least; default 128. The image is enlarged by a whole factor. */
+  readonly tile?: number;
+  /** Written under the image. */
+  readonly label?: string;
+  /** Maps over the grey image in place of maps alone. Default false. */
+  readonly over?: boolean;
+}
+
+const GAP = 6;
+const INK: Colour = [30, 34, 42];
+const EXACT: Colour = [16, 110, 70];
+const INEXACT: Colour = [150, 84, 0];
+
+/** The image, then a tile for each tap from the input to the output. */
+export function strip(image: Picture, explanation: Explanation, options: StripOptions = {}): Picture {
+  const { tile = 128, label = '', over = false, percentile = 99.5, interpolation = 'nearest' } = options;
+  const first = enlarged(image, Math.max(1, Math.ceil(tile / Math.max(image.width, image.height))));
+  const { width, height } = first;
+  const line = GLYPH_HEIGHT + 4;
+  const count = explanation.taps.length + 1;
+  const picture = emptyPicture(GAP + count * (width + GAP), GAP + height + 2 * line + GAP);
+  const textTop = GAP + height + 4;
+  const write = (text: string, left: number, row: number, colour: Colour): void =>
+    drawText(picture, fitText(text, width), left, textTop + row * line, colour);
+  paste(picture, first, GAP, GAP);
+  write(label, GAP, 0, INK);
+  write(`P ${explanation.probability.toFixed(3)}`, GAP, 1, INK);
+  for (const [i, tap] of explanation.taps.entries()) {
+    const left = GAP + (i + 1) * (width + GAP);
+    const map = over
+      ? overlay(first, tap.map, { percentile, interpolation })
+      : heatMap(tap.map, { width, height, percentile, interpolation });
+    paste(picture, map, left, GAP);
+    write(tap.name, left, 0, INK);
+    write(kindOf(tap), left, 1, tap.exact ? EXACT : INEXACT);
+  }
+  return picture;
+}
+
+/** `EXACT 2.1E-7` or `GRAD×ACT`: what the numbers of a tap are. */
+function kindOf({ exact, residual }: TapExplanation): string {
+  return exact ? `exact ${residual.toExponential(1)}` : 'grad×act';
+}
+
