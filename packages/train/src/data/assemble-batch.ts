@@ -16,8 +16,7 @@ const unit = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
 
 /**
  * The images `indices` of `split` in that order. Every image takes its draws from `random` in turn (crop row, crop
- * column, mirror),
- * so a batch depends on the stream's state and its own indices only.
+ * column, mirror), so a batch depends on the stream's state and its own indices only.
  *
  * @throws CodaError `argument` for an index outside of the split, or an augmentation without `random`.
  */

@@ -8,8 +8,7 @@ import { CodaError } from '@coda-nets/core';
  * - `none`: the image as it is
  * - `flip`: mirrored left to right with probability 1/2
  * - `flip-and-crop`: padded with `pad` zero pixels on every side, a window of the old size cut out at a uniformly
- * random place,
- *   then mirrored with probability 1/2 (He et al., arXiv 1512.03385, section 4.2, with pad 4)
+ *   random place, then mirrored with probability 1/2 (He et al., arXiv 1512.03385, section 4.2, with pad 4)
  */
 export type Augmentation =
   | { readonly kind: 'none' }

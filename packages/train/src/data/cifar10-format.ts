@@ -1,8 +1,7 @@
 /**
  * The binary layout of CIFAR-10 (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009) and what
- * its files
- * must contain. A record is one label byte and 3 × 32 × 32 pixel bytes, channel-major; a file is records without a
- * header.
+ * its files must contain. A record is one label byte and 3 × 32 × 32 pixel bytes, channel-major; a file is records
+ * without a header.
  */
 
 export const cifar10Shape: readonly [number, number, number] = [32, 32, 3];
@@ -42,9 +41,9 @@ export interface ExpectedFile {
 }
 
 /**
- * The official files. The hashes of the `.bin` files were computed from the npm mirror's images, and several
- * projects independently
- * publish the same ones for the files inside the official archive: both sources give the same bytes in the same order.
+ * The official files. The hashes of the `.bin` files were computed from the npm mirror's images, and several projects
+ * independently publish the same ones for the files inside the official archive: both sources give the same bytes in
+ * the same order.
  */
 export const cifar10Files: readonly ExpectedFile[] = [
   ['data_batch_1.bin', 'cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5'],

@@ -21,8 +21,7 @@ const maxPixels = 100_000_000;
 
 /**
  * Decodes `bytes`; `where` names them in errors. Orientation of the camera is applied, alpha is dropped, all colour
- * spaces become
- * sRGB. Scaling is linear with anti-aliasing. `target` is [H, W].
+ * spaces become sRGB. Scaling is linear with anti-aliasing. `target` is [H, W].
  *
  * @throws CodaError `malformed` for what is no whole JPEG, PNG or WebP, `mismatch` for a wrong size with `none`.
  */

@@ -49,9 +49,8 @@ export interface FetchResult {
 
 /**
  * Fetches the 60,000 images of CIFAR-10 into the official binary layout. Every archive is checked against its hash
- * before it is
- * unpacked and every file against its own before it is kept; a file is written beside and renamed. A folder that is
- * whole is left alone.
+ * before it is unpacked and every file against its own before it is kept; a file is written beside and renamed. A
+ * folder that is whole is left alone.
  *
  * @throws CodaError `unavailable` where no source can be reached, naming the reason for each.
  */

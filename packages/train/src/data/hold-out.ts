@@ -26,8 +26,7 @@ export function subset(split: ImageSplit, indices: ArrayLike<number>): ImageSpli
 
 /**
  * Divides `split` at random: `held` gets `count` images, `rest` the others. Both keep the order of `split`, so that
- * only
- * the choice is random; nothing is balanced between classes.
+ * only the choice is random; nothing is balanced between classes.
  *
  * @throws CodaError `argument` unless 0 < count < split.length.
  */

@@ -39,9 +39,8 @@ const concurrency = 4;
 /**
  * Loads `paths` in the order given; the files of a folder in the order of their names, without its subfolders.
  *
- * @throws CodaError that names the file: `unreadable` where it cannot be read, `malformed` where it is no whole
- * image or no batch
- * [N, H, W, 3] of float32 in [0, 1] or uint8, `mismatch` where sizes differ, `unsupported` beyond a limit.
+ * @throws CodaError that names the file: `unreadable` where it cannot be read, `malformed` where it is no whole image
+ * or no batch [N, H, W, 3] of float32 in [0, 1] or uint8, `mismatch` where sizes differ, `unsupported` beyond a limit.
  */
 export async function loadImages(
   paths: readonly string[],

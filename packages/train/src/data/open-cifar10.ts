@@ -24,8 +24,8 @@ import { readManifest } from './dataset-manifest.ts';
 const maxNamesBytes = 4096;
 
 /**
- * Opens `folder`, which holds `data_batch_1.bin` … `data_batch_5.bin`, `test_batch.bin` and `batches.meta.txt`.
- * Sizes are checked here, labels when a split is read on first use.
+ * Opens `folder`, which holds `data_batch_1.bin` … `data_batch_5.bin`, `test_batch.bin` and `batches.meta.txt`. Sizes
+ * are checked here, labels when a split is read on first use.
  *
  * @throws CodaError `unreadable` for a file that is missing, `malformed` for a wrong size or label; each names the
  * file.

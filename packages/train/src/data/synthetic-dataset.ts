@@ -1,7 +1,7 @@
 /**
  * A toy: images of coloured shapes on a noisy background, made here, for tests, examples and a first try without a
- * network connection.
- * Anything learns it within a few hundred steps; no figure measured on it says anything about real images.
+ * network connection. Anything learns it within a few hundred steps; no figure measured on it says anything about real
+ * images.
  */
 import { CodaError, Random } from '@coda-nets/core';
 import { imageSplit, type ImageDataset, type ImageSplit, type SplitName } from './image-dataset.ts';

@@ -20,9 +20,8 @@ import type { ImageDataset } from './image-dataset.ts';
 import { writeFileAtomic } from './write-file-atomic.ts';
 
 /**
- * Writes `dataset` into `folder` (made where it is missing): the training images spread over five files in order,
- * the test
- * images in one, the class names in `batches.meta.txt`.
+ * Writes `dataset` into `folder` (made where it is missing): the training images spread over five files in order, the
+ * test images in one, the class names in `batches.meta.txt`.
  *
  * @throws CodaError `argument` unless images are 32 × 32 × 3, classes 1 to 10, training images 5 to 50,000, test
  * images 1 to 10,000.
