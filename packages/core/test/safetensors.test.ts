@@ -140,6 +140,13 @@ describe('decodeSafetensors', () => {
     expect(error.kind).toBe('malformed');
   });
 
+  it('reads tensors whose names come in another order than their data', () => {
+    const bytes = file({ b: u8(2, 4), empty: u8(4, 4), c: u8(4, 5), a: u8(0, 2) }, 5);
+    bytes.set([1, 2, 3, 4, 5], bytes.length - 5);
+    const { tensors } = decodeSafetensors(bytes, 'w');
+    expect(Object.entries(tensors).map(([name, { data }]) => `${name} ${String(data)}`).toSorted()).toEqual(['a 1,2', 'b 3,4', 'c 5', 'empty ']);
+  });
+
   it('refuses more tensors than the limit', () => {
     const header = Object.fromEntries(Array.from({ length: 100_001 }, (_, i) => [`${i}x`, u8(0, 0)]));
     expect(errorOf(file(header)).message).toBe('w.safetensors: too many tensors; expected at most 100000');

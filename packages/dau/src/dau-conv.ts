@@ -64,6 +64,7 @@ export function dauConv(
     const from = (channel: number, size: number): tf.Tensor4D =>
       tf.slice(y, [0, 0, 0, channel], [batch, height, width, size]);
 
+    // All of w(p) that depends on x does so through u, so that holding u holds v and its norm.
     const u = dynamicWeight(from(0, r));
     // [N, H', W', n·r], unit-major → [N, H', W', n, r]
     const projected = tf.reshape(from(r, n * r), [batch, height, width, n, r]);
@@ -73,7 +74,7 @@ export function dauConv(
     const squaredNorm = tf.add(squaredNormOf(u, weights), eps);
     const scale =
       norm === 'l2' ? tf.rsqrt(squaredNorm) : tf.div(tf.sqrt(squaredNorm), tf.add(squaredNorm, 1)); // 1/‖v‖ or ‖v‖/(1+‖v‖²)
-    return tf.mul(vx, dynamicWeight(scale)) as tf.Tensor4D;
+    return tf.mul(vx, scale) as tf.Tensor4D;
   });
 }
 

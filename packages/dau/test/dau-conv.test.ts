@@ -92,6 +92,14 @@ describe('dauConv', () => {
     );
   });
 
+  it('leaves one tensor, its result', () => {
+    const [x, A, B, b] = [tf.ones([1, 3, 3, 2]), tf.ones([3, 3, 2, 2, 2]), tf.ones([3, 3, 2, 2]), tf.ones([3, 3, 2, 2])] as const;
+    const before = tf.memory().numTensors;
+    const y = dauConv(x as tf.Tensor4D, { A, B, b }, { padding: 1 });
+    expect(tf.memory().numTensors).toBe(before + 1);
+    tf.dispose([x, A, B, b, y]);
+  });
+
   it.each(named.filter(([, c, , seed]) => seed === 1 && c.size[1] < 9))('has the gradients of the explicit form (%s)', (_, c, norm, seed) => {
     tf.tidy(() => {
       const { x, weights, slow } = problem(c, seed, norm);
@@ -176,6 +184,21 @@ describe('dauConv', () => {
       for (const gradient of tf.grads(run as never)([x, ...zeros])) {
         expect(gradient.dataSync().every(Number.isFinite)).toBe(true);
       }
+    });
+  });
+
+  it.each(['sq', 'l2'] as const)('is finite where rounding takes ‖v‖² below 0 (%s)', (norm) => {
+    tf.tidy(() => {
+      const [channels, n, r] = [8, 64, 4];
+      const x = randomTensor<tf.Rank.R4>([1, 1, 1, channels], 1, { min: 0 });
+      const A = randomTensor([1, 1, channels, n, r] as never, 2, { min: -100, max: 100 });
+      const B = randomTensor([1, 1, channels, r] as never, 3);
+      const u = tf.matMul(tf.reshape(x, [1, channels]), tf.reshape(B, [channels, r]));
+      // b = −A u, so that v = 0 for every unit but for rounding.
+      const b = tf.reshape(tf.neg(tf.matMul(tf.reshape(A, [channels * n, r]), tf.reshape(u, [r, 1]))), [1, 1, channels, n]);
+      const { value, grad } = tf.valueAndGrad((t: tf.Tensor) => tf.sum(dauConv(t as tf.Tensor4D, { A, B, b }, { norm })))(x);
+      expect(Number.isFinite(value.dataSync()[0])).toBe(true);
+      expect(grad.dataSync().every(Number.isFinite)).toBe(true);
     });
   });
 
