@@ -1,48 +1,128 @@
-/** The config of a hybrid network: what may be in it, its defaults, its limits. Builds nothing. */
-import { CodaError, parseConfig, type JsonObject } from '@coda-nets/core';
-import { codaLayerSchema, codaNormSchema, defaultLogitBias } from '@coda-nets/dau';
-import { resnetConfigSchema } from '@coda-nets/resnet';
+/** The config of a hybrid: what may be in it, its defaults, and whether its parts fit together. Builds nothing. */
 import * as v from 'valibot';
+import { CodaError, parseConfig } from '@coda-nets/core';
+import { codaLayerSchema, codaNormSchema, defaultDauEpsilon, defaultLogitBias } from '@coda-nets/dau';
+import { resnetConfigSchema, resnetStem, type ResnetConfig, type ResnetOptions } from '@coda-nets/resnet';
 
-/** No head of the papers is deeper than nine layers. */
-const maxLayers = 100;
+export type HybridHead = {
+  /** The squash g of every unit. */
+  readonly norm: 'sq' | 'l2';
+  /** T: logits are the sum over positions divided by T, plus b₀. A larger T asks for more alignment. */
+  readonly temperature: number;
+  /** b₀, fixed. */
+  readonly logitBias: number;
+  /** ε of every unit's norm. */
+  readonly eps: number;
+  /** From the cut to the logits; the last has one unit for each class. */
+  readonly layers: readonly {
+    readonly out: number;
+    readonly kernel: number;
+    readonly stride: number;
+    readonly padding: number;
+    readonly rank: number;
+  }[];
+};
 
-const headSchema = v.strictObject({
-  /** From the cut to the classes; the last has one unit for each class. */
-  layers: v.pipe(v.array(codaLayerSchema), v.minLength(1), v.maxLength(maxLayers)),
-  norm: codaNormSchema,
-  /** T: the larger, the stronger the pressure to align. */
-  temperature: v.pipe(v.number(), v.finite(), v.gtValue(0)),
-  logitBias: v.optional(v.pipe(v.number(), v.finite()), defaultLogitBias),
-});
-
-export const hybridConfigSchema = v.strictObject({
-  kind: v.literal('hybrid'),
-  backbone: resnetConfigSchema,
-  /** The tap of the backbone whose output is the head's input. */
-  cut: v.string(),
-  /** `frozen`: the stem's weights stay as they are and batch norm uses its running statistics. `trained`: it is trained with the head. */
-  stem: v.optional(v.picklist(['frozen', 'trained']), 'frozen'),
-  head: headSchema,
-});
+/** Everything that is needed to build the network again, with every default filled in. JSON-able. */
+export type HybridConfig = {
+  readonly kind: 'hybrid';
+  /** The whole backbone; only its part up to the cut is built. Its `classes` and `labelSmoothing` play no role. */
+  readonly backbone: ResnetConfig;
+  /** The backbone's tap that feeds the head: `conv1` or a block. */
+  readonly cut: string;
+  /** `frozen`: weights and statistics stay as they are, batch norm in inference mode. `trained`: the stem is fine-tuned with the head. */
+  readonly stem: 'frozen' | 'trained';
+  readonly head: HybridHead;
+  readonly classes: number;
+};
 
 /** As a person writes it: defaults may be left out. */
-export type HybridOptions = v.InferInput<typeof hybridConfigSchema>;
-/** With every default in its place. JSON-able. */
-export type HybridConfig = v.InferOutput<typeof hybridConfigSchema> & JsonObject & { readonly kind: 'hybrid' };
+export type HybridOptions = {
+  readonly kind: 'hybrid';
+  readonly backbone: ResnetOptions;
+  readonly cut: string;
+  /** Default `frozen`. */
+  readonly stem?: 'frozen' | 'trained';
+  readonly head: {
+    /** Default `sq`. */
+    readonly norm?: 'sq' | 'l2';
+    readonly temperature: number;
+    /** Default ln(0.1 / 0.9). */
+    readonly logitBias?: number;
+    /** Default 1e-12. */
+    readonly eps?: number;
+    readonly layers: readonly {
+      readonly out: number;
+      readonly kernel: number;
+      /** Default 1. */
+      readonly stride?: number;
+      /** Default ⌊kernel / 2⌋. */
+      readonly padding?: number;
+      readonly rank: number;
+    }[];
+  };
+  readonly classes: number;
+};
 
-/** The full config. Throws a CodaError that names the leaf, and for a misspelt key the nearest right one. */
-export function parseHybridConfig(config: unknown, where = 'hybrid: config'): HybridConfig {
-  const parsed = parseConfig(hybridConfigSchema, config, where);
-  const last = parsed.head.layers.at(-1);
-  if (last?.out !== parsed.backbone.classes) {
+/** Deeper stacks are a mistake: the published ones have nine layers. */
+const maxLayers = 100;
+const maxClasses = 65_536;
+
+const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
+
+const hybridConfigSchema = v.strictObject({
+  kind: v.literal('hybrid'),
+  backbone: resnetConfigSchema,
+  cut: v.string(),
+  stem: v.optional(v.picklist(['frozen', 'trained']), 'frozen'),
+  head: v.strictObject({
+    norm: codaNormSchema,
+    temperature: positive,
+    logitBias: v.optional(v.pipe(v.number(), v.finite()), defaultLogitBias),
+    eps: v.optional(positive, defaultDauEpsilon),
+    layers: v.pipe(v.array(codaLayerSchema), v.minLength(1), v.maxLength(maxLayers)),
+  }),
+  classes: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(maxClasses)),
+});
+
+/**
+ * The full config. Throws a CodaError that names the leaf: a misspelt key or a cut that does not exist with the nearest right one, a last layer
+ * that has not one unit for each class, a kernel larger than what it would see.
+ */
+export function parseHybridConfig(value: unknown, where = 'hybrid: config'): HybridConfig {
+  const config: HybridConfig = parseConfig(hybridConfigSchema, value, where);
+  const { featureShape } = stemOf(config, where);
+  const { layers } = config.head;
+  const last = layers.at(-1);
+  if (last?.out !== config.classes) {
     throw new CodaError({
       kind: 'argument',
-      where: `${where}: head.layers[${parsed.head.layers.length - 1}].out`,
-      problem: 'the last layer has one unit for each of the backbone’s classes',
-      expected: String(parsed.backbone.classes),
-      got: String(last?.out),
+      where: `${where}: head.layers[${layers.length - 1}].out`,
+      problem: 'the last layer has one unit for each class',
+      expected: `${config.classes}`,
+      got: `${last?.out}`,
     });
   }
-  return parsed as HybridConfig;
+  let side = Math.min(featureShape[0], featureShape[1]);
+  for (const [i, { kernel, stride, padding }] of layers.entries()) {
+    if (side + 2 * padding < kernel) {
+      throw new CodaError({
+        kind: 'argument',
+        where: `${where}: head.layers[${i}].kernel`,
+        problem: 'the kernel is larger than what the layers below leave',
+        expected: `at most ${side + 2 * padding}`,
+        got: `${kernel}`,
+      });
+    }
+    side = Math.floor((side + 2 * padding - kernel) / stride) + 1;
+  }
+  return config;
+}
+
+function stemOf({ backbone, cut }: HybridConfig, where: string): ReturnType<typeof resnetStem> {
+  try {
+    return resnetStem(backbone, cut);
+  } catch (error) {
+    throw CodaError.isInstance(error) ? error.within(where) : error;
+  }
 }

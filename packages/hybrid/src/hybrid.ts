@@ -1,85 +1,113 @@
 /**
- * A hybrid network: a conventional ResNet up to a cut computes features, CoDA layers on top classify them.
- *
- *     a = stem(x)        z = (1/T)·Σ_positions W(a) a + b₀        W(a) = W_m(a_{m−1}) ⋯ W_1(a)
- *
- * From the cut upwards the network is dynamic linear: with every dynamic weight held, the contributions of the taps `cut`, `head.layers.0`, … sum to
- * z − b₀ exactly. Below the cut they are gradient × activation of the stem. Idea: arXiv 2109.13004, abstract and section on hybrid networks; the
- * layout of the head is a reconstruction, as no code for hybrids is published.
+ * Hybrids: a conventional ResNet up to a cut, and CoDA layers above it. From the cut upwards the network is one dynamic linear map, so that
+ * contributions there are exact; below they are gradient × activation. The idea is arXiv 2109.13004's (abstract, interpretable depth); the
+ * paper's code for it is not public, so where to cut, the head and its readout are a reconstruction.
  */
-import { CodaError, type ForwardContext, type FrozenStem, type NamedTensors, type Network, type Tap, type WeightSpec } from '@coda-nets/core';
-import { binaryCrossEntropy, codaLayers, sumPoolLogits } from '@coda-nets/dau';
-import { resnetStem } from '@coda-nets/resnet';
 import * as tf from '@tensorflow/tfjs-core';
+import {
+  checkWeights,
+  CodaError,
+  holdConstant,
+  inferenceContext,
+  type FrozenStem,
+  type NamedArrays,
+  type NamedTensors,
+  type Network,
+  type Tap,
+  type WeightSpec,
+} from '@coda-nets/core';
+import { binaryCrossEntropy } from '@coda-nets/dau';
+import { resnetStem } from '@coda-nets/resnet';
 import { parseHybridConfig, type HybridConfig, type HybridOptions } from './hybrid-config.ts';
+import { hybridHead } from './hybrid-head.ts';
 
-/** Before the names of the stem's weights, which are torchvision's; the stem's taps keep their own names. */
+/** Stands before the backbone's names in a hybrid's weights. */
 export const stemPrefix = 'stem.';
-const headPrefix = 'head.';
 
-export interface HybridNetwork extends Network {
+export interface Hybrid extends Network {
   readonly config: HybridConfig;
 }
 
-/** Throws a CodaError for a config that is wrong, or a cut that the backbone does not have, with the nearest and the list. */
-export function hybrid(options: HybridOptions): HybridNetwork {
+/**
+ * The network of a config. Weights: `stem.` and torchvision's name (layouts as in `resnet`), then `head.0.B`, `head.0.A`, `head.0.b`, ….
+ * Taps: the backbone's from `input` to the cut, then `head.0`, …; the cut and those of the head are exact.
+ * A frozen stem's weights and statistics all have the role `frozen`, get no gradient, and its batch norm stays in inference mode while the
+ * head is trained; its `frozenStem` lets the features be computed once. Throws a CodaError for a bad config.
+ */
+export function hybrid(options: HybridOptions): Hybrid {
   const config = parseHybridConfig(options);
-  const { head, backbone, cut } = config;
-  const stem = resnetStem(backbone as Parameters<typeof resnetStem>[0], cut);
-  const cutTap = stem.taps.at(-1) as Tap;
-  const layers = codaLayers({ inputChannels: cutTap.channels, layers: head.layers, norm: head.norm });
-  checkSizes(stem.featureShape, head.layers);
   const frozen = config.stem === 'frozen';
+  const stem = resnetStem(config.backbone, config.cut);
+  const cut = stem.taps.at(-1) as Tap;
+  const head = hybridHead(config.head, cut);
+  const weights: Record<string, WeightSpec> = {};
+  for (const [name, spec] of Object.entries(stem.weights)) {
+    weights[stemPrefix + name] = frozen ? { ...spec, role: 'frozen', decay: false } : spec;
+  }
+  Object.assign(weights, head.weights);
+  const stemNames = Object.keys(stem.weights).map((name) => stemPrefix + name);
+  const headNames = Object.keys(head.weights);
+  const check = (tensors: NamedTensors, names: readonly string[]): NamedTensors => requireWeights(weights, tensors, names);
 
-  const stemWeights = Object.entries(stem.weights).map(([name, spec]): [string, WeightSpec] => [
-    stemPrefix + name,
-    frozen ? { ...spec, role: 'frozen' } : spec,
-  ]);
-  const headWeights = Object.entries(layers.weights).map(([name, spec]): [string, WeightSpec] => [headPrefix + name, spec]);
-
-  const features = (weights: NamedTensors, images: tf.Tensor4D, context: ForwardContext) =>
-    stem.forwardFeatures(weights, images, frozen ? { ...context, training: false } : context, stemPrefix);
-  const logits = (weights: NamedTensors, x: tf.Tensor4D, context: ForwardContext): tf.Tensor2D =>
-    sumPoolLogits(layers.forward(weights, x, context, headPrefix), head.temperature, head.logitBias);
   const frozenStem: FrozenStem = {
     featureShape: stem.featureShape,
-    embed: (weights, images) => features(weights, images, { training: false, tap: (_, x) => x }).features,
-    forwardHead: (weights, x, context) => ({ logits: logits(weights, context.tap(cut, x), context), statistics: {} }),
+    embed: (tensors, images) =>
+      stem.forwardFeatures(heldConstant(check(tensors, stemNames)), images, inferenceContext, stemPrefix).features,
+    forwardHead: (tensors, features, context) => {
+      checkFeatures(features, cut);
+      const logits = head.forward(check(tensors, headNames), context.tap(cut.name, features), context);
+      return { logits, statistics: {} };
+    },
   };
-
   return {
     config,
-    inputShape: backbone.inputShape as Network['inputShape'],
-    classes: backbone.classes,
-    taps: [
-      ...stem.taps.map((tap) => ({ ...tap, exact: tap === cutTap })),
-      ...layers.taps.map((tap) => ({ ...tap, name: headPrefix + tap.name, stride: tap.stride * cutTap.stride })),
-    ],
-    weights: Object.fromEntries([...stemWeights, ...headWeights]),
-    logitBias: head.logitBias,
-    ...(frozen && { frozenStem }),
-    forward: (weights, images, context) => {
-      const { features: x, statistics } = features(weights, images, context);
-      return { logits: logits(weights, x, context), statistics };
+    inputShape: config.backbone.inputShape,
+    classes: config.classes,
+    taps: [...stem.taps.map((tap) => (tap === cut ? { ...tap, exact: true } : tap)), ...head.taps],
+    weights,
+    logitBias: config.head.logitBias,
+    ...(frozen ? { frozenStem } : {}),
+    forward: (tensors, images, context) => {
+      const own = check(tensors, stemNames);
+      const { features, statistics } = frozen
+        ? stem.forwardFeatures(heldConstant(own), images, { training: false, tap: (name, x) => context.tap(name, x) }, stemPrefix)
+        : stem.forwardFeatures(own, images, context, stemPrefix);
+      return { logits: head.forward(check(tensors, headNames), features, context), statistics };
     },
     loss: binaryCrossEntropy,
-    probabilities: (z) => tf.sigmoid(z),
+    probabilities: (logits) => tf.sigmoid(logits),
   };
 }
 
-/** Every kernel of the head must fit into what the layers below leave of the features. */
-function checkSizes(featureShape: readonly number[], layers: HybridConfig['head']['layers']): void {
-  let side = Math.min(featureShape[0] as number, featureShape[1] as number);
-  for (const [i, { kernel, stride, padding }] of layers.entries()) {
-    if (side + 2 * padding < kernel) {
-      throw new CodaError({
-        kind: 'argument',
-        where: `hybrid: config: head.layers[${i}].kernel`,
-        problem: 'the kernel is larger than what the layers below leave',
-        expected: `at most ${side + 2 * padding}`,
-        got: String(kernel),
-      });
-    }
-    side = Math.floor((side + 2 * padding - kernel) / stride) + 1;
+/** The tensors of these names. Throws one CodaError that lists what is missing and what has a wrong shape; others are left alone. */
+function requireWeights(
+  specs: Readonly<Record<string, WeightSpec>>,
+  tensors: NamedTensors,
+  names: readonly string[],
+): NamedTensors {
+  const given: Record<string, tf.Tensor> = {};
+  const wanted: Record<string, WeightSpec> = {};
+  for (const name of names) {
+    wanted[name] = specs[name] as WeightSpec;
+    const tensor = Object.hasOwn(tensors, name) ? tensors[name] : undefined;
+    if (tensor !== undefined) given[name] = tensor;
   }
+  // Only dtypes and shapes are looked at, which tensors have as arrays do.
+  checkWeights({ weights: wanted }, given as unknown as NamedArrays, 'hybrid: weights');
+  return given;
+}
+
+function heldConstant(tensors: NamedTensors): NamedTensors {
+  return Object.fromEntries(Object.entries(tensors).map(([name, x]) => [name, holdConstant(x)]));
+}
+
+function checkFeatures(features: tf.Tensor, cut: Tap): void {
+  if (features.rank === 4 && features.shape[3] === cut.channels) return;
+  throw new CodaError({
+    kind: 'argument',
+    where: 'hybrid: features',
+    problem: `not what ${cut.name} gives`,
+    expected: `[N, H, W, ${cut.channels}]`,
+    got: `[${features.shape.join(', ')}]`,
+  });
 }

@@ -1,5 +1,5 @@
-/** Hybrid networks: a conventional ResNet with a CoDA head. */
-export { hybrid, stemPrefix, type HybridNetwork } from './hybrid.ts';
-export { hybridConfigSchema, parseHybridConfig, type HybridConfig, type HybridOptions } from './hybrid-config.ts';
-export { hybridPresets, type HybridPresetName } from './hybrid-presets.ts';
-export { withStemWeights } from './stem-weights.ts';
+/** A conventional ResNet with a CoDA head: classifiers that explain themselves. */
+export { hybrid, type Hybrid } from './hybrid.ts';
+export { parseHybridConfig, type HybridConfig, type HybridHead, type HybridOptions } from './hybrid-config.ts';
+export { hybridPreset, hybridPresets, type HybridPresetName } from './hybrid-presets.ts';
+export { stemFrom } from './stem-from.ts';

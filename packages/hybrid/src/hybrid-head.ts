@@ -1,0 +1,43 @@
+/**
+ * The part of a hybrid above its cut: DAU layers, sum pooling, temperature, b₀. One dynamic linear map of the features.
+ * arXiv 2109.13004, section 3; that it stands on a cut ResNet is our reconstruction of the paper's hybrids.
+ */
+import type * as tf from '@tensorflow/tfjs-core';
+import type { ForwardContext, NamedTensors, Tap, WeightSpec } from '@coda-nets/core';
+import { codaLayers, sumPoolLogits } from '@coda-nets/dau';
+import type { HybridHead } from './hybrid-config.ts';
+
+export interface Head {
+  /** `head.0` …; strides count input pixels. */
+  readonly taps: readonly Tap[];
+  /** `head.0.B`, `head.0.A`, `head.0.b`, … */
+  readonly weights: Readonly<Record<string, WeightSpec>>;
+  /** features [N, H, W, C] → logits [N, classes] */
+  forward(weights: NamedTensors, features: tf.Tensor4D, context: ForwardContext): tf.Tensor2D;
+}
+
+export function hybridHead(
+  { norm, temperature, logitBias, eps, layers }: HybridHead,
+  cut: Pick<Tap, 'channels' | 'stride'>,
+): Head {
+  const stack = codaLayers({ inputChannels: cut.channels, layers, norm, eps });
+  const names = Object.keys(stack.weights);
+  return {
+    taps: stack.taps.map((tap) => ({ ...tap, name: headName(tap.name), stride: tap.stride * cut.stride })),
+    weights: Object.fromEntries(names.map((name) => [headName(name), stack.weights[name] as WeightSpec])),
+    forward: (weights, features, context) => {
+      const own: Record<string, tf.Tensor> = {};
+      for (const name of names) own[name] = weights[headName(name)] as tf.Tensor;
+      const renamed: ForwardContext = {
+        training: context.training,
+        tap: (name, x) => context.tap(headName(name), x),
+      };
+      return sumPoolLogits(stack.forward(own, features, renamed), temperature, logitBias);
+    },
+  };
+}
+
+/** The stack says `layers.0`, a hybrid `head.0`. */
+function headName(name: string): string {
+  return name.replace(/^layers\./, 'head.');
+}
