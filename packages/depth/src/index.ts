@@ -1,5 +1,6 @@
 /** Contributions of every layer to a prediction, their completeness, and pictures of them. */
 export {
+  checkTaps,
   contributionsAtTaps,
   inputTimesGradient,
   residualFloor,
