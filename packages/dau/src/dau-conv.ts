@@ -61,15 +61,15 @@ export function dauConv(
     const padded = padding === 0 ? x : tf.pad(x, [[0, 0], [padding, padding], [padding, padding], [0, 0]]);
     const y = tf.conv2d(padded, kernel, stride, 'valid');
     const [batch, height, width] = y.shape;
-    const from = (channel: number, size: number): tf.Tensor4D =>
-      tf.slice(y, [0, 0, 0, channel], [batch, height, width, size]);
+    // split, whose gradient is one concatenation; three slices would pad each part to the whole and add them up
+    const [shared, projections, offsets] = tf.split(y, [r, n * r, n], 3) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
 
     // All of w(p) that depends on x does so through u, so that holding u holds v and its norm.
-    const u = dynamicWeight(from(0, r));
+    const u = dynamicWeight(shared);
     // [N, H', W', n·r], unit-major → [N, H', W', n, r]
-    const projected = tf.reshape(from(r, n * r), [batch, height, width, n, r]);
+    const projected = tf.reshape(projections, [batch, height, width, n, r]);
     const aligned = tf.sum(tf.mul(projected, tf.reshape(u, [batch, height, width, 1, r])), 4);
-    const vx = tf.add(aligned, from(r + n * r, n)); // v_jᵀp
+    const vx = tf.add(aligned, offsets); // v_jᵀp
 
     const squaredNorm = tf.add(squaredNormOf(u, weights), eps);
     const scale =

@@ -48,6 +48,23 @@ describe.each(engines)('%s', (_, open) => {
     await product.dispose();
   });
 
+  it('spreads one value over a batch of any size', async () => {
+    const spread = await (await open()).compile(
+      ({ x }) => {
+        const sums = tf.tile(tf.sum(x as tf.Tensor, [1, 2], true), [1, 2, 3]);
+        return { y: tf.reshape(sums, [(x as tf.Tensor).shape[0] * 2, 3]), z: tf.zerosLike(x as tf.Tensor) };
+      },
+      { inputs: { x: { shape: ['batch', 2, 3], dtype: 'float32' } } },
+    );
+    for (const n of [1, 5]) {
+      const { y, z } = await spread.run({ x: ndArray('float32', [n, 2, 3], new Float32Array(6 * n).fill(1)) });
+      expect(y?.shape).toEqual([2 * n, 3]);
+      expect(new Set(y?.data)).toEqual(new Set([6]));
+      expect(z?.shape).toEqual([n, 2, 3]);
+    }
+    await spread.dispose();
+  });
+
   it('takes integers and bytes', async () => {
     const compiled = await (await open()).compile(
       ({ image, target }) => ({ y: tf.add(tf.div(tf.cast(image as tf.Tensor, 'float32'), 255), tf.cast(target as tf.Tensor, 'float32')) }),

@@ -30,6 +30,7 @@ export function generaliseBatch(first: Graph, firstSize: number, second: Graph, 
     merged.set(a, known);
     return known;
   };
+  const added: Node[] = [];
   const constant = (a: Value, b: Value, node: Node, position: number): Value => {
     const left = first.constants.get(a) as NdArray;
     const right = second.constants.get(b) as NdArray;
@@ -39,15 +40,40 @@ export function generaliseBatch(first: Graph, firstSize: number, second: Graph, 
       constants.set(known, left);
       return known;
     }
+    if (node.op === 'Expand' && position === 1) return expandShape(left, right, node);
     const array = dynamicOperand(left, right, node, position);
     const result: Value = { dtype: array.dtype, shape: array.shape };
     constants.set(result, array);
     return result;
   };
 
+  const emit = (op: string, operands: readonly Value[], dtype: Value['dtype'], shape: readonly Dim[], attributes: Node['attributes'] = {}): Value => {
+    const output: Value = { dtype, shape };
+    added.push({ op, inputs: operands, output, attributes });
+    return output;
+  };
+  const int64 = (...values: bigint[]): Value => {
+    const result: Value = { dtype: 'int64', shape: [values.length] };
+    constants.set(result, ndArray('int64', [values.length], BigInt64Array.from(values)));
+    return result;
+  };
+  /** The shape to expand to, computed from the batch size of an input of the graph when it runs. */
+  const expandShape = (a: NdArray, b: NdArray, { op }: Node): Value => {
+    const source = inputs.find(({ shape }) => shape.includes('batch')) as Value;
+    const axis = BigInt(source.shape.indexOf('batch'));
+    const size = emit('Slice', [emit('Shape', [source], 'int64', [source.shape.length]), int64(axis), int64(axis + 1n), int64(0n)], 'int64', [1]);
+    const sizes = [...a.data].map((d, i) => {
+      const symbol = dim(Number(d), Number(b.data[i]), op);
+      if (typeof symbol === 'number') return int64(BigInt(symbol));
+      const times = BigInt(Number.parseInt(symbol, 10) || 1);
+      return times === 1n ? size : emit('Mul', [size, int64(times)], 'int64', [1]);
+    });
+    return emit('Concat', sizes, 'int64', [sizes.length], { axis: { int: 0 } });
+  };
+
   const inputs = first.inputs.map((a, i) => pair(a, second.inputs[i] as Value, `input "${a.hint}"`));
   if (first.nodes.length !== second.nodes.length) throw refusal('trace', 'other operations at another batch size');
-  const nodes = first.nodes.map((node, i): Node => {
+  const nodes = first.nodes.flatMap((node, i): Node[] => {
     const other = second.nodes[i] as Node;
     if (node.op !== other.op || JSON.stringify(node.attributes) !== JSON.stringify(other.attributes)) {
       throw refusal(node.op, 'other operations at another batch size');
@@ -58,7 +84,8 @@ export function generaliseBatch(first: Graph, firstSize: number, second: Graph, 
       if (first.constants.has(a) !== second.constants.has(b)) throw refusal(node.op, 'a constant that depends on the batch size');
       return first.constants.has(a) ? constant(a, b, node, position) : pair(a, b, node.op);
     });
-    return { ...node, inputs: operands, output: pair(node.output, other.output, node.op) };
+    const before = added.splice(0);
+    return [...before, { ...node, inputs: operands, output: pair(node.output, other.output, node.op) }];
   });
   const outputs = Object.fromEntries(Object.entries(first.outputs).map(([name, a]) => [name, merged.get(a) as Value]));
   return { inputs, outputs, constants, nodes };

@@ -7,6 +7,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
 import { int, ints, type TracedArray } from '../traced-array.ts';
+import { asProduct, productConv, productFilterGradient, productInputGradient } from './convolution-as-product.ts';
 import { padValue, reverseValue } from './shape.ts';
 
 /** NHWC → NCHW; [height, width, in, out] → [out, in, height, width] and [in, out, height, width]. */
@@ -35,7 +36,7 @@ function geometry(kernelName: string, input: readonly number[], filter: readonly
     attrs.dimRoundingMode,
   );
 }
-type Geometry = ReturnType<typeof geometry>;
+export type Geometry = ReturnType<typeof geometry>;
 
 const nhwc = (value: StaticValue): TracedArray => {
   const [n, c, h, w] = value.shape as [number, number, number, number];
@@ -44,6 +45,7 @@ const nhwc = (value: StaticValue): TracedArray => {
 
 kernel<{ x: TracedArray; filter: TracedArray }, Attrs>('Conv2D', ({ x, filter }, { attrs, layouts, builder }) => {
   const g = geometry('Conv2D', x.shape, filter.shape, attrs);
+  if (asProduct(g, x)) return productConv(x, filter, g, layouts);
   const { top, left, bottom, right } = g.padInfo;
   const shape = [g.batchSize, g.outChannels, g.outHeight, g.outWidth];
   const value = builder.emit('Conv', [layouts.dense(x, NCHW), layouts.dense(filter, OIHW)], 'float32', shape, {
@@ -60,6 +62,7 @@ kernel<{ dy: TracedArray; filter: TracedArray }, Attrs & { inputShape: number[] 
   'Conv2DBackpropInput',
   ({ dy, filter }, { attrs, layouts, builder }) => {
     const g = geometry('Conv2DBackpropInput', attrs.inputShape, filter.shape, attrs);
+    if (asProduct(g, dy) && g.strideHeight * g.strideWidth === 1) return productInputGradient(dy, filter, g, layouts);
     const { top, left, bottom, right } = g.padInfo;
     const shape = [g.batchSize, g.inChannels, g.inHeight, g.inWidth];
     const spread = [(g.filterHeight - 1) * g.dilationHeight, (g.filterWidth - 1) * g.dilationWidth] as const;
@@ -102,6 +105,7 @@ kernel<{ x: TracedArray; dy: TracedArray }, Attrs & { filterShape: number[] }>(
   'Conv2DBackpropFilter',
   ({ x, dy }, { attrs, layouts, builder }) => {
     const g = geometry('Conv2DBackpropFilter', x.shape, attrs.filterShape, attrs);
+    if (asProduct(g, dy)) return productFilterGradient(x, dy, g, layouts);
     const input = layouts.dense(x, NCHW);
     const upstream = layouts.dense(dy, NCHW);
     const { filterHeight: kh, filterWidth: kw, inChannels: ci, outChannels: co } = g;
@@ -157,15 +161,25 @@ function patches(x: StaticValue, g: Geometry, builder: GraphBuilder): StaticValu
   return builder.emit('Concat', all, 'float32', [g.batchSize, channels, g.outHeight, g.outWidth], { axis: int(1) });
 }
 
-/** Σ_{n, p} a[n, i, p] · b[n, j, p] of a [N, I, H, W] and b [N, J, H, W]: [I, J]. */
+/**
+ * Σ_{n, p} a[n, i, p] · b[n, j, p] of a [N, I, H, W] and b [N, J, H, W]: [I, J]. Either image by image and summed, which writes N·I·J numbers, or as one
+ * product after bringing n and p together, which moves both operands; whichever touches less.
+ */
 function summedProduct(a: StaticValue, b: StaticValue, builder: GraphBuilder): StaticValue {
-  const flat = (x: StaticValue): StaticValue => {
-    const [n, c, h, w] = x.shape as [number, number, number, number];
-    return builder.emit('Reshape', [x, builder.int64([n, c, h * w])], 'float32', [n, c, h * w]);
-  };
-  const [left, right] = [flat(a), flat(b)];
-  const [n, rows, inner] = left.shape as [number, number, number];
-  const columns = right.shape[1] as number;
+  const [n, rows, height, width] = a.shape as [number, number, number, number];
+  const columns = b.shape[1] as number;
+  const inner = height * width;
+  const reshape = (x: StaticValue, shape: readonly number[]): StaticValue =>
+    builder.emit('Reshape', [x, builder.int64(shape)], 'float32', shape);
+  const [left, right] = [reshape(a, [n, rows, inner]), reshape(b, [n, columns, inner])];
+  if (rows * columns > 2 * inner * (rows + columns)) {
+    const together = (x: StaticValue, channels: number): StaticValue => {
+      const moved = builder.emit('Transpose', [x], 'float32', [channels, n, inner], { perm: ints([1, 0, 2]) });
+      return reshape(moved, [channels, n * inner]);
+    };
+    const operands = [together(left, rows), together(right, columns)];
+    return builder.emit('Gemm', operands, 'float32', [rows, columns], { transA: int(0), transB: int(1) });
+  }
   const turned = builder.emit('Transpose', [right], 'float32', [n, inner, columns], { perm: ints([0, 2, 1]) });
   const products = builder.emit('MatMul', [left, turned], 'float32', [n, rows, columns]);
   return builder.emit('ReduceSum', [products, builder.int64([0])], 'float32', [rows, columns], { keepdims: int(0) });

@@ -32,9 +32,11 @@ function elementwise(
   return { value: layouts.builder.emit(op, values, dtype, physical), shape, order };
 }
 
+/** The largest operand's; among equals the tensor's own order, which outputs and most other operations want. */
 function commonOrder(arrays: readonly TracedArray[]): readonly number[] {
-  const [first, ...rest] = arrays as [TracedArray, ...TracedArray[]];
-  return rest.reduce((best, o) => (sizeOf(o.value.shape) > sizeOf(best.value.shape) ? o : best), first).order;
+  const straight = (a: TracedArray): boolean => a.order.every((axis, i) => axis === i);
+  const rank = (a: TracedArray): number => 2 * sizeOf(a.value.shape) + (straight(a) ? 1 : 0);
+  return arrays.reduce((best, a) => (rank(a) > rank(best) ? a : best)).order;
 }
 
 /** The same elements under a larger shape of the same rank. */
