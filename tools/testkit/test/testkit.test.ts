@@ -1,7 +1,14 @@
 /** The testkit fails when it should, and says where. */
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { expectClose, expectNoLeak, finiteDifference, randomTensor, randomValues, useBackend } from '@coda-nets/tools/testkit';
+import {
+  expectClose,
+  expectNoLeak,
+  finiteDifference,
+  randomTensor,
+  randomValues,
+  useBackend,
+} from '@coda-nets/tools/testkit';
 
 beforeAll(() => useBackend('cpu'));
 
@@ -15,7 +22,16 @@ describe('expectClose', () => {
 
   it('names the worst place and both values', () => {
     const actual = tf.tensor2d([1, 2, 3, 5], [2, 2]);
-    expect(() => expectClose(actual, [[1, 2.5], [3, 4]], { rtol: 1e-3 })).toThrow(
+    expect(() =>
+      expectClose(
+        actual,
+        [
+          [1, 2.5],
+          [3, 4],
+        ],
+        { rtol: 1e-3 },
+      ),
+    ).toThrow(
       'expectClose: 2 of 4 values are not close (rtol 0.001, atol 0)\nworst at [1, 1]: actual 5, expected 4, difference 1.00e+0, relative 2.50e-1',
     );
     actual.dispose();
@@ -43,10 +59,18 @@ describe('expectNoLeak', () => {
 
 describe('finiteDifference', () => {
   it('differentiates plain and tensor functions', () => {
-    expectClose(finiteDifference(([a = 0, b = 0]) => a * a * b, [3, 2]), [12, 9], { rtol: 1e-8 });
+    expectClose(
+      finiteDifference(([a = 0, b = 0]) => a * a * b, [3, 2]),
+      [12, 9],
+      { rtol: 1e-8 },
+    );
     const x = tf.tensor1d([1, -2]);
     expectNoLeak(() => {
-      expectClose(finiteDifference((t) => tf.sum(tf.square(t)), x), [2, -4], { rtol: 1e-3 });
+      expectClose(
+        finiteDifference((t) => tf.sum(tf.square(t)), x),
+        [2, -4],
+        { rtol: 1e-3 },
+      );
     });
     expect(() => finiteDifference((t) => t, x)).toThrow('must return a scalar, got [2]');
     x.dispose();
