@@ -14,7 +14,8 @@ import type { NamedTensors, Network } from '@coda-nets/core';
 /** Float32 [N, C] with a 1 at the class to explain (or any weights of classes), or int32 [N] with a class each, −1 for the top class. */
 export type Target = tf.Tensor2D | tf.Tensor1D;
 
-export interface TapContributions {
+// Type aliases, not interfaces: only these are assignable to what tf.tidy returns.
+export type TapContributions = {
   /** [N, h, w]: contributions, summed over channels. */
   readonly map: tf.Tensor3D;
   /** [N]: Σ over the map. */
@@ -25,9 +26,9 @@ export interface TapContributions {
   readonly contributions: tf.Tensor4D;
   /** [N, h, w, C]: the linear map from this tap to the selected logit, W_{tap→z}; at an inexact tap the gradient. */
   readonly linearMap: tf.Tensor4D;
-}
+};
 
-export interface Contributions {
+export type Contributions = {
   /** [N, C] */
   readonly logits: tf.Tensor2D;
   /** [N, C]: `target` as it was used, one-hot. */
@@ -35,7 +36,7 @@ export interface Contributions {
   /** [N]: Σ_c selector_c · (z_c − b₀), which the contributions of an exact tap sum to. */
   readonly expected: tf.Tensor1D;
   readonly taps: Readonly<Record<string, TapContributions>>;
-}
+};
 
 const FLOAT32_EPSILON = 2 ** -23;
 
@@ -101,8 +102,7 @@ function gradientTimesActivation(
       const residual = tf.div(tf.abs(tf.sub(sum, expected)), size) as tf.Tensor1D;
       taps[name] = { map, sum, residual, contributions, linearMap };
     }
-    // A bare nested object is what tf.tidy searches for tensors to keep.
-    return { logits, selector, expected, taps } as Contributions & tf.TensorContainerObject;
+    return { logits, selector, expected, taps } satisfies Contributions;
   });
 }
 

@@ -1,4 +1,4 @@
-/** One explained image as HTML: the picture, its most probable classes, its map from the deepest exact tap, and a tile for every tap. */
+/** One explained image as HTML: the picture, its most probable classes, its map from the exact tap nearest to the input, and a tile for every tap. */
 import {
   encodePng,
   heatMap,

@@ -17,11 +17,12 @@ p{margin:0 0 12px}
 a{color:var(--accent)}
 code{font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
 .intro{max-width:44em;color:var(--soft);font-size:1.08rem}
-.figures-grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:28px 0 0;padding:0}
+.number{white-space:nowrap}
+.figures-grid{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:12px;margin:28px 0 0;padding:0}
 .figures-grid div{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:14px 16px}
 .figures-grid dt{color:var(--soft);font-size:.8rem}
-.figures-grid dd{margin:2px 0 0;font-size:1.5rem;font-weight:650;letter-spacing:-.02em;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
-.figures-grid dd.small{font-size:.98rem;font-weight:550;letter-spacing:0;line-height:1.35;padding-top:5px}
+.figures-grid dd{margin:2px 0 0;font-size:clamp(1.15rem,3.6vw,1.6rem);font-weight:650;letter-spacing:-.02em;font-variant-numeric:tabular-nums}
+.figures-grid dd.small{font-size:.98rem;overflow-wrap:anywhere;font-weight:550;letter-spacing:0;line-height:1.35;padding-top:5px}
 sup{font-size:.65em}sub{font-size:.7em}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:16px}
 .chart{margin:0;background:var(--card);border:1px solid var(--line);border-radius:12px;padding:14px 16px}
@@ -56,11 +57,11 @@ figcaption{font-size:.8rem;color:var(--soft);margin-top:6px;line-height:1.4}
 .taps h4{display:flex;flex-wrap:wrap;gap:0 10px;align-items:baseline}
 .taps h4 span{font-weight:400;color:var(--soft)}
 .taps.exact h4{color:var(--exact)}.taps.inexact h4{color:var(--inexact)}
-.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(112px,1fr));gap:16px 12px}
-.tap .figures,.tap .badge{display:block;font-variant-numeric:tabular-nums}
+.tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(140px,1fr));gap:18px 14px}
+.tap .figures,.tap .badge{display:block;font-variant-numeric:tabular-nums;white-space:nowrap}
 .tap .pixels+.pixels{margin-top:6px}
 .size{white-space:nowrap}
-.badge{display:inline-block;width:fit-content;border-radius:99px;padding:0 8px;font-size:.72rem;font-weight:600;line-height:1.6;margin:3px 0}
+.badge{display:inline-block;width:fit-content;border-radius:99px;padding:0 8px;font-size:.68rem;font-weight:600;line-height:1.7;margin:3px 0;white-space:nowrap}
 .badge.exact{color:var(--exact);background:var(--exact-bg)}.badge.inexact{color:var(--inexact);background:var(--inexact-bg)}
 .tap .over{display:none}
 body:has(#over:checked) .tap .over{display:block}body:has(#over:checked) .tap .plain{display:none}
@@ -68,7 +69,7 @@ body:has(#over:checked) .tap .over{display:block}body:has(#over:checked) .tap .p
 .meanings dt{font-weight:600}.meanings dd{margin:0;color:var(--soft)}
 .foot{padding:30px 20px 60px;color:var(--soft);font-size:.86rem}
 @media (max-width:720px){.top{padding-top:28px}.lead{grid-template-columns:1fr 1fr}.lead .classes{grid-column:1/-1}.card{padding:14px;border-radius:12px}
-.tiles{grid-template-columns:repeat(auto-fill,minmax(94px,1fr))}.meanings{grid-template-columns:1fr;gap:2px}.meanings dd{margin-bottom:10px}
-.figures-grid{grid-template-columns:repeat(auto-fit,minmax(138px,1fr))}}
+.meanings{grid-template-columns:1fr;gap:2px}.meanings dd{margin-bottom:10px}
+.figures-grid{grid-template-columns:repeat(2,minmax(0,1fr))}}
 @media print{body{background:#fff}.switch{display:none}}
 `;
