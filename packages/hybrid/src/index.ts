@@ -1,5 +1,5 @@
 /** A conventional ResNet with a CoDA head: classifiers that explain themselves. */
-export { hybrid, type Hybrid } from './hybrid.ts';
+export { hybrid, stemPrefix, type Hybrid } from './hybrid.ts';
 export { parseHybridConfig, type HybridConfig, type HybridHead, type HybridOptions } from './hybrid-config.ts';
 export { hybridPreset, hybridPresets, type HybridPresetName } from './hybrid-presets.ts';
-export { stemFrom } from './stem-from.ts';
+export { withStemWeights } from './with-stem-weights.ts';

@@ -12,7 +12,7 @@ import {
 } from '@coda-nets/core';
 import { expectClose, expectNoLeak, randomTensor, useBackend } from '@coda-nets/tools/testkit';
 import { resnet } from '@coda-nets/resnet';
-import { hybrid, hybridPreset, hybridPresets, stemFrom, type HybridOptions } from '../src/index.ts';
+import { hybrid, hybridPreset, hybridPresets, withStemWeights, type HybridOptions } from '../src/index.ts';
 import { randomWeights, tensorsOf } from './random-weights.ts';
 
 /** The bound the project promises in float32, relative to the largest |z − b₀| of the batch. */
@@ -135,7 +135,7 @@ describe('the stem of a trained ResNet', () => {
   it('gives the features that the ResNet has at the cut', () => {
     tf.tidy(() => {
       const trained = randomWeights(backbone, 11);
-      const weights = { ...randomWeights(network, 3), ...stemFrom(network, trained, 'resnet.safetensors') };
+      const weights = withStemWeights(network, randomWeights(network, 3), trained, 'resnet.safetensors');
       checkWeights(network, weights, 'hybrid');
       const images = randomTensor<tf.Rank.R4>([2, 14, 11, 3], 4, { min: 0 });
       let atCut: tf.Tensor | undefined;
@@ -153,15 +153,15 @@ describe('the stem of a trained ResNet', () => {
 
   it('is refused where a weight is missing, has another shape, or belongs to another ResNet', () => {
     const { 'conv1.weight': conv1, ...rest } = randomWeights(backbone, 11);
-    expect(() => stemFrom(network, rest, 'a.safetensors')).toThrow(
+    expect(() => withStemWeights(network, {}, rest, 'a.safetensors')).toThrow(
       "a.safetensors: the weights are not this network's: missing conv1.weight",
     );
     const deeper = randomWeights(resnet({ ...tiny.backbone, depth: 14 }), 11);
-    expect(() => stemFrom(network, deeper, 'b.safetensors')).toThrow(
+    expect(() => withStemWeights(network, {}, deeper, 'b.safetensors')).toThrow(
       "b.safetensors: the weights are not this network's: unexpected layer1.1.conv1.weight, layer1.1.bn1.weight,",
     );
     const wider = randomWeights(resnet({ ...tiny.backbone, width: 5 }), 11);
-    expect(() => stemFrom(network, wider, 'c.safetensors')).toThrow(
+    expect(() => withStemWeights(network, {}, wider, 'c.safetensors')).toThrow(
       'mismatched conv1.weight (expected float32 [3, 3, 3, 4], got float32 [3, 3, 3, 5]),',
     );
     expect(conv1).toBeDefined();
