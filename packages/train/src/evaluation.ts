@@ -1,95 +1,114 @@
-/** Loss and accuracy of a model on a split, or of its head on a frozen stem's features. */
-import { inferenceContext, ndArray, type Compiled, type Engine, type NamedArrays, type NdArray, type Network } from '@coda-nets/core';
+/** How good a network is on labelled images: loss, top-1, top-5, rate. Not what it looks at: that is `@coda-nets/depth`. */
 import * as tf from '@tensorflow/tfjs-core';
+import {
+  CodaError,
+  inferenceContext,
+  type Compiled,
+  type Engine,
+  type NamedArrays,
+  type NdArray,
+  type Network,
+  type TensorFunction,
+} from '@coda-nets/core';
 import { assembleBatch } from './data/assemble-batch.ts';
 import { sequentialBatches } from './data/batch-sampler.ts';
 import type { ImageSplit } from './data/image-dataset.ts';
-import type { FrozenFeatures } from './frozen-features.ts';
-
-export interface EvaluationOptions {
-  readonly engine: Engine;
-  readonly network: Network;
-  readonly weights: NamedArrays;
-  /** Images in one call; default 250. */
-  readonly batchSize?: number;
-  /** The features of the split's images, where they are there. */
-  readonly features?: FrozenFeatures | undefined;
-  readonly onProgress?: (done: number, total: number) => void;
-  readonly signal?: AbortSignal | undefined;
-}
+import type { Features } from './frozen-features.ts';
 
 export interface Evaluation {
-  readonly images: number;
   /** The network's own loss, mean over the images. */
   readonly loss: number;
-  /** Share of images whose label is the class of the largest logit; among the five largest. */
+  /** Share of images whose label has the largest logit, in [0, 1]; of equal logits the first counts. */
   readonly top1: number;
+  /** Share of images with the label among the five largest logits. */
   readonly top5: number;
+  readonly images: number;
   readonly imagesPerSecond: number;
 }
 
-export async function evaluate(split: ImageSplit, options: EvaluationOptions): Promise<Evaluation> {
-  const { engine, network, weights, batchSize = 250, features, onProgress, signal } = options;
-  const stem = features === undefined ? undefined : network.frozenStem;
-  const shape = stem?.featureShape ?? network.inputShape;
-  const compiled = await engine.compile(
-    (tensors) => {
-      const input = tensors['input'] as tf.Tensor4D;
-      const { logits } = stem?.forwardHead(tensors, input, inferenceContext) ?? network.forward(tensors, input, inferenceContext);
-      return { logits };
-    },
-    { inputs: { input: { shape: ['batch', ...shape], dtype: 'float32' } }, constants: weights },
-  );
-  const meanLoss = await lossByBatch(engine, network);
+export interface EvaluateOptions {
+  readonly network: Network;
+  /** All weights of the network. */
+  readonly weights: NamedArrays;
+  readonly engine: Engine;
+  readonly split: Pick<ImageSplit, 'length' | 'imageShape' | 'images' | 'labels' | 'fingerprint'>;
+  /** What the frozen stem gives for the images of `split` without augmentation: then only the head is run. */
+  readonly features?: Features;
+  readonly batchSize?: number;
+  readonly onProgress?: (done: number, total: number) => void;
+  /** Ends early: the result is then undefined. */
+  readonly signal?: AbortSignal;
+}
+
+/** Evaluates all images of `split` in order, each once, batch norm in inference mode. Undefined only where `signal` ended it. */
+export async function evaluate(options: EvaluateOptions & { readonly signal?: never }): Promise<Evaluation>;
+export async function evaluate(options: EvaluateOptions): Promise<Evaluation | undefined>;
+export async function evaluate(options: EvaluateOptions): Promise<Evaluation | undefined> {
+  const { network, weights, engine, split, features, batchSize = 100, onProgress, signal } = options;
+  if (split.length === 0) {
+    throw new CodaError({ kind: 'argument', where: 'evaluate: split', problem: 'there are no images' });
+  }
+  const { frozenStem } = network;
+  const useFeatures = features !== undefined && frozenStem !== undefined;
+  const input = useFeatures ? 'features' : 'images';
+  const fn: TensorFunction = (tensors) => {
+    const batch = tensors[input] as tf.Tensor4D;
+    const { logits } = useFeatures
+      ? frozenStem.forwardHead(tensors, batch, inferenceContext)
+      : network.forward(tensors, batch, inferenceContext);
+    return { logits };
+  };
+  const shape = useFeatures ? frozenStem.featureShape : network.inputShape;
+  const compiled = await engine.compile(fn, {
+    inputs: { [input]: { shape: ['batch', ...shape], dtype: 'float32' } },
+    constants: weights,
+  });
+  const meanLoss = lossBySize(engine, network);
   try {
-    const started = performance.now();
+    let done = 0;
     let loss = 0;
     let top1 = 0;
     let top5 = 0;
-    let done = 0;
+    const start = performance.now();
     for (const indices of sequentialBatches(split.length, batchSize)) {
-      signal?.throwIfAborted();
-      const input = features?.batch(indices) ?? assembleBatch(split, indices).images;
-      const { logits } = (await compiled.run({ input })) as { logits: NdArray<'float32'> };
-      for (const [n, index] of indices.entries()) {
-        const label = split.labels[index] as number;
-        const row = logits.data.slice(n * network.classes, (n + 1) * network.classes);
-        const rank = rankOf(row, label);
+      if (signal?.aborted === true) return undefined;
+      const batch = useFeatures ? features.batch(indices, 'none') : undefined;
+      const { images, labels } = batch === undefined ? assembleBatch(split, indices) : { images: batch, labels: labelsOf(split, indices) };
+      const { logits } = (await compiled.run({ [input]: images })) as { logits: NdArray<'float32'> };
+      loss += (await meanLoss.of(logits, labels)) * indices.length;
+      for (let i = 0; i < indices.length; i++) {
+        const rank = rankOf(logits.data, i * network.classes, network.classes, labels.data[i] as number);
         if (rank < 1) top1++;
         if (rank < 5) top5++;
       }
-      const labels = ndArray('int32', [indices.length], Int32Array.from(indices, (index) => split.labels[index] as number));
-      loss += indices.length * (await meanLoss.of(logits, labels));
       done += indices.length;
       onProgress?.(done, split.length);
     }
-    const seconds = (performance.now() - started) / 1000;
-    const images = split.length;
-    return { images, loss: loss / images, top1: top1 / images, top5: top5 / images, imagesPerSecond: images / seconds };
+    const seconds = (performance.now() - start) / 1000;
+    return { loss: loss / done, top1: top1 / done, top5: top5 / done, images: done, imagesPerSecond: done / seconds };
   } finally {
     await compiled.dispose();
     await meanLoss.dispose();
   }
 }
 
-/** The network's loss takes a mean over the batch, which a graph for any batch size cannot: one small function for each size that comes. */
-async function lossByBatch(engine: Engine, network: Network) {
+/** The network's loss is a mean over the batch, a size that a graph for any batch does not know: a small function for each size that comes. */
+function lossBySize(engine: Engine, network: Network) {
   const bySize = new Map<number, Compiled>();
+  const compile = (n: number): Promise<Compiled> =>
+    engine.compile(
+      (tensors) => {
+        const targets = tf.oneHot(tensors['labels'] as tf.Tensor1D, network.classes, 1, 0, 'float32') as tf.Tensor2D;
+        return { loss: network.loss(tensors['logits'] as tf.Tensor2D, targets) };
+      },
+      { inputs: { logits: { shape: [n, network.classes], dtype: 'float32' }, labels: { shape: [n], dtype: 'int32' } } },
+    );
   return {
     of: async (logits: NdArray<'float32'>, labels: NdArray<'int32'>): Promise<number> => {
       const n = labels.data.length;
-      let compiled = bySize.get(n);
-      if (compiled === undefined) {
-        compiled = await engine.compile(
-          (tensors) => {
-            const targets = tf.cast(tf.oneHot(tensors['labels'] as tf.Tensor1D, network.classes), 'float32') as tf.Tensor2D;
-            return { loss: network.loss(tensors['logits'] as tf.Tensor2D, targets) };
-          },
-          { inputs: { logits: { shape: [n, network.classes], dtype: 'float32' }, labels: { shape: [n], dtype: 'int32' } } },
-        );
-        bySize.set(n, compiled);
-      }
-      return Number((await compiled.run({ logits, labels }))['loss']?.data[0]);
+      const compiled = bySize.get(n) ?? (await compile(n));
+      bySize.set(n, compiled);
+      return (await compiled.run({ logits, labels }))['loss']?.data[0] as number;
     },
     dispose: async (): Promise<void> => {
       for (const compiled of bySize.values()) await compiled.dispose();
@@ -97,10 +116,19 @@ async function lossByBatch(engine: Engine, network: Network) {
   };
 }
 
-/** How many classes stand before `label`; a tie goes to the lower class, as argMax has it. NaN stands before everything. */
-function rankOf(logits: Float32Array, label: number): number {
-  const own = logits[label] as number;
-  let before = 0;
-  for (const [c, z] of logits.entries()) if (z > own || Number.isNaN(z) || Number.isNaN(own) || (z === own && c < label)) before++;
-  return before;
+/** How many logits are before that of `label`: larger, or equal and earlier. A NaN is before everything. */
+function rankOf(logits: Float32Array, from: number, classes: number, label: number): number {
+  const own = logits[from + label] as number;
+  let rank = 0;
+  for (let c = 0; c < classes; c++) {
+    const other = logits[from + c] as number;
+    if (c !== label && !(other < own) && (other !== own || c < label)) rank++;
+  }
+  return rank;
+}
+
+/** labels [n] of the images `indices`. */
+export function labelsOf(split: Pick<ImageSplit, 'labels'>, indices: ArrayLike<number>): NdArray<'int32'> {
+  const data = Int32Array.from({ length: indices.length }, (_, i) => split.labels[indices[i] as number] as number);
+  return { dtype: 'int32', shape: [indices.length], data };
 }

@@ -20,11 +20,19 @@ export { fetchCifar10, type FetchOptions, type FetchProgress, type FetchResult }
 export { npmCifar10, officialCifar10, type ArchiveSource } from './data/cifar10-sources.ts';
 export { loadImages, type LoadedImages, type LoadImagesOptions } from './data/load-images.ts';
 export { decodeImage, type DecodedImage, type ResizeMode } from './data/decode-image.ts';
-export { optimiser, slotName, type Optimiser, type OptimiserConfig } from './optimisers.ts';
-export { learningRateFactor, type ScheduleConfig, type ScheduleTime } from './schedules.ts';
-export { parseTrainConfig, trainConfigSchema, type AugmentationName, type TrainConfig } from './train-config.ts';
-export { carriedWeights, stepInputs, stepOutputs, trainingStep, type TrainingStepOptions } from './training-step.ts';
-export { computeFeatures, type FeatureOptions, type FrozenFeatures } from './frozen-features.ts';
-export { evaluate, type Evaluation, type EvaluationOptions } from './evaluation.ts';
-export { RunFolder, type Checkpoint, type TrainingState } from './run-folder.ts';
-export { train, type TrainEvent, type TrainOptions, type TrainResult } from './train.ts';
+export { train, type TrainOptions, type TrainResult } from './train.ts';
+export type { TrainEvent } from './train-events.ts';
+export { parseTrainConfig, trainConfigSchema, type TrainConfig, type TrainConfigInput } from './train-config.ts';
+export { storedConfig } from './run-folder.ts';
+export { evaluate, type EvaluateOptions, type Evaluation } from './evaluation.ts';
+export { computeFeatures, type ComputeFeaturesOptions, type FeatureCopy, type Features } from './frozen-features.ts';
+export { scalarInput, trainingStep, type TrainingStep, type TrainingStepOptions } from './training-step.ts';
+export {
+  initialSlots,
+  optimiser,
+  slotName,
+  type Optimiser,
+  type OptimiserConfig,
+  type OptimiserStep,
+} from './optimisers.ts';
+export { learningRateAt, type ScheduleConfig } from './schedules.ts';

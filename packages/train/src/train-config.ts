@@ -1,80 +1,150 @@
-/** Everything that decides a training, as JSON: written into the run folder, enough to run it again. */
-import { parseConfig, type JsonObject } from '@coda-nets/core';
+/** Everything a training run is made of, as JSON. Which keys there are, their defaults, their limits; runs nothing. */
 import * as v from 'valibot';
-import type { OptimiserConfig } from './optimisers.ts';
-import type { ScheduleConfig } from './schedules.ts';
+import { CodaError, parseConfig, type JsonObject } from '@coda-nets/core';
 
-export type AugmentationName = 'none' | 'flip' | 'flip-crop';
-
-export interface TrainConfig {
-  readonly network: JsonObject;
-  /** The model file whose weights a frozen stem takes; kept for the record, read by the caller. */
-  readonly stem?: string;
-  readonly epochs: number;
-  readonly batchSize: number;
-  readonly optimiser: OptimiserConfig;
-  /** Of the schedule's peak. */
-  readonly learningRate: number;
-  readonly schedule: ScheduleConfig;
-  /** λ of L2 decay, added to the gradient of every weight that decays. */
-  readonly weightDecay: number;
-  readonly augmentation: AugmentationName;
-  /**
-   * What is evaluated after each epoch and chooses `best.safetensors`: so many training images held out, the test split (then the best model's test
-   * accuracy is biased upwards; report the last one's), or nothing.
-   */
-  readonly validation: number | 'test' | 'none';
-  readonly seed: number;
-  /** Only the first so many training images; 0 for all. */
-  readonly limit: number;
-  /** Computes a frozen stem's features once and trains on them; crops are not possible then. */
-  readonly cacheFeatures: boolean;
-  /** How cached features are stored; float16 halves the memory. */
-  readonly featurePrecision: 'float16' | 'float32';
-  readonly checkpointEverySteps: number;
-}
-
+const count = (least: number, most: number) => v.pipe(v.number(), v.integer(), v.minValue(least), v.maxValue(most));
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
-const whole = (least: number) => v.pipe(v.number(), v.safeInteger(), v.minValue(least));
+const belowOne = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 
-const adamSchema = v.strictObject({
-  kind: v.literal('adam'),
-  beta1: v.optional(share, 0.9),
-  beta2: v.optional(share, 0.999),
-  epsilon: v.optional(positive, 1e-8),
-});
-const sgdSchema = v.strictObject({ kind: v.literal('sgd'), momentum: v.optional(share, 0.9), nesterov: v.optional(v.boolean(), false) });
+/** More than any published run; beyond it is a typing error. */
+const maxEpochs = 100_000;
+/** Images of a batch: 65,536 images of 32 × 32 are 800 MB. */
+const maxBatch = 65_536;
+const maxSteps = 2 ** 31;
+
+const optimiserSchema = v.variant('kind', [
+  v.strictObject({
+    kind: v.literal('adam'),
+    beta1: v.optional(belowOne, 0.9),
+    beta2: v.optional(belowOne, 0.999),
+    epsilon: v.optional(positive, 1e-8),
+    decay: v.optional(v.picklist(['coupled', 'decoupled']), 'coupled'),
+  }),
+  v.strictObject({
+    kind: v.literal('sgd'),
+    momentum: v.optional(belowOne, 0.9),
+    nesterov: v.optional(v.boolean(), false),
+  }),
+]);
+
+const warmup = v.optional(count(0, maxSteps), 0);
 const scheduleSchema = v.variant('kind', [
-  v.strictObject({ kind: v.literal('constant') }),
+  v.strictObject({ kind: v.literal('constant'), warmup }),
+  v.strictObject({
+    kind: v.literal('step'),
+    milestones: v.optional(v.array(share), [0.5, 0.75]),
+    factor: v.optional(v.pipe(v.number(), v.gtValue(0), v.maxValue(1)), 0.1),
+    warmup,
+  }),
+  v.strictObject({ kind: v.literal('cosine'), end: v.optional(share, 0), warmup }),
   v.strictObject({
     kind: v.literal('one-cycle'),
-    warmup: v.optional(share, 0.15),
-    startFactor: v.optional(share, 0.04),
-    endFactor: v.optional(share, 0),
+    peak: v.optional(share, 0.3),
+    start: v.optional(share, 0.04),
+    end: v.optional(share, 0.0001),
+    warmup,
   }),
-  v.strictObject({ kind: v.literal('step'), everyEpochs: whole(1), factor: positive }),
+]);
+
+const augmentationSchema = v.variant('kind', [
+  v.strictObject({ kind: v.literal('none') }),
+  v.strictObject({ kind: v.literal('flip') }),
+  v.strictObject({ kind: v.literal('flip-and-crop'), pad: v.optional(count(0, 1024), 4) }),
+]);
+
+const validationSchema = v.variant('kind', [
+  v.strictObject({ kind: v.literal('none') }),
+  v.strictObject({ kind: v.literal('held-out'), count: count(1, 1_000_000_000) }),
+  v.strictObject({ kind: v.literal('test') }),
 ]);
 
 export const trainConfigSchema = v.strictObject({
+  /** The network's config; `kind` names its builder. Not looked into here. */
   network: v.looseObject({ kind: v.string() }),
-  stem: v.exactOptional(v.string()),
-  epochs: v.optional(whole(1), 20),
-  batchSize: v.optional(whole(1), 128),
-  optimiser: v.optional(v.variant('kind', [adamSchema, sgdSchema]), { kind: 'adam' }),
-  learningRate: v.optional(positive, 2.5e-4),
-  schedule: v.optional(scheduleSchema, { kind: 'one-cycle' }),
+  /** What `--data` said, for people and for running it again. */
+  data: v.exactOptional(v.string()),
+  epochs: count(1, maxEpochs),
+  /** The last, smaller batch of an epoch is left out. */
+  batch: v.optional(count(1, maxBatch), 64),
+  optimiser: v.optional(optimiserSchema, { kind: 'adam' }),
+  /** The peak of the schedule. */
+  learningRate: v.pipe(v.number(), v.finite(), v.minValue(0)),
+  schedule: v.optional(scheduleSchema, { kind: 'constant' }),
+  /** λ, for weights that decay (no biases, no norms). */
   weightDecay: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0)), 0),
-  augmentation: v.optional(v.picklist(['none', 'flip', 'flip-crop']), 'flip-crop'),
-  validation: v.optional(v.union([whole(1), v.picklist(['test', 'none'])]), 'none'),
-  seed: v.optional(v.pipe(whole(0), v.maxValue(0xffff_ffff)), 0),
-  limit: v.optional(whole(0), 0),
+  augmentation: v.optional(augmentationSchema, { kind: 'none' }),
+  /**
+   * What is measured after every epoch, and what `best.safetensors` is chosen by. `held-out`: so many training images, chosen by the seed and
+   * not trained on. `test`: the test split itself: the curve is honest, but the best epoch's figure is chosen on the test split and so
+   * optimistic; report the last epoch's. `none`: best is the epoch of the lowest training loss.
+   */
+  validation: v.optional(validationSchema, { kind: 'none' }),
+  /** Epochs between two validations; the last epoch is always validated. */
+  validateEvery: v.optional(count(1, maxEpochs), 1),
+  seed: v.optional(count(0, 0xffff_ffff), 0),
+  /** Only the first so many training images. */
+  limit: v.exactOptional(count(1, 1_000_000_000)),
+  /** Computes the frozen stem's features once and trains on them. */
   cacheFeatures: v.optional(v.boolean(), false),
-  featurePrecision: v.optional(v.picklist(['float16', 'float32']), 'float16'),
-  checkpointEverySteps: v.optional(whole(1), 200),
+  /** How they are kept: `float16` takes half the memory and rounds each feature by up to 2⁻¹¹ of itself. */
+  featurePrecision: v.optional(v.picklist(['float32', 'float16']), 'float32'),
+  checkpointEverySeconds: v.optional(positive, 120),
+  checkpointEverySteps: v.exactOptional(count(1, maxSteps)),
+  /** Steps between two lines of metrics.jsonl. */
+  logEverySteps: v.optional(count(1, maxSteps), 20),
+  /** A model file whose weights of the same names the run starts from. */
+  initFrom: v.exactOptional(v.string()),
 });
 
-/** The full config. Throws a CodaError that names the leaf, and for a misspelt key the nearest right one. */
-export function parseTrainConfig(config: unknown, where: string): TrainConfig {
-  return parseConfig(trainConfigSchema, config, where) as unknown as TrainConfig;
+export type TrainConfigInput = v.InferInput<typeof trainConfigSchema>;
+/** With every default filled in. JSON-able. */
+export type TrainConfig = Omit<v.InferOutput<typeof trainConfigSchema>, 'network'> & {
+  readonly network: JsonObject & { readonly kind: string };
+};
+
+/** These change neither the weights nor what is measured. */
+const changeable: ReadonlySet<string> = new Set(['checkpointEverySeconds', 'checkpointEverySteps', 'data', 'initFrom']);
+
+/** Throws a CodaError that names the leaf, and for a misspelt key the nearest right one. */
+export function parseTrainConfig(config: unknown, where = 'train: config'): TrainConfig {
+  return parseConfig(trainConfigSchema, config, where) as TrainConfig;
+}
+
+/** Throws a CodaError that names the first key in which two configs differ. `where`: the file of the older one. */
+export function checkSameConfig(now: TrainConfig, before: TrainConfig, where: string): void {
+  const keys = new Set([...Object.keys(before), ...Object.keys(now)]);
+  for (const key of keys) {
+    if (changeable.has(key)) continue;
+    const difference = firstDifference(before[key as keyof TrainConfig], now[key as keyof TrainConfig], key);
+    if (difference === undefined) continue;
+    throw new CodaError({
+      kind: 'mismatch',
+      where: `${where}: ${difference.path}`,
+      problem: 'the run to resume has another value',
+      expected: shown(difference.before),
+      got: shown(difference.now),
+      hint: 'Resume with the config of the run, or start a new one in another folder.',
+    });
+  }
+}
+
+function firstDifference(
+  before: unknown,
+  now: unknown,
+  path: string,
+): { path: string; before: unknown; now: unknown } | undefined {
+  if (Object.is(before, now)) return undefined;
+  if (typeof before !== 'object' || typeof now !== 'object' || before === null || now === null) return { path, before, now };
+  if (Array.isArray(before) !== Array.isArray(now)) return { path, before, now };
+  for (const key of new Set([...Object.keys(before), ...Object.keys(now)])) {
+    const at = Array.isArray(before) ? `${path}[${key}]` : `${path}.${key}`;
+    const found = firstDifference(before[key as keyof typeof before], now[key as keyof typeof now], at);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function shown(value: unknown): string {
+  return JSON.stringify(value) ?? 'nothing';
 }

@@ -1,254 +1,507 @@
-/** The training loop: batches in, steps of one compiled function, checkpoints, validation, and a run folder that can be taken up again. */
+/**
+ * Trains a network on a data set in a run folder: epochs, validation, checkpoints, exact resume. What a step computes is `training-step.ts`,
+ * where it is computed is the engine's business. The order of batches, their augmentation, the first weights and every rate depend on the
+ * config alone, so an interrupted run ends in the same bits as an uninterrupted one on the same engine.
+ */
+import { join } from 'node:path';
 import {
-  CodaError,
   checkWeights,
-  ndArray,
+  CodaError,
+  initWeights,
   Random,
-  sameShape,
+  sizeOf,
   type Compiled,
   type Engine,
   type JsonObject,
-  type Model,
   type NamedArrays,
   type NdArray,
   type Network,
+  type Preprocessing,
 } from '@coda-nets/core';
-import { writeModel } from '@coda-nets/core/node';
-import { join } from 'node:path';
-import { flip, flipAndCrop, noAugmentation } from './data/augmentation.ts';
-import { assembleBatch } from './data/assemble-batch.ts';
-import { BatchSampler, type SampledBatch } from './data/batch-sampler.ts';
+import { readModel, writeModel } from '@coda-nets/core/node';
+import { listCheckpoints, readCheckpoint, writeCheckpoint, type Checkpoint, type CheckpointState } from './checkpoint.ts';
+import { BatchSampler } from './data/batch-sampler.ts';
+import { withFolderLock } from './data/folder-lock.ts';
 import { holdOut, subset } from './data/hold-out.ts';
 import type { ImageDataset, ImageSplit } from './data/image-dataset.ts';
-import { evaluate, type Evaluation } from './evaluation.ts';
-import { computeFeatures, type FrozenFeatures } from './frozen-features.ts';
-import { optimiser as optimiserOf } from './optimisers.ts';
-import { RunFolder, type TrainingState } from './run-folder.ts';
-import { learningRateFactor } from './schedules.ts';
-import type { TrainConfig } from './train-config.ts';
-import { stepInputs, stepOutputs, trainingStep } from './training-step.ts';
+import { evaluate } from './evaluation.ts';
+import { computeFeatures, type Features } from './frozen-features.ts';
+import { initialSlots, optimiser } from './optimisers.ts';
+import { checkRunFolder, createRunFolder, openRunFolder, type RunFolder } from './run-folder.ts';
+import { learningRateAt } from './schedules.ts';
+import { parseTrainConfig, type TrainConfig, type TrainConfigInput } from './train-config.ts';
+import type { TrainEvent } from './train-events.ts';
+import { copiesOf, nextBatch } from './training-batches.ts';
+import { trainingStep } from './training-step.ts';
 
 export interface TrainOptions {
   readonly network: Network;
-  /** The weights to start from: all of the network's. A resumed run takes the trained ones from its checkpoint. */
-  readonly weights: NamedArrays;
-  /** What the model files say beside config and weights. */
-  readonly preprocessing: Model['preprocessing'];
-  readonly provenance?: JsonObject;
   readonly dataset: ImageDataset;
   readonly engine: Engine;
-  readonly config: TrainConfig;
+  /** `network` may be left out: it is the network's own config. */
+  readonly config: Omit<TrainConfigInput, 'network'> & { readonly network?: JsonObject };
   /** The run folder. */
   readonly out: string;
-  /** Goes on with a run that is there; without it a run that is there is an error. */
+  /** Goes on with the run in `out`; else there must be none. */
   readonly resume?: boolean;
+  /** Weights to start from, by name; the others are drawn. Overrides `config.initFrom`, which is then a note for people. */
+  readonly initialWeights?: NamedArrays;
+  /** Default: the network's input size, without a resize. */
+  readonly preprocessing?: Preprocessing;
+  /** Kept features are also written here, see `computeFeatures`. */
+  readonly featureCacheFolder?: string;
   readonly onEvent?: (event: TrainEvent) => void;
-  /** Finishes the step, saves a checkpoint, and returns. */
+  /** Finishes the step, saves, returns. */
   readonly signal?: AbortSignal;
 }
 
-export type TrainEvent =
-  | { readonly type: 'features'; readonly split: 'train' | 'validation'; readonly done: number; readonly total: number }
-  | { readonly type: 'start'; readonly step: number; readonly totalSteps: number; readonly stepsPerEpoch: number }
-  | { readonly type: 'step'; readonly step: number; readonly epoch: number; readonly loss: number; readonly learningRate: number; readonly imagesPerSecond: number }
-  | { readonly type: 'epoch'; readonly epoch: number; readonly trainLoss: number; readonly trainAccuracy: number; readonly validation: Evaluation | undefined }
-  | { readonly type: 'checkpoint'; readonly step: number };
-
 export interface TrainResult {
-  readonly status: 'finished' | 'interrupted';
+  /** False where `signal` ended the run early. */
+  readonly finished: boolean;
   readonly step: number;
   readonly totalSteps: number;
-  /** Of training, over all sessions of the run; features and validation count. */
-  readonly seconds: number;
   readonly weights: NamedArrays;
-  /** `last.safetensors` */
-  readonly modelFile: string;
+  /** The last validation, if there was one. */
+  readonly validation: { readonly loss: number; readonly top1: number; readonly top5: number } | undefined;
+  /** From 1; score: validation top-1, or minus the training loss where there is no validation. */
+  readonly best: { readonly epoch: number; readonly score: number } | undefined;
+  /** Over all parts of the run. */
+  readonly seconds: number;
 }
 
-/** Steps between two lines of metrics. */
-const STEPS_PER_LINE = 50;
-
+/**
+ * @throws CodaError `argument` for a bad config, a folder that holds a run already (or none, with `resume`); `mismatch` for data or weights
+ * that do not fit; `numeric` where the loss or a weight stops being a finite number: the last checkpoint before that stays.
+ */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { network, engine, config, out, onEvent, signal } = options;
-  checkWeights(network, options.weights, 'train: weights');
-  const folder = new RunFolder(out);
+  const { network, dataset, out, resume = false, onEvent } = options;
+  const config = parseTrainConfig({ ...options.config, network: network.config });
+  checkDataset(network, dataset);
+  const split = splits(config, dataset);
+  if (resume) await checkRunFolder(out, config);
+  else await createRunFolder(out, config);
+  const inUse = (): never => {
+    throw new CodaError({ kind: 'unavailable', where: out, problem: 'another process is training in this folder' });
+  };
+  return withFolderLock(
+    out,
+    async () => {
+      const folderOf = join(out, 'checkpoints');
+      const checkpoint = resume ? await lastCheckpoint(folderOf, onEvent) : undefined;
+      if (checkpoint !== undefined) checkCheckpoint(checkpoint, network, split.train, options.engine, folderOf, onEvent);
+      const run = await openRunFolder(out, checkpoint?.state.step ?? 0);
+      try {
+        return await runTraining(options, config, split, run, checkpoint);
+      } finally {
+        await run.close();
+      }
+    },
+    { onWait: inUse },
+  );
+}
+
+interface Splits {
+  readonly train: ImageSplit;
+  readonly validation: ImageSplit | undefined;
+}
+
+function splits({ limit, validation, seed, batch }: TrainConfig, dataset: ImageDataset): Splits {
+  const all = dataset.split('train');
+  const some = limit === undefined || limit >= all.length ? all : subset(all, Uint32Array.from({ length: limit }, (_, i) => i));
+  let train = some;
+  let held: ImageSplit | undefined;
+  if (validation.kind === 'held-out') {
+    if (validation.count >= some.length) throw tooFew('validation.count', validation.count, some.length - 1);
+    ({ rest: train, held } = holdOut(some, validation.count, Random.seeded(seed).split('hold-out')));
+  } else if (validation.kind === 'test') held = dataset.split('test');
+  if (batch > train.length) throw tooFew('batch', batch, train.length);
+  return { train, validation: held };
+}
+
+function tooFew(key: string, got: number, most: number): CodaError {
+  return new CodaError({
+    kind: 'argument',
+    where: `train: config: ${key}`,
+    problem: 'there are too few training images',
+    expected: `at most ${most}`,
+    got: String(got),
+  });
+}
+
+function checkDataset(network: Network, dataset: ImageDataset): void {
+  const fits = network.classes === dataset.classNames.length && network.inputShape.join() === dataset.inputShape.join();
+  if (fits) return;
+  const describe = (classes: number, shape: readonly number[]): string => `${classes} classes of images [${shape.join(', ')}]`;
+  throw new CodaError({
+    kind: 'mismatch',
+    where: `train: data set ${dataset.name}`,
+    problem: 'the network is made for other data',
+    expected: describe(network.classes, network.inputShape),
+    got: describe(dataset.classNames.length, dataset.inputShape),
+  });
+}
+
+/** The newest that can be read; undefined where there is none: the run was ended before its first. */
+async function lastCheckpoint(folder: string, onEvent: TrainOptions['onEvent']): Promise<Checkpoint | undefined> {
+  const steps = await listCheckpoints(folder);
+  let problem: CodaError | undefined;
+  for (const step of steps) {
+    try {
+      return await readCheckpoint(folder, step);
+    } catch (error) {
+      if (!CodaError.isInstance(error)) throw error;
+      problem ??= error;
+      onEvent?.({ type: 'notice', message: `The checkpoint of step ${step} cannot be read (${error.message}).` });
+    }
+  }
+  // All are spoiled: to start anew without a word would throw the run away.
+  if (problem !== undefined) throw problem;
+  return undefined;
+}
+
+function checkCheckpoint(
+  { state, weights }: Checkpoint,
+  network: Network,
+  split: ImageSplit,
+  engine: Engine,
+  folder: string,
+  onEvent: TrainOptions['onEvent'],
+): void {
+  const place = `${folder}/${state.step}`;
+  checkWeights(network, weights, `${place}/weights.safetensors`);
+  if (state.dataFingerprint !== split.fingerprint) {
+    throw new CodaError({
+      kind: 'mismatch',
+      where: place,
+      problem: 'the run to resume was trained on other images',
+      expected: state.dataFingerprint.slice(0, 12),
+      got: split.fingerprint.slice(0, 12),
+      hint: 'Resume with the data set of the run.',
+    });
+  }
+  if (state.engine !== engine.name) {
+    const message = `The run was on engine ${state.engine} and goes on with ${engine.name}: the last digits will differ.`;
+    onEvent?.({ type: 'notice', message });
+  }
+}
+
+async function firstWeights({ network, initialWeights }: TrainOptions, config: TrainConfig): Promise<NamedArrays> {
+  const drawn = initWeights(network, Random.seeded(config.seed).split('weights'));
+  const fromFile = config.initFrom !== undefined && initialWeights === undefined;
+  const given = fromFile ? (await readModel(config.initFrom as string)).weights : (initialWeights ?? {});
+  // a file may hold another network's head; what a caller hands over must be this network's
+  const taken = fromFile
+    ? Object.fromEntries(Object.entries(given).filter(([name]) => Object.hasOwn(network.weights, name)))
+    : given;
+  const where = fromFile ? (config.initFrom as string) : 'train: initialWeights';
+  const missing = Object.entries(network.weights).find(([name, { role }]) => role === 'frozen' && taken[name] === undefined);
+  if (missing !== undefined) {
+    throw new CodaError({
+      kind: 'mismatch',
+      where,
+      problem: `frozen weights are never trained and need values: there is none for ${JSON.stringify(missing[0])}`,
+      hint: 'Start from a trained model that has them (initFrom).',
+    });
+  }
+  if (fromFile && Object.keys(taken).length === 0) {
+    throw new CodaError({ kind: 'mismatch', where, problem: 'none of its weights has a name of this network' });
+  }
+  const weights = { ...drawn, ...taken };
+  checkWeights(network, weights, where);
+  return weights;
+}
+
+async function runTraining(
+  options: TrainOptions,
+  config: TrainConfig,
+  { train: trainSplit, validation: validationSplit }: Splits,
+  run: RunFolder,
+  checkpoint: Checkpoint | undefined,
+): Promise<TrainResult> {
+  const { network, dataset, engine, featureCacheFolder, onEvent, signal } = options;
+  const aborted = (): boolean => signal?.aborted === true;
+  const startWeights = checkpoint?.weights ?? (await firstWeights(options, config));
+  const decays = (name: string): boolean => network.weights[name]?.decay === true;
+  const optimise = optimiser(config.optimiser, { weightDecay: config.weightDecay, decays });
+  const startSlots = checkpoint?.slots ?? initialSlots(optimise, network.weights);
+  const sampler = new BatchSampler({ length: trainSplit.length, batchSize: config.batch, seed: config.seed });
+  if (checkpoint !== undefined) sampler.restore(checkpoint.state.sampler);
+  const totalSteps = config.epochs * sampler.batchesPerEpoch;
+
+  let state: CheckpointState = checkpoint?.state ?? {
+    version: 1,
+    step: 0,
+    seed: config.seed,
+    sampler: sampler.state,
+    epochEndPending: false,
+    interval: { steps: 0, loss: 0, correct: 0 },
+    epoch: { steps: 0, loss: 0, correct: 0 },
+    best: null,
+    validation: null,
+    seconds: 0,
+    dataFingerprint: trainSplit.fingerprint,
+    engine: engine.name,
+  };
   const started = performance.now();
-  const checkpoint = await openRun(folder, config, options.resume === true);
-  const { training, validation } = splitsOf(options.dataset, config);
-  const optimiser = optimiserOf(config.optimiser);
-  const { fn, signature } = trainingStep({ ...config, network, optimiser, onFeatures: config.cacheFeatures }, options.weights);
-  const carried = checkpoint === undefined ? signature.carried : restored(signature.carried ?? {}, checkpoint.carried, out);
-  const sampler = new BatchSampler({ length: training.length, batchSize: config.batchSize, seed: config.seed });
-  const stepsPerEpoch = sampler.batchesPerEpoch;
-  const totalSteps = config.epochs * stepsPerEpoch;
-  let state: TrainingState = checkpoint?.state ?? { step: 0, sampler: sampler.state, epochLoss: 0, epochCorrect: 0, epochImages: 0, best: -1, seconds: 0 };
-  sampler.restore(state.sampler);
   const secondsBefore = state.seconds;
   const secondsNow = (): number => secondsBefore + (performance.now() - started) / 1000;
+  const numbersOf = (frozen: boolean): number =>
+    Object.values(network.weights)
+      .filter(({ role }) => role === (frozen ? 'frozen' : 'parameter'))
+      .reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  onEvent?.({
+    type: 'start',
+    step: state.step,
+    totalSteps,
+    epochs: config.epochs,
+    trainImages: trainSplit.length,
+    validationImages: validationSplit?.length ?? 0,
+    parameters: numbersOf(false),
+    frozen: numbersOf(true),
+    engine: engine.description,
+  });
+  const result = (weights: NamedArrays): TrainResult => ({
+    finished: state.step === totalSteps && !state.epochEndPending,
+    step: state.step,
+    totalSteps,
+    weights,
+    validation: state.validation ?? undefined,
+    best: state.best ?? undefined,
+    seconds: secondsNow(),
+  });
+  if (state.step === totalSteps && !state.epochEndPending) return result(startWeights);
 
-  const compiled = await engine.compile(fn, carried === undefined ? signature : { ...signature, carried });
-  const weightsNow = async (): Promise<NamedArrays> => currentWeights(network, options.weights, compiled);
-  const saveModel = async (name: string, weights: NamedArrays): Promise<string> => {
-    const file = join(out, name);
-    const provenance: JsonObject = { ...options.provenance, training: config as unknown as JsonObject, step: state.step, engine: engine.description };
-    await writeModel(file, { config: network.config, preprocessing: options.preprocessing, classNames: options.dataset.classNames, weights, provenance });
-    return file;
-  };
-  const saveCheckpoint = async (): Promise<void> => {
-    state = { ...state, seconds: secondsNow() };
-    await folder.writeCheckpoint({ state, carried: await compiled.carried() });
-    onEvent?.({ type: 'checkpoint', step: state.step });
-  };
+  let trainFeatures: Features | undefined;
+  let validationFeatures: Features | undefined;
+  if (config.cacheFeatures) {
+    const compute = (split: ImageSplit, name: 'train' | 'validation'): Promise<Features | undefined> =>
+      computeFeatures({
+        engine,
+        network,
+        weights: startWeights,
+        split,
+        precision: config.featurePrecision,
+        copies: name === 'train' ? copiesOf(config.augmentation) : ['none'],
+        onProgress: (done, total) => onEvent?.({ type: 'features', split: name, done, total }),
+        ...(featureCacheFolder === undefined ? {} : { cacheFolder: featureCacheFolder }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+    trainFeatures = await compute(trainSplit, 'train');
+    if (validationSplit !== undefined && !aborted()) validationFeatures = await compute(validationSplit, 'validation');
+    // nothing was trained yet: there is nothing to save
+    if (aborted()) return result(startWeights);
+  }
 
+  const step = trainingStep({
+    network,
+    optimiser: optimise,
+    batchSize: config.batch,
+    input: config.cacheFeatures ? 'features' : 'images',
+  });
+  const compiled = await engine.compile(step.fn, step.signature(startWeights, startSlots));
   try {
-    const features = config.cacheFeatures ? await featuresOf(options, training, validation) : undefined;
-    onEvent?.({ type: 'start', step: state.step, totalSteps, stepsPerEpoch });
-    let lineStart = performance.now();
-    while (state.step < totalSteps && signal?.aborted !== true) {
-      const sampled = sampler.next();
-      const epoch = sampled.epoch + 1;
-      const learningRate = config.learningRate * learningRateFactor(config.schedule, { step: state.step, totalSteps, stepsPerEpoch });
-      const scalars = Object.entries(optimiser.scalars(state.step + 1, learningRate)).map(
-        ([name, x]) => [stepInputs.scalar(name), ndArray('float32', [], Float32Array.of(x))] as const,
-      );
-      const outputs = await compiled.run({ ...batchOf(sampled, training, config, features?.training), ...Object.fromEntries(scalars) });
-      const loss = Number(outputs[stepOutputs.loss]?.data[0]);
-      if (!Number.isFinite(loss)) throw diverged(state.step + 1, loss, learningRate, out);
+    let lastSave = performance.now();
+    let current: { weights: NamedArrays; slots: NamedArrays } | undefined;
+    /** The weights and slots as they are now; fetched once a step. Throws where one is not finite. */
+    const values = async (): Promise<{ weights: NamedArrays; slots: NamedArrays }> =>
+      (current ??= await readCarried(compiled, startWeights, startSlots, state.step, run));
+    const save = async (): Promise<void> => {
+      const { weights, slots } = await values();
+      await run.flush();
+      const path = await writeCheckpoint(run.checkpoints, { state: { ...state, seconds: secondsNow() }, weights, slots });
+      lastSave = performance.now();
+      onEvent?.({ type: 'checkpoint', step: state.step, path });
+    };
+    const saveModel = async (path: string, weights: NamedArrays): Promise<void> => {
+      const [height, width] = network.inputShape;
+      await writeModel(path, {
+        config: network.config,
+        preprocessing: options.preprocessing ?? { size: [height, width], layout: 'rgb', range: [0, 1] },
+        classNames: dataset.classNames,
+        weights,
+        provenance: provenanceOf(config, dataset, state, engine),
+      });
+    };
+
+    /** Validation, the epoch's line, the models, a checkpoint. False where it was ended early: it is then done on resume. */
+    const endEpoch = async (): Promise<boolean> => {
+      const epoch = state.step / sampler.batchesPerEpoch;
+      const { weights } = await values();
+      const due = epoch % config.validateEvery === 0 || epoch === config.epochs;
+      const validation =
+        validationSplit === undefined || !due
+          ? undefined
+          : await evaluate({
+              network,
+              weights,
+              engine,
+              split: validationSplit,
+              onProgress: (done, total) => onEvent?.({ type: 'validation', done, total }),
+              ...(validationFeatures === undefined ? {} : { features: validationFeatures }),
+              ...(signal === undefined ? {} : { signal }),
+            });
+      if (aborted() && due && validationSplit !== undefined && validation === undefined) return false;
+      const { steps, loss, correct } = state.epoch;
+      const trainLoss = loss / steps;
+      const trainAccuracy = correct / (steps * config.batch);
+      const score = validationSplit === undefined ? -trainLoss : validation?.top1;
+      const isBest = score !== undefined && (state.best === null || score > state.best.score);
+      state = {
+        ...state,
+        epochEndPending: false,
+        epoch: { steps: 0, loss: 0, correct: 0 },
+        best: isBest ? { epoch, score } : state.best,
+        validation:
+          validation === undefined ? state.validation : { loss: validation.loss, top1: validation.top1, top5: validation.top5 },
+      };
+      await run.log({
+        type: 'epoch',
+        step: state.step,
+        epoch,
+        trainLoss,
+        trainAccuracy,
+        ...(validation === undefined
+          ? {}
+          : { validationLoss: validation.loss, validationAccuracy: validation.top1, validationTop5: validation.top5 }),
+        seconds: round(secondsNow()),
+      });
+      if (isBest) await saveModel(run.best, weights);
+      await saveModel(run.last, weights);
+      await save();
+      onEvent?.({ type: 'epoch', epoch, epochs: config.epochs, step: state.step, trainLoss, trainAccuracy, validation, isBest });
+      return true;
+    };
+
+    let savedStep = checkpoint?.state.step ?? -1;
+    let prefetched: ReturnType<typeof nextBatch> | undefined;
+    let rate = 0;
+    let lastLog = performance.now();
+    for (;;) {
+      if (state.epochEndPending) {
+        if (!(await endEpoch())) break;
+        savedStep = state.step;
+        lastLog = performance.now();
+      }
+      if (state.step === totalSteps || aborted()) break;
+      const begin = performance.now();
+      const batch = prefetched ?? nextBatch(sampler, trainSplit, config.augmentation, trainFeatures);
+      const learningRate = learningRateAt(config.schedule, config.learningRate, state.step, totalSteps);
+      current = undefined;
+      const running = compiled.run({ ...batch.inputs, ...step.scalars({ learningRate, step: state.step + 1 }) });
+      // beside the engine's work, where the engine works beside
+      prefetched =
+        state.step + 1 === totalSteps ? undefined : nextBatch(sampler, trainSplit, config.augmentation, trainFeatures);
+      const output = await running;
+      const loss = output['loss']?.data[0] as number;
+      const correct = output['correct']?.data[0] as number;
+      if (!Number.isFinite(loss)) throw notFinite(run, state.step + 1, `the loss became ${loss}`, await listCheckpoints(run.checkpoints));
       state = {
         ...state,
         step: state.step + 1,
-        sampler: sampler.state,
-        epochLoss: state.epochLoss + loss,
-        epochCorrect: state.epochCorrect + Number(outputs[stepOutputs.correct]?.data[0]),
-        epochImages: state.epochImages + config.batchSize,
+        sampler: batch.samplerAfter,
+        epochEndPending: batch.endsEpoch,
+        interval: added(state.interval, loss, correct),
+        epoch: added(state.epoch, loss, correct),
       };
-      if (state.step % STEPS_PER_LINE === 0 || sampled.endsEpoch) {
-        const steps = state.step % STEPS_PER_LINE || STEPS_PER_LINE;
-        const imagesPerSecond = (1000 * steps * config.batchSize) / (performance.now() - lineStart);
-        await folder.appendMetrics({ kind: 'step', step: state.step, epoch, loss, learningRate, imagesPerSecond });
-        lineStart = performance.now();
-        onEvent?.({ type: 'step', step: state.step, epoch, loss, learningRate, imagesPerSecond });
-      }
-      if (sampled.endsEpoch) {
-        const weights = await weightsNow();
-        const evaluated = validation && (await evaluate(validation, { engine, network, weights, features: features?.validation, signal }));
-        const trainLoss = (state.epochLoss * config.batchSize) / state.epochImages;
-        const trainAccuracy = state.epochCorrect / state.epochImages;
-        await folder.appendMetrics({
-          kind: 'epoch', step: state.step, epoch, trainLoss, trainAccuracy,
-          ...(evaluated && { validationLoss: evaluated.loss, validationAccuracy: evaluated.top1 }), seconds: secondsNow(),
+      const now = performance.now();
+      const speed = config.batch / ((now - begin) / 1000);
+      rate = rate === 0 ? speed : rate + 0.05 * (speed - rate);
+      onEvent?.({
+        type: 'step',
+        step: state.step,
+        totalSteps,
+        epoch: batch.epoch + 1,
+        loss,
+        accuracy: correct / config.batch,
+        learningRate,
+        imagesPerSecond: rate,
+        etaSeconds: ((totalSteps - state.step) * config.batch) / rate,
+      });
+      if (state.step % config.logEverySteps === 0) {
+        const { interval } = state;
+        await run.log({
+          type: 'step',
+          step: state.step,
+          epoch: batch.epoch + 1,
+          loss: interval.loss / interval.steps,
+          accuracy: interval.correct / (interval.steps * config.batch),
+          learningRate,
+          imagesPerSecond: round((interval.steps * config.batch) / ((now - lastLog) / 1000)),
+          seconds: round(secondsNow()),
         });
-        await saveModel('last.safetensors', weights);
-        if (evaluated !== undefined && evaluated.top1 > state.best) await saveModel('best.safetensors', weights);
-        state = { ...state, epochLoss: 0, epochCorrect: 0, epochImages: 0, best: Math.max(state.best, evaluated?.top1 ?? -1) };
-        onEvent?.({ type: 'epoch', epoch, trainLoss, trainAccuracy, validation: evaluated });
-        lineStart = performance.now();
+        lastLog = now;
+        state = { ...state, interval: { steps: 0, loss: 0, correct: 0 } };
       }
-      if (state.step % config.checkpointEverySteps === 0 || sampled.endsEpoch) await saveCheckpoint();
+      const dueBySteps = config.checkpointEverySteps !== undefined && state.step % config.checkpointEverySteps === 0;
+      const dueByTime = now - lastSave > config.checkpointEverySeconds * 1000;
+      if (!state.epochEndPending && (dueBySteps || dueByTime)) {
+        await save();
+        savedStep = state.step;
+      }
     }
-    if (state.step < totalSteps) await saveCheckpoint();
-    const weights = await weightsNow();
-    const modelFile = await saveModel('last.safetensors', weights);
-    return { status: state.step < totalSteps ? 'interrupted' : 'finished', step: state.step, totalSteps, seconds: secondsNow(), weights, modelFile };
+    const { weights } = await values();
+    if (aborted() && state.step !== savedStep) {
+      await saveModel(run.last, weights);
+      await save();
+    }
+    return result(weights);
   } finally {
     await compiled.dispose();
   }
 }
 
-/** Starts a new run or takes up the one that is there; the last checkpoint, if it has one. */
-async function openRun(folder: RunFolder, config: TrainConfig, resume: boolean) {
-  const before = await folder.config();
-  const now = JSON.parse(JSON.stringify(config)) as JsonObject;
-  if (before === undefined) {
-    await folder.writeConfig(now);
-    return undefined;
+async function readCarried(
+  compiled: Compiled,
+  startWeights: NamedArrays,
+  startSlots: NamedArrays,
+  step: number,
+  run: RunFolder,
+): Promise<{ weights: NamedArrays; slots: NamedArrays }> {
+  const carried = await compiled.carried();
+  const take = (names: NamedArrays): NamedArrays =>
+    Object.fromEntries(Object.entries(names).map(([name, before]) => [name, carried[name] ?? before]));
+  for (const [name, { data }] of Object.entries(carried) as [string, NdArray<'float32'>][]) {
+    if (!data.every(Number.isFinite)) {
+      throw notFinite(run, step, `${JSON.stringify(name)} is no longer finite`, await listCheckpoints(run.checkpoints));
+    }
   }
-  if (!resume) {
-    throw new CodaError({
-      kind: 'argument',
-      where: folder.path,
-      problem: 'a run is there already',
-      hint: 'Go on with it by --resume, or choose another --out.',
-    });
-  }
-  const changed = [...new Set([...Object.keys(before), ...Object.keys(now)])].find((key) => JSON.stringify(before[key]) !== JSON.stringify(now[key]));
-  if (changed !== undefined) {
-    throw new CodaError({
-      kind: 'mismatch',
-      where: `${folder.path}: config.json: ${changed}`,
-      problem: 'a run is resumed with the config it was started with',
-      expected: JSON.stringify(before[changed]) ?? 'nothing',
-      got: JSON.stringify(now[changed]) ?? 'nothing',
-    });
-  }
-  const checkpoint = await folder.lastCheckpoint();
-  await folder.cutMetrics(checkpoint?.state.step ?? 0);
-  return checkpoint;
+  return { weights: take(startWeights), slots: take(startSlots) };
 }
 
-function splitsOf(dataset: ImageDataset, config: TrainConfig): { training: ImageSplit; validation: ImageSplit | undefined } {
-  const all = dataset.split('train');
-  const limited = config.limit > 0 && config.limit < all.length ? subset(all, Array.from({ length: config.limit }, (_, i) => i)) : all;
-  if (config.validation === 'none') return { training: limited, validation: undefined };
-  if (config.validation === 'test') return { training: limited, validation: dataset.split('test') };
-  const { rest, held } = holdOut(limited, config.validation, Random.seeded(config.seed).split('holdOut'));
-  return { training: rest, validation: held };
+function notFinite(run: RunFolder, step: number, problem: string, checkpoints: readonly number[]): CodaError {
+  const saved = checkpoints[0] === undefined ? 'There is no checkpoint before it' : `The checkpoint of step ${checkpoints[0]} is good`;
+  return new CodaError({
+    kind: 'numeric',
+    where: `train: ${run.path}: step ${step}`,
+    problem,
+    hint: `${saved}. Try a lower learning rate or a warm-up.`,
+  });
 }
 
-async function featuresOf({ engine, network, weights, config, onEvent, signal }: TrainOptions, training: ImageSplit, validation: ImageSplit | undefined) {
-  if (config.augmentation === 'flip-crop') {
-    throw new CodaError({
-      kind: 'argument',
-      where: 'train: augmentation',
-      problem: 'features of a frozen stem are computed once, so images cannot be cropped anew',
-      expected: '"flip" or "none" with cacheFeatures',
-      got: '"flip-crop"',
-    });
-  }
-  const common = { engine, network, weights, precision: config.featurePrecision, signal };
-  const progress = (split: 'train' | 'validation') => (done: number, total: number) => onEvent?.({ type: 'features', split, done, total });
+/** No time of day and no duration: the same run gives the same file. */
+function provenanceOf(config: TrainConfig, dataset: ImageDataset, state: CheckpointState, engine: Engine): JsonObject {
+  const { network: _, ...recipe } = config;
   return {
-    training: await computeFeatures(training, { ...common, mirrored: config.augmentation === 'flip', onProgress: progress('train') }),
-    validation: validation && (await computeFeatures(validation, { ...common, mirrored: false, onProgress: progress('validation') })),
+    trainer: '@coda-nets/train',
+    data: dataset.name,
+    dataFingerprint: state.dataFingerprint,
+    step: state.step,
+    engine: engine.name,
+    validation: state.validation,
+    recipe: recipe as unknown as JsonObject,
   };
 }
 
-function batchOf({ indices, random }: SampledBatch, split: ImageSplit, config: TrainConfig, features: FrozenFeatures | undefined): NamedArrays {
-  if (features === undefined) {
-    const augmentation = { none: noAugmentation, flip, 'flip-crop': flipAndCrop() }[config.augmentation];
-    const { images, labels } = assembleBatch(split, indices, augmentation, random);
-    return { [stepInputs.images]: images, [stepInputs.labels]: labels };
-  }
-  const mirrored = Array.from(indices, () => config.augmentation === 'flip' && random.uniform() < 0.5);
-  const labels = ndArray('int32', [indices.length], Int32Array.from(indices, (index) => split.labels[index] as number));
-  return { [stepInputs.images]: features.batch(indices, (i) => mirrored[i] === true), [stepInputs.labels]: labels };
+interface Sums {
+  steps: number;
+  loss: number;
+  correct: number;
 }
 
-async function currentWeights(network: Network, initial: NamedArrays, compiled: Compiled): Promise<NamedArrays> {
-  const carried = await compiled.carried();
-  return Object.fromEntries(Object.keys(network.weights).map((name) => [name, (carried[name] ?? initial[name]) as NdArray]));
+function added(sums: Sums, loss: number, correct: number): Sums {
+  return { steps: sums.steps + 1, loss: sums.loss + loss, correct: sums.correct + correct };
 }
 
-function restored(expected: NamedArrays, carried: NamedArrays, out: string): NamedArrays {
-  for (const [name, { shape }] of Object.entries(expected)) {
-    const got = carried[name];
-    if (got !== undefined && sameShape(got.shape, shape)) continue;
-    throw new CodaError({
-      kind: 'mismatch',
-      where: `${out}: checkpoint: ${name}`,
-      problem: 'the checkpoint is of another network or optimiser',
-      expected: `[${shape.join(', ')}]`,
-      got: got === undefined ? 'nothing' : `[${got.shape.join(', ')}]`,
-    });
-  }
-  return Object.fromEntries(Object.keys(expected).map((name) => [name, carried[name] as NdArray]));
-}
-
-function diverged(step: number, loss: number, learningRate: number, out: string): CodaError {
-  return new CodaError({
-    kind: 'numeric',
-    where: `train: step ${step}`,
-    problem: `the loss is ${loss} at learning rate ${learningRate.toPrecision(3)}: the training diverged`,
-    hint: `The last good checkpoint is in ${join(out, 'checkpoints')}. Start again with a lower learning rate.`,
-  });
+function round(x: number): number {
+  return Math.round(x * 1000) / 1000;
 }

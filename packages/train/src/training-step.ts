@@ -1,9 +1,10 @@
-/** One step of training as one tensor function: forward, loss, backward, optimiser. Compiled once, it is a single graph. */
+/** One training step as one pure function: forward, loss, backward, optimiser. For `Engine.compile`; it runs nothing by itself. */
+import * as tf from '@tensorflow/tfjs-core';
 import {
   CodaError,
+  ndArray,
   trainingContext,
-  zerosArray,
-  type ForwardResult,
+  type ArraySpec,
   type NamedArrays,
   type NamedTensors,
   type NdArray,
@@ -11,97 +12,106 @@ import {
   type Signature,
   type TensorFunction,
 } from '@coda-nets/core';
-import * as tf from '@tensorflow/tfjs-core';
-import { slotName, type Optimiser } from './optimisers.ts';
+import type { Optimiser, OptimiserStep } from './optimisers.ts';
 
 export interface TrainingStepOptions {
   readonly network: Network;
   readonly optimiser: Optimiser;
-  readonly weightDecay: number;
+  /** Static: the graph is made for this size. */
   readonly batchSize: number;
-  /** The step takes a frozen stem's features instead of images. */
-  readonly onFeatures?: boolean;
+  /** `features`: the input is what the frozen stem gives, and only the head is run. */
+  readonly input?: 'images' | 'features';
 }
 
-/** The names of the step's inputs. Scalars of the optimiser are prefixed, so that no weight is called like one. */
-export const stepInputs = { images: 'step:images', labels: 'step:labels', scalar: (name: string) => `step:${name}` } as const;
-export const stepOutputs = { loss: 'step:loss', correct: 'step:correct' } as const;
-
-/** The weights that a training changes: parameters, and running statistics unless they are a frozen stem's. */
-export function carriedWeights(network: Network): readonly string[] {
-  const roles = network.frozenStem === undefined ? ['parameter', 'statistic'] : ['parameter'];
-  return Object.keys(network.weights).filter((name) => roles.includes(network.weights[name]?.role ?? ''));
+export interface TrainingStep {
+  /**
+   * Inputs `images` [B, H, W, 3] or `features` [B, H′, W′, C], `labels` int32 [B], and the optimiser's scalars under `scalarInput(name)`.
+   * Returns `loss` (scalar: mean over the batch, before the update), `correct` (int32 scalar: how many labels are the largest logit), and all
+   * parameters, statistics and slots under their own names.
+   */
+  readonly fn: TensorFunction;
+  /** What to compile it with: all weights of the network and all slots by name. */
+  signature(weights: NamedArrays, slots: NamedArrays): Signature;
+  /** The optimiser's scalars of one update as inputs. */
+  scalars(step: OptimiserStep): NamedArrays;
 }
 
-/** The function and what it carries. Returns loss (mean over the batch) and the number of images whose top class is right. */
-export function trainingStep(
-  { network, optimiser, weightDecay, batchSize, onFeatures = false }: TrainingStepOptions,
-  weights: NamedArrays,
-): { fn: TensorFunction; signature: Signature } {
+/** The input that holds the optimiser's scalar `name`. */
+export function scalarInput(name: string): string {
+  return `optimiser/${name}`;
+}
+
+/** Throws a CodaError where `features` is asked of a network without a frozen stem. */
+export function trainingStep({ network, optimiser, batchSize, input = 'images' }: TrainingStepOptions): TrainingStep {
   const { frozenStem } = network;
-  if (onFeatures && frozenStem === undefined) {
-    throw new CodaError({ kind: 'argument', where: 'train: cacheFeatures', problem: 'the network has no frozen stem whose features could be computed once' });
+  if (input === 'features' && frozenStem === undefined) {
+    throw new CodaError({
+      kind: 'argument',
+      where: 'trainingStep: input',
+      problem: 'this network has no frozen stem, so there are no features to train on',
+      expected: '"images"',
+      got: '"features"',
+    });
   }
-  const names = carriedWeights(network);
-  const parameters = names.filter((name) => network.weights[name]?.role === 'parameter');
-  const carried: Record<string, NdArray> = {};
-  for (const name of names) carried[name] = weights[name] as NdArray;
-  for (const name of parameters) {
-    for (const slot of optimiser.slots) carried[slotName(name, slot)] = zerosArray('float32', (weights[name] as NdArray).shape);
-  }
-  const constants = Object.fromEntries(Object.entries(weights).filter(([name]) => !names.includes(name)));
+  const named = Object.entries(network.weights);
+  const parameterNames = named.filter(([, { role }]) => role === 'parameter').map(([name]) => name);
+  const statisticNames = named.filter(([, { role }]) => role === 'statistic').map(([name]) => name);
+  const shape = input === 'features' && frozenStem !== undefined ? frozenStem.featureShape : network.inputShape;
 
   const fn: TensorFunction = (tensors) => {
-    const labels = tensors[stepInputs.labels] as tf.Tensor1D;
-    const targets = tf.cast(tf.oneHot(labels, network.classes), 'float32') as tf.Tensor2D;
-    const scalars = Object.fromEntries(Object.keys(optimiser.scalars(1, 1)).map((name) => [name, tensors[stepInputs.scalar(name)] as tf.Tensor]));
-    const { loss, grads, logits, statistics } = backward(network, tensors, parameters, targets, onFeatures);
-    const results: Record<string, tf.Tensor> = { [stepOutputs.loss]: loss };
-    results[stepOutputs.correct] = tf.sum(tf.cast(tf.equal(tf.argMax(logits, 1), labels), 'int32'));
-    for (const name of names) results[name] = statistics[name] ?? (tensors[name] as tf.Tensor);
-    for (const [i, name] of parameters.entries()) {
-      const parameter = tensors[name] as tf.Tensor;
-      const decays = weightDecay > 0 && network.weights[name]?.decay === true;
-      const gradient = decays ? tf.add(grads[i] as tf.Tensor, tf.mul(parameter, weightDecay)) : (grads[i] as tf.Tensor);
-      const slots = Object.fromEntries(optimiser.slots.map((slot) => [slot, tensors[slotName(name, slot)] as tf.Tensor]));
-      const next = optimiser.update(parameter, gradient, slots, scalars);
-      results[name] = next.parameter;
-      for (const [slot, value] of Object.entries(next.slots)) results[slotName(name, slot)] = value;
-    }
-    return results;
+    const batch = tensors[input] as tf.Tensor4D;
+    const labels = tensors['labels'] as tf.Tensor1D;
+    const parameters = parameterNames.map((name) => tensors[name] as tf.Tensor);
+    const beside: Record<string, tf.Tensor> = {};
+    const { value: loss, grads } = tf.valueAndGrads((...values: tf.Tensor[]) => {
+      const weights = { ...tensors, ...Object.fromEntries(parameterNames.map((name, i) => [name, values[i] as tf.Tensor])) };
+      const { logits, statistics } =
+        input === 'features' && frozenStem !== undefined
+          ? frozenStem.forwardHead(weights, batch, trainingContext)
+          : network.forward(weights, batch, trainingContext);
+      const isCorrect = tf.equal(tf.argMax(logits, 1), labels);
+      beside['correct'] = tf.sum(tf.cast(isCorrect, 'int32'));
+      for (const name of statisticNames) {
+        // kept: the gradient ends the scope it was made in
+        if (statistics[name] !== undefined) beside[name] = statistics[name];
+      }
+      for (const value of Object.values(beside)) tf.keep(value);
+      const targets = tf.oneHot(labels, network.classes, 1, 0, 'float32') as tf.Tensor2D;
+      return network.loss(logits, targets);
+    })(parameters);
+    const updated = optimiser.apply(
+      Object.fromEntries(parameterNames.map((name, i) => [name, parameters[i] as tf.Tensor])),
+      Object.fromEntries(parameterNames.map((name, i) => [name, grads[i] as tf.Tensor])),
+      tensors,
+      Object.fromEntries(optimiser.scalarNames.map((name) => [name, tensors[scalarInput(name)] as tf.Tensor])),
+    );
+    const unchanged = Object.fromEntries(statisticNames.map((name) => [name, tensors[name] as tf.Tensor]));
+    const next: NamedTensors = { ...unchanged, ...beside, ...updated.parameters, ...updated.slots };
+    return { loss, ...next };
   };
-  const shape = onFeatures ? (frozenStem?.featureShape as readonly number[]) : network.inputShape;
-  const inputs: Record<string, Signature['inputs'][string]> = {
-    [stepInputs.images]: { shape: [batchSize, ...shape], dtype: 'float32' },
-    [stepInputs.labels]: { shape: [batchSize], dtype: 'int32' },
-  };
-  for (const name of Object.keys(optimiser.scalars(1, 1))) inputs[stepInputs.scalar(name)] = { shape: [], dtype: 'float32' };
-  return { fn, signature: { inputs, constants, carried } };
-}
 
-/** Loss and gradients; logits and new statistics leave the differentiated function on the side, kept until the step's own tidy ends. */
-function backward(network: Network, tensors: NamedTensors, parameters: readonly string[], targets: tf.Tensor2D, onFeatures: boolean) {
-  let side: ForwardResult | undefined;
-  const objective = (...values: tf.Tensor[]): tf.Scalar => {
-    const weights = { ...tensors, ...Object.fromEntries(parameters.map((name, i) => [name, values[i] as tf.Tensor])) };
-    const input = tensors[stepInputs.images] as tf.Tensor4D;
-    const result =
-      onFeatures && network.frozenStem !== undefined
-        ? network.frozenStem.forwardHead(weights, input, trainingContext)
-        : network.forward(weights, input, trainingContext);
-    side = {
-      logits: tf.keep(result.logits),
-      statistics: Object.fromEntries(Object.entries(result.statistics).map(([name, t]) => [name, tf.keep(t)])),
-    };
-    return network.loss(result.logits, targets);
+  return {
+    fn,
+    signature(weights, slots) {
+      const isConstant = (name: string): boolean => network.weights[name]?.role === 'frozen';
+      const entries = Object.keys(network.weights).map((name) => [name, weights[name] as NdArray] as const);
+      const inputs: Record<string, ArraySpec> = {
+        [input]: { shape: [batchSize, ...shape], dtype: 'float32' },
+        labels: { shape: [batchSize], dtype: 'int32' },
+      };
+      for (const name of optimiser.scalarNames) inputs[scalarInput(name)] = { shape: [], dtype: 'float32' };
+      return {
+        inputs,
+        constants: input === 'features' ? {} : Object.fromEntries(entries.filter(([name]) => isConstant(name))),
+        carried: { ...Object.fromEntries(entries.filter(([name]) => !isConstant(name))), ...slots },
+      };
+    },
+    scalars: (step) =>
+      Object.fromEntries(
+        Object.entries(optimiser.scalars(step)).map(([name, value]) => [
+          scalarInput(name),
+          ndArray('float32', [], Float32Array.of(value)),
+        ]),
+      ),
   };
-  const { value, grads } = tf.valueAndGrads(objective)(parameters.map((name) => tensors[name] as tf.Tensor));
-  const { logits, statistics } = side as ForwardResult;
-  // copies that the surrounding tidy owns; the kept ones are ours to dispose
-  const copies = {
-    logits: tf.clone(logits),
-    statistics: Object.fromEntries(Object.entries(statistics).map(([name, t]) => [name, tf.clone(t)])),
-  };
-  tf.dispose([logits, ...Object.values(statistics)]);
-  return { loss: value, grads, ...copies };
 }

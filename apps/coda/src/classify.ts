@@ -1,0 +1,57 @@
+/** Logits and probabilities of a model, compiled once for any batch. */
+import { inferenceContext, ndArray, sizeOf, type Engine, type NdArray } from '@coda-nets/core';
+import type * as tf from '@tensorflow/tfjs-core';
+import type { OpenModel } from './open-model.ts';
+
+export interface Classification {
+  /** [N, classes] */
+  readonly logits: NdArray<'float32'>;
+  readonly probabilities: NdArray<'float32'>;
+}
+
+/** Images in one call of the engine, which bounds memory. */
+const CHUNK = 64;
+
+export async function classify(engine: Engine, { network, model }: OpenModel, images: NdArray<'float32'>): Promise<Classification> {
+  const compiled = await engine.compile(
+    (tensors) => {
+      const { logits } = network.forward(tensors, tensors['image'] as tf.Tensor4D, inferenceContext);
+      return { logits, probabilities: network.probabilities(logits) };
+    },
+    { inputs: { image: { shape: ['batch', ...network.inputShape], dtype: 'float32' } }, constants: model.weights },
+  );
+  const [count = 0, ...shape] = images.shape;
+  const size = sizeOf(shape);
+  const logits = new Float32Array(count * network.classes);
+  const probabilities = new Float32Array(count * network.classes);
+  for (let start = 0; start < count; start += CHUNK) {
+    const n = Math.min(CHUNK, count - start);
+    const image = ndArray('float32', [n, ...shape], images.data.subarray(start * size, (start + n) * size));
+    const outputs = await compiled.run({ image });
+    logits.set(outputs['logits']?.data as Float32Array, start * network.classes);
+    probabilities.set(outputs['probabilities']?.data as Float32Array, start * network.classes);
+  }
+  await compiled.dispose();
+  const rows = [count, network.classes];
+  return { logits: ndArray('float32', rows, logits), probabilities: ndArray('float32', rows, probabilities) };
+}
+
+export interface RankedClass {
+  readonly class: number;
+  readonly name: string;
+  readonly logit: number;
+  readonly probability: number;
+}
+
+/** The `top` most probable classes of image n. */
+export function topClasses({ logits, probabilities }: Classification, n: number, classNames: readonly string[], top: number): RankedClass[] {
+  const classes = logits.shape[1] as number;
+  return Array.from({ length: classes }, (_, c) => ({
+    class: c,
+    name: classNames[c] ?? `class ${c}`,
+    logit: logits.data[n * classes + c] as number,
+    probability: probabilities.data[n * classes + c] as number,
+  }))
+    .sort((a, b) => b.logit - a.logit)
+    .slice(0, top);
+}

@@ -1,0 +1,74 @@
+/** `coda explain` */
+import { CodaError, decodeNpy, nearestName } from '@coda-nets/core';
+import { readFileBytes } from '@coda-nets/core/node';
+import { explainer } from '@coda-nets/depth';
+import type { Command } from 'commander';
+import { defineCommand, engineOf, ioOf, nameList, oneOf, type CommonOptions } from '../define-command.ts';
+import { imageInputs } from '../image-inputs.ts';
+import { openModel } from '../open-model.ts';
+import { writeExplanations } from '../write-explanations.ts';
+
+/** Eight bytes a class for ten million inputs. */
+const MAX_TARGET_BYTES = 80_000_000;
+
+interface Options extends CommonOptions {
+  readonly target?: string;
+  readonly tap: readonly string[];
+  readonly method: 'contributions' | 'inputTimesGradient';
+  readonly out: string;
+}
+
+export function explainCommand(): Command {
+  return defineCommand('explain', 'contribution maps', 'coda explain runs/demo/hybrid.safetensors cat.png --out explained')
+    .argument('<model>', 'a model file')
+    .argument('<input...>', 'images (JPEG, PNG, WebP), folders of them, or a .npy batch [N, H, W, 3]')
+    .requiredOption('--out <dir>', 'folder for the maps')
+    .option('--target <class>', 'a class by number or name, or a .npy of integers [N] (default: the top class of each)')
+    .option('--tap <names>', 'taps between commas, or all', nameList, ['all'])
+    .option('--method <name>', 'contributions, or the baseline inputTimesGradient', oneOf('contributions', 'inputTimesGradient'), 'contributions')
+    .action(async (path: string, paths: string[], options: Options) => {
+      const io = ioOf(options);
+      const open = await openModel(path);
+      const { network, model } = open;
+      const inputs = await imageInputs(paths, open);
+      const count = inputs.names.length;
+      const targets = await targetsOf(options.target, count, network.classes, model.classNames);
+      const taps = options.tap.includes('all') ? network.taps.map(({ name }) => name) : options.tap;
+      const explain = await explainer({ engine: await engineOf(options, io), network, weights: model.weights, taps, method: options.method });
+      const explanations = await explain.explain(inputs.images, targets);
+      await explain.dispose();
+      const files = await writeExplanations({ ...options, inputs, explanations, network, classNames: model.classNames });
+      for (const [n, { target, probability, taps: all }] of explanations.entries()) {
+        const exact = all.filter((tap) => tap.exact);
+        const worst = exact.length === 0 ? '' : `, worst residual of ${exact.length} exact taps ${Math.max(...exact.map((tap) => tap.residual)).toExponential(1)}`;
+        io.say(`${inputs.names[n]}: ${model.classNames[target]} ${(100 * probability).toFixed(1)} %${worst}`);
+      }
+      io.say(`${files.length} files in ${options.out}; explanation.json says what each number is`);
+      io.result({ out: options.out, files });
+    });
+}
+
+async function targetsOf(text: string | undefined, count: number, classes: number, classNames: readonly string[]): Promise<'top' | readonly number[]> {
+  if (text === undefined) return 'top';
+  if (text.endsWith('.npy')) {
+    const { data, dtype, shape } = decodeNpy(await readFileBytes(text, { maxBytes: MAX_TARGET_BYTES }), text);
+    if (shape.length !== 1 || shape[0] !== count || !['int32', 'int64', 'uint8'].includes(dtype)) {
+      throw new CodaError({ kind: 'argument', where: text, problem: 'not one class for each input', expected: `integers [${count}]`, got: `${dtype} [${shape.join(', ')}]` });
+    }
+    return Array.from(data as Int32Array, Number);
+  }
+  const named = classNames.indexOf(text);
+  const target = named >= 0 ? named : Number(text);
+  if (text.trim() === '' || !Number.isInteger(target) || target < -1 || target >= classes) {
+    const nearest = nearestName(text, classNames);
+    throw new CodaError({
+      kind: 'argument',
+      where: 'explain: --target',
+      problem: 'no class of this model',
+      expected: `a number from 0 to ${classes - 1}, or one of ${classNames.join(', ')}`,
+      got: text,
+      hint: nearest === undefined ? undefined : `Did you mean ${nearest}?`,
+    });
+  }
+  return Array<number>(count).fill(target);
+}

@@ -1,0 +1,41 @@
+/** `coda export` */
+import { CodaError } from '@coda-nets/core';
+import { writeFileAtomic } from '@coda-nets/core/node';
+import type { Command } from 'commander';
+import { defineCommand, ioOf, nameList, oneOf, wholeNumber, type CommonOptions } from '../define-command.ts';
+import { exportedTaps, exportNetwork, mapOutput } from '../export-network.ts';
+import { openModel } from '../open-model.ts';
+import { projectVersion } from '../project-version.ts';
+
+interface Options extends CommonOptions {
+  readonly out: string;
+  readonly explain?: true;
+  readonly taps?: readonly string[];
+  readonly input: 'nchw' | 'nhwc';
+  readonly dtype: 'float32' | 'uint8';
+  readonly opset: number;
+}
+
+export function exportCommand(): Command {
+  return defineCommand('export', 'one ONNX file: the classifier, and with --explain its explanation', 'coda export runs/demo/hybrid.safetensors --out hybrid.onnx --explain')
+    .argument('<model>', 'a model file')
+    .requiredOption('--out <file>', 'the ONNX file')
+    .option('--explain', 'add the input target (−1: the top class) and the contribution maps')
+    .option('--taps <names>', 'taps with a map of their own, between commas (default: every exact one)', nameList)
+    .option('--input <layout>', 'nchw or nhwc', oneOf('nchw', 'nhwc'), 'nhwc')
+    .option('--dtype <type>', 'float32 in [0, 1] or uint8', oneOf('float32', 'uint8'), 'float32')
+    .option('--opset <n>', 'ONNX opset', wholeNumber(1), 17)
+    .action(async (path: string, options: Options) => {
+      const io = ioOf(options);
+      if (options.taps !== undefined && options.explain === undefined) {
+        throw new CodaError({ kind: 'argument', where: 'export: --taps', problem: 'without --explain there are no maps' });
+      }
+      const { network, model } = await openModel(path);
+      const bytes = exportNetwork(network, model, { ...options, version: projectVersion });
+      await writeFileAtomic(options.out, bytes);
+      const outputs = ['logits', ...exportedTaps(network, options).map(mapOutput)];
+      io.say(`${options.out}: ${(bytes.length / 1e6).toFixed(2)} MB, outputs ${outputs.join(', ')}`);
+      io.say(`next: coda verify ${options.out} --model ${path}`);
+      io.result({ file: options.out, bytes: bytes.length, outputs, opset: options.opset });
+    });
+}

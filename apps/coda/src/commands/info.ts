@@ -1,0 +1,82 @@
+/** `coda info` */
+import { CodaError, inferenceContext, nearestName, sizeOf, type JsonObject, type Network } from '@coda-nets/core';
+import { readModel } from '@coda-nets/core/node';
+import { trace } from '@coda-nets/onnx';
+import { existsSync } from 'node:fs';
+import type * as tf from '@tensorflow/tfjs-core';
+import type { Command } from 'commander';
+import { buildNetwork, networkPresets } from '../build-network.ts';
+import { defineCommand, ioOf, type CommonOptions } from '../define-command.ts';
+
+export function infoCommand(): Command {
+  return defineCommand('info', 'layers, taps, shapes, parameters and multiply-adds of a model or preset', 'coda info runs/demo/hybrid.safetensors')
+    .argument('<model>', `a model file, or a preset: ${Object.keys(networkPresets).join(', ')}`)
+    .action(async (name: string, options: CommonOptions) => {
+      const io = ioOf(options);
+      const { config, provenance } = await configOf(name);
+      const network = buildNetwork(config, name);
+      const { taps, multiplyAdds } = measure(network);
+      const parameters = count(network, 'parameter');
+      const frozen = count(network, 'frozen');
+      const statistics = count(network, 'statistic');
+      io.say(`${name}: ${network.config.kind}, input [${network.inputShape.join(', ')}], ${network.classes} classes, b₀ = ${network.logitBias.toFixed(4)}`);
+      io.say(`parameters: ${parameters.toLocaleString('en')} trained, ${frozen.toLocaleString('en')} frozen, ${statistics.toLocaleString('en')} statistics`);
+      io.say(`multiply-adds: ${(multiplyAdds / 1e6).toFixed(1)} million an image`);
+      io.say('tap               map          channels  contributions');
+      for (const tap of taps) {
+        io.say(`${tap.name.padEnd(16)}  ${`${tap.height}×${tap.width}`.padEnd(11)}  ${String(tap.channels).padEnd(8)}  ${tap.exact ? 'exact' : 'gradient × activation'}`);
+      }
+      if (provenance !== undefined) io.say(`provenance: ${JSON.stringify(provenance)}`);
+      io.result({ config: network.config, inputShape: network.inputShape, classes: network.classes, logitBias: network.logitBias, parameters, frozen, statistics, multiplyAdds, taps, provenance });
+    });
+}
+
+async function configOf(name: string): Promise<{ config: JsonObject; provenance?: JsonObject | undefined }> {
+  if (Object.hasOwn(networkPresets, name)) return { config: networkPresets[name] as JsonObject };
+  if (existsSync(name) || /[/\\.]/.test(name)) return readModel(name);
+  const nearest = nearestName(name, Object.keys(networkPresets));
+  throw new CodaError({
+    kind: 'argument',
+    where: 'info',
+    problem: `"${name}" is neither a file nor a preset`,
+    expected: Object.keys(networkPresets).join(', '),
+    hint: nearest === undefined ? undefined : `Did you mean ${nearest}?`,
+  });
+}
+
+function count(network: Network, role: string): number {
+  return Object.values(network.weights).filter((w) => w.role === role).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+}
+
+/** Traces the network on one image and reads sizes off the graph; no number is computed. */
+function measure(network: Network) {
+  const sizes: Record<string, readonly number[]> = {};
+  const constants = Object.fromEntries(
+    Object.entries(network.weights).map(([name, { shape }]) => [name, { shape: [...shape], dtype: 'float32' as const }]),
+  );
+  const graph = trace(
+    (tensors) => {
+      const context = {
+        ...inferenceContext,
+        tap: <T extends tf.Tensor>(name: string, x: T): T => {
+          sizes[name] = x.shape;
+          return x;
+        },
+      };
+      return { logits: network.forward(tensors, tensors['image'] as tf.Tensor4D, context).logits };
+    },
+    { inputs: { image: { shape: [1, ...network.inputShape], dtype: 'float32' }, ...constants } },
+  );
+  let multiplyAdds = 0;
+  for (const { op, inputs, output } of graph.nodes) {
+    const [left, right] = inputs.map((v) => (v?.shape ?? []) as readonly number[]);
+    const outputs = sizeOf(output.shape as readonly number[]);
+    if (op === 'Conv') multiplyAdds += outputs * sizeOf((right ?? []).slice(1));
+    if (op === 'Gemm' || op === 'MatMul') multiplyAdds += Math.sqrt(outputs * sizeOf(left ?? []) * sizeOf(right ?? []));
+  }
+  const taps = network.taps.map(({ name, channels, stride, exact }) => {
+    const [, height, width] = sizes[name] as readonly [number, number, number];
+    return { name, height, width, channels, stride, exact };
+  });
+  return { taps, multiplyAdds: Math.round(multiplyAdds) };
+}

@@ -1,0 +1,45 @@
+/** Progress of long work on standard error: a bar with rate and time left on a terminal, a line every few seconds elsewhere. */
+import { Presets, SingleBar } from 'cli-progress';
+
+export interface Progress {
+  /** `done` of the total; `note` stands behind the bar. */
+  update(done: number, note?: string): void;
+  stop(): void;
+}
+
+/** Between two lines where there is no terminal. */
+const LINE_INTERVAL_MS = 5000;
+
+export function progressBar(label: string, total: number, unit: string): Progress {
+  const started = performance.now();
+  const rateOf = (done: number): string => {
+    const rate = done / Math.max((performance.now() - started) / 1000, 1e-3);
+    return rate >= 10 ? rate.toFixed(0) : rate.toFixed(1);
+  };
+  const leftOf = (done: number): string => (done === 0 ? '?' : duration(((total - done) * (performance.now() - started)) / done / 1000));
+  if (!process.stderr.isTTY) {
+    let last = started;
+    return {
+      update: (done, note = '') => {
+        if (performance.now() - last < LINE_INTERVAL_MS) return;
+        last = performance.now();
+        process.stderr.write(`${label}: ${done}/${total} ${unit}, ${rateOf(done)}/s, ${leftOf(done)} left ${note}\n`);
+      },
+      stop: () => undefined,
+    };
+  }
+  const format = `${label} {bar} {value}/{total} ${unit}, {rate}/s, {left} left {note}`;
+  const bar = new SingleBar({ format, stream: process.stderr, hideCursor: true, barsize: 24 }, Presets.shades_classic);
+  bar.start(total, 0, { rate: '?', left: '?', note: '' });
+  return {
+    update: (done, note = '') => bar.update(done, { rate: rateOf(done), left: leftOf(done), note }),
+    stop: () => bar.stop(),
+  };
+}
+
+/** Seconds as `1 h 02 min`, `3 min 20 s` or `12 s`. */
+export function duration(seconds: number): string {
+  const s = Math.round(seconds);
+  if (s >= 3600) return `${Math.floor(s / 3600)} h ${String(Math.floor((s % 3600) / 60)).padStart(2, '0')} min`;
+  return s >= 60 ? `${Math.floor(s / 60)} min ${String(s % 60).padStart(2, '0')} s` : `${s} s`;
+}

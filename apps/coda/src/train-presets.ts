@@ -1,0 +1,59 @@
+/** Whole trainings by name: network, data recipe, optimiser. `coda train NAME` runs one; the weights we ship come from these. */
+import { CodaError, nearestName, type JsonObject } from '@coda-nets/core';
+import type { TrainConfigInput } from '@coda-nets/train';
+import { fileURLToPath } from 'node:url';
+import { networkPresets } from './build-network.ts';
+
+export interface TrainPreset {
+  readonly config: TrainConfigInput;
+  /** The model file a hybrid's stem is taken from. */
+  readonly stem?: string;
+}
+
+/** ResNet-20 trained by `coda train resnet20-cifar10`; see models/README.md for log and figures. */
+const shippedStem = fileURLToPath(new URL('../models/resnet20-cifar10.safetensors', import.meta.url));
+
+export const trainPresets: Readonly<Record<string, TrainPreset>> = {
+  'resnet20-cifar10': {
+    config: {
+      network: networkPresets['resnet20-cifar10'] as JsonObject & { kind: string },
+      epochs: 24,
+      batch: 128,
+      optimiser: { kind: 'sgd', momentum: 0.9, nesterov: true },
+      learningRate: 0.2,
+      schedule: { kind: 'one-cycle', peak: 0.15, start: 0.04, end: 0 },
+      weightDecay: 5e-4,
+      augmentation: { kind: 'flip-and-crop', pad: 4 },
+      // the curve is on the test split; what we ship is the last epoch's model, not the best one's
+      validation: { kind: 'test' },
+    },
+  },
+  'hybrid-cifar10-resnet20': {
+    stem: shippedStem,
+    config: {
+      network: networkPresets['hybrid-cifar10-resnet20'] as JsonObject & { kind: string },
+      epochs: 2,
+      batch: 64,
+      optimiser: { kind: 'adam' },
+      learningRate: 2e-3,
+      schedule: { kind: 'one-cycle', peak: 0.25, start: 0.04, end: 0 },
+      augmentation: { kind: 'flip' },
+      validation: { kind: 'held-out', count: 1000 },
+      cacheFeatures: true,
+    },
+  },
+};
+
+export function trainPreset(name: string): TrainPreset {
+  const preset = Object.hasOwn(trainPresets, name) ? trainPresets[name] : undefined;
+  if (preset !== undefined) return preset;
+  const names = Object.keys(trainPresets);
+  const nearest = nearestName(name, names);
+  throw new CodaError({
+    kind: 'argument',
+    where: 'train',
+    problem: `"${name}" is neither a config file (.json) nor a preset`,
+    expected: names.join(', '),
+    hint: nearest === undefined ? undefined : `Did you mean ${nearest}?`,
+  });
+}

@@ -1,0 +1,112 @@
+/** A moment of a training run on disk: complete or not there. What it takes to go on exactly; not the model files people use. */
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { CodaError, decodeSafetensors, encodeSafetensors, parseConfig, type NamedArrays } from '@coda-nets/core';
+import { readFileBytes, writeFileAtomic } from '@coda-nets/core/node';
+
+const number = v.number();
+const evaluation = v.strictObject({ loss: number, top1: number, top5: number });
+
+const stateSchema = v.strictObject({
+  version: v.literal(1),
+  /** Updates done. */
+  step: v.pipe(number, v.integer(), v.minValue(0)),
+  seed: number,
+  sampler: v.strictObject({ epoch: number, position: number }),
+  /** The epoch's last step is done, its end (validation, best, metrics) is not. */
+  epochEndPending: v.boolean(),
+  /** Sums since the last line of metrics.jsonl, and since the start of the epoch. */
+  interval: v.strictObject({ steps: number, loss: number, correct: number }),
+  epoch: v.strictObject({ steps: number, loss: number, correct: number }),
+  best: v.nullable(v.strictObject({ epoch: number, score: number })),
+  validation: v.nullable(evaluation),
+  /** Time the run has taken so far, over all its parts. */
+  seconds: number,
+  /** Of the images trained on. */
+  dataFingerprint: v.string(),
+  engine: v.string(),
+});
+export type CheckpointState = v.InferOutput<typeof stateSchema>;
+
+export interface Checkpoint {
+  readonly state: CheckpointState;
+  readonly weights: NamedArrays;
+  readonly slots: NamedArrays;
+}
+
+/** So many stay: if a disk spoils the last one, there is one before. */
+const kept = 2;
+/** As for model files. */
+const maxBytes = 4 * 2 ** 30;
+const stepFolder = /^\d+$/;
+
+/** Written beside, flushed, renamed to `<folder>/<step>`; older ones than the last two are removed. */
+export async function writeCheckpoint(folder: string, { state, weights, slots }: Checkpoint): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const name = String(state.step);
+  const path = join(folder, name);
+  const beside = join(folder, `.${name}.tmp`);
+  await rm(beside, { recursive: true, force: true });
+  await mkdir(beside);
+  await writeFileAtomic(join(beside, 'weights.safetensors'), encodeSafetensors(weights));
+  await writeFileAtomic(join(beside, 'optimiser.safetensors'), encodeSafetensors(slots));
+  await writeFileAtomic(join(beside, 'state.json'), `${JSON.stringify(state, undefined, 2)}\n`);
+  await rename(path, join(folder, `.${name}.old`)).catch(ignoreMissing);
+  await rename(beside, path);
+  await syncFolder(folder);
+  await tidy(folder);
+  return path;
+}
+
+/** Steps of the checkpoints in `folder`, newest first; none where there is no folder. */
+export async function listCheckpoints(folder: string): Promise<readonly number[]> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    ignoreMissing(error);
+    return [];
+  });
+  return names.filter((name) => stepFolder.test(name)).map(Number).sort((a, b) => b - a);
+}
+
+/** Throws a CodaError that names the file that is not as it should be. */
+export async function readCheckpoint(folder: string, step: number): Promise<Checkpoint> {
+  const place = join(folder, String(step));
+  const statePath = join(place, 'state.json');
+  const text = new TextDecoder().decode(await readFileBytes(statePath, { maxBytes: 1_000_000 }));
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new CodaError({ kind: 'malformed', where: statePath, problem: 'not JSON', cause });
+  }
+  const state = parseConfig(stateSchema, value, statePath);
+  return { state, weights: await read(join(place, 'weights.safetensors')), slots: await read(join(place, 'optimiser.safetensors')) };
+}
+
+async function read(path: string): Promise<NamedArrays> {
+  return decodeSafetensors(await readFileBytes(path, { maxBytes }), path).tensors;
+}
+
+/** Removes what killed writers left, and all but the newest checkpoints. Renamed first: a half-removed one must not look whole. */
+async function tidy(folder: string): Promise<void> {
+  for (const step of (await listCheckpoints(folder)).slice(kept)) {
+    await rename(join(folder, String(step)), join(folder, `.${step}.old`)).catch(ignoreMissing);
+  }
+  for (const name of await readdir(folder)) {
+    if (/^\.\d+\.(old|tmp)$/.test(name)) await rm(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+function ignoreMissing(error: unknown): void {
+  if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+}

@@ -1,0 +1,49 @@
+/** What a training run tells while it goes on. Plain data: a command line draws bars of it, a page curves. */
+import type { Evaluation } from './evaluation.ts';
+
+export type TrainEvent =
+  | {
+      readonly type: 'start';
+      /** 0, or where a resumed run goes on. */
+      readonly step: number;
+      readonly totalSteps: number;
+      readonly epochs: number;
+      readonly trainImages: number;
+      readonly validationImages: number;
+      /** Trained numbers, and those that stay as they are. */
+      readonly parameters: number;
+      readonly frozen: number;
+      readonly engine: string;
+    }
+  | { readonly type: 'features'; readonly split: 'train' | 'validation'; readonly done: number; readonly total: number }
+  | {
+      readonly type: 'step';
+      /** Updates done. */
+      readonly step: number;
+      readonly totalSteps: number;
+      /** From 1. */
+      readonly epoch: number;
+      readonly loss: number;
+      /** Share of this batch, in [0, 1]. */
+      readonly accuracy: number;
+      readonly learningRate: number;
+      readonly imagesPerSecond: number;
+      /** Of the steps that are left; validation is not in it. */
+      readonly etaSeconds: number;
+    }
+  | { readonly type: 'validation'; readonly done: number; readonly total: number }
+  | {
+      readonly type: 'epoch';
+      /** From 1. */
+      readonly epoch: number;
+      readonly epochs: number;
+      readonly step: number;
+      /** Means over the epoch, each batch as it was when trained on. */
+      readonly trainLoss: number;
+      readonly trainAccuracy: number;
+      readonly validation: Evaluation | undefined;
+      readonly isBest: boolean;
+    }
+  | { readonly type: 'checkpoint'; readonly step: number; readonly path: string }
+  /** Something a person should know: the text is a whole sentence. */
+  | { readonly type: 'notice'; readonly message: string };
