@@ -1,0 +1,179 @@
+/** The whole thread on toy data, without a network: train a stem and a hybrid, kill and resume, explain, export, verify; and what bad input gets. */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { decodeSafetensors } from '@coda-nets/core';
+import { buildNetwork, openModel, runCli } from '../src/index.ts';
+import { explainer } from '@coda-nets/depth';
+import { eagerEngine, onnxRuntimeEngine } from '@coda-nets/engine';
+import { openDataset, syntheticDataset, train, writeCifar10 } from '@coda-nets/train';
+import { useBackend } from '@coda-nets/tools/testkit';
+import * as tf from '@tensorflow/tfjs-core';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+
+/** Sums over a few thousand float32 products (arXiv 2109.13004: contributions are exact). */
+const COMPLETENESS = 1e-5;
+
+let folder = '';
+let hybridFile = '';
+const resnetConfig = { kind: 'resnet', depth: 8, width: 4 };
+const hybridConfig = {
+  kind: 'hybrid',
+  backbone: resnetConfig,
+  cut: 'layer2.0',
+  classes: 10,
+  head: { temperature: 64, layers: [{ out: 8, kernel: 3, stride: 2, rank: 4 }, { out: 10, kernel: 1, rank: 4 }] },
+};
+
+/** Runs a command line; returns its exit code and what it said. */
+async function coda(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  let out = '';
+  let err = '';
+  const spies = [
+    vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((out += String(text)), true)),
+    vi.spyOn(process.stderr, 'write').mockImplementation((text) => ((err += String(text)), true)),
+  ];
+  try {
+    return { code: await runCli(args), out, err };
+  } finally {
+    process.exitCode = 0;
+    for (const spy of spies) spy.mockRestore();
+  }
+}
+
+beforeAll(async () => {
+  await useBackend('cpu');
+  folder = await mkdtemp(join(tmpdir(), 'coda-thread-'));
+  await writeCifar10(join(folder, 'data'), syntheticDataset({ classes: 10, perClass: 20, testPerClass: 4 }));
+  const common = { batch: 20, learningRate: 1e-3, checkpointEverySteps: 3, epochs: 2 };
+  await writeFile(join(folder, 'resnet.json'), JSON.stringify({ ...common, network: resnetConfig }));
+  await writeFile(join(folder, 'hybrid.json'), JSON.stringify({ ...common, network: hybridConfig, cacheFeatures: true, augmentation: { kind: 'flip' } }));
+  const stem = await coda('train', join(folder, 'resnet.json'), '--data', join(folder, 'data'), '--out', join(folder, 'stem'));
+  expect(stem.err + stem.out).toContain('finished');
+  const head = await coda('train', join(folder, 'hybrid.json'), '--data', join(folder, 'data'), '--out', join(folder, 'run'), '--stem', join(folder, 'stem/last.safetensors'));
+  expect(head.err + head.out).toContain('finished');
+  hybridFile = join(folder, 'run/last.safetensors');
+}, 120_000);
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describe('the thread', () => {
+  it('evaluates, predicts and describes a model', async () => {
+    const evaluated = JSON.parse((await coda('evaluate', hybridFile, '--data', join(folder, 'data'), '--json')).out);
+    expect(evaluated.images).toBe(40);
+    expect(evaluated.top1).toBeGreaterThanOrEqual(0);
+    const info = JSON.parse((await coda('info', hybridFile, '--json')).out);
+    expect(info.taps.filter((tap: { exact: boolean }) => tap.exact).length).toBe(3);
+    expect(info.frozen).toBeGreaterThan(0);
+    expect(JSON.parse((await coda('engines', '--json')).out).default).toBe('onnxruntime');
+  });
+
+  it('exports one file with the explanation inside, which equals the model at batch 1, 3 and 64', async () => {
+    const file = join(folder, 'hybrid.onnx');
+    for (const extra of [[], ['--input', 'nchw'], ['--dtype', 'uint8']]) {
+      expect((await coda('export', hybridFile, '--out', file, '--explain', ...extra)).code).toBe(0);
+      const verified = await coda('verify', file, '--model', hybridFile, '--engine', 'cpu', '--limit', '3', '--json');
+      expect(verified.err).not.toContain('error');
+      const result = JSON.parse(verified.out);
+      expect(Object.keys(result.maps)).toEqual(['input', 'layer2.0', expect.stringMatching(/^head/), expect.stringMatching(/^head/)]);
+      expect(result.maxAbsDiff).toBeLessThan(1e-4);
+    }
+    const python = ['python3', '/usr/bin/python3'].find((p) => spawnSync(p, ['-c', 'import onnx']).status === 0);
+    if (python === undefined) return void process.stdout.write('SKIPPED: onnx.checker, there is no python3-onnx here\n');
+    const script = 'import onnx,sys; m=onnx.load(sys.argv[1]); onnx.checker.check_model(m, full_check=True)';
+    const checked = spawnSync(python, ['-c', script, file], { encoding: 'utf8' });
+    expect(checked.stderr).toBe('');
+    expect(checked.status).toBe(0);
+  });
+
+  it('is complete at every exact tap, and gradient × input without held weights is not', async () => {
+    const { model, network } = await openModel(hybridFile);
+    const images = syntheticDataset({ classes: 10, perClass: 1 }).split('train');
+    const batch = { dtype: 'float32' as const, shape: [4, 32, 32, 3], data: Float32Array.from(images.images.subarray(0, 4 * 3072), (b) => b / 255) };
+    const engine = await onnxRuntimeEngine({ threads: 1 });
+    const explain = await explainer({ engine, network, weights: model.weights });
+    const control = await explainer({ engine, network, weights: model.weights, method: 'inputTimesGradient' });
+    const exact = (await explain.explain(batch)).flatMap(({ taps }) => taps.filter((tap) => tap.exact));
+    expect(exact.length).toBe(12);
+    for (const { residual } of exact) expect(residual).toBeLessThan(COMPLETENESS);
+    const wrong = (await control.explain(batch)).flatMap(({ taps }) => taps.filter(({ name }) => name === 'layer2.0'));
+    for (const { residual } of wrong) expect(residual).toBeGreaterThan(100 * COMPLETENESS);
+    await explain.dispose();
+    await control.dispose();
+  });
+
+  it('trains the same losses compiled and eagerly over 20 steps', async () => {
+    const dataset = await openDataset(join(folder, 'data'));
+    const network = buildNetwork({ kind: 'coda', inputShape: [32, 32, 3], layers: [{ out: 4, kernel: 3, stride: 4, rank: 3 }, { out: 10, kernel: 1, rank: 3 }], temperature: 10, classes: 10 }, 'test');
+    const losses: number[][] = [];
+    for (const engine of [await onnxRuntimeEngine({ threads: 1 }), eagerEngine({ name: 'cpu', backend: 'cpu', description: 'cpu' })]) {
+      const seen: number[] = [];
+      const before = tf.memory().numTensors;
+      await train({
+        network, dataset, engine, out: join(folder, `twenty-${engine.name}`),
+        config: { epochs: 1, batch: 10, learningRate: 1e-3, logEverySteps: 1 },
+        onEvent: (event) => event.type === 'step' && seen.push(event.loss),
+      });
+      expect(tf.memory().numTensors).toBe(before);
+      losses.push(seen);
+    }
+    expect(losses[0]?.length).toBe(20);
+    for (const [i, loss] of (losses[0] ?? []).entries()) expect(Math.abs(loss - (losses[1]?.[i] as number))).toBeLessThan(1e-4);
+  });
+});
+
+describe('what bad input gets', () => {
+  it('answers each with one clear error and leaves no file behind', async () => {
+    const broken = join(folder, 'broken.safetensors');
+    await writeFile(broken, await readFile(hybridFile));
+    await truncate(broken, 5000);
+    const data = join(folder, 'data');
+    const config = async (name: string, value: object): Promise<string> => {
+      await writeFile(join(folder, name), JSON.stringify(value));
+      return join(folder, name);
+    };
+    const misspelt = await config('misspelt.json', { network: resnetConfig, epochs: 1, learningRat: 1e-3 });
+    const cut = await config('cut.json', { network: { ...hybridConfig, cut: 'layer2.9' }, epochs: 1, learningRate: 1e-3 });
+    await writeFile(join(folder, 'broken.png'), 'not a picture');
+    const cases: readonly (readonly [string[], number, RegExp])[] = [
+      [['info', broken], 1, /broken\.safetensors/],
+      [['predict', hybridFile, join(folder, 'broken.png')], 1, /broken\.png/],
+      [['train', misspelt, '--data', data, '--out', join(folder, 'no1')], 2, /learningRate/],
+      [['train', cut, '--data', data, '--out', join(folder, 'no2')], 2, /layer2\.0/],
+      [['train', 'hybrid-cifar10-resnet2', '--data', data, '--out', join(folder, 'no3')], 2, /Did you mean hybrid-cifar10-resnet20\?/],
+      [['evaluate', hybridFile, '--data', join(folder, 'nowhere')], 1, /nowhere/],
+      [['explain', hybridFile, join(folder, 'broken.png'), '--out', join(folder, 'no4')], 1, /broken\.png/],
+      [['export', hybridFile, '--out', join(folder, 'no5.onnx'), '--explain', '--taps', 'layer2.1'], 2, /layer2\.0/],
+      [['export', hybridFile, '--outt', 'x'], 2, /--out/],
+      [['evaluat', hybridFile], 2, /evaluate/],
+    ];
+    for (const [args, code, message] of cases) {
+      const result = await coda(...args);
+      expect([args[0], result.code, result.err]).toEqual([args[0], code, expect.stringMatching(message)]);
+      expect(result.err).not.toContain('    at ');
+    }
+    expect((await readdir(folder)).filter((name) => name.startsWith('no'))).toEqual([]);
+  });
+});
+
+describe('kill -9 and resume', () => {
+  it('ends in the same bits as a run that nobody killed', async () => {
+    const main = new URL('../dist/main.js', import.meta.url).pathname;
+    if (!existsSync(main)) return void process.stdout.write('SKIPPED: the command is not built; run `pnpm build` to test kill -9\n');
+    await writeFile(join(folder, 'long.json'), JSON.stringify({ network: resnetConfig, batch: 20, learningRate: 1e-3, checkpointEverySteps: 3, epochs: 6, augmentation: { kind: 'flip-and-crop' } }));
+    const args = (out: string) => [main, 'train', join(folder, 'long.json'), '--data', join(folder, 'data'), '--out', join(folder, out)];
+    expect(spawnSync(process.execPath, args('whole')).status).toBe(0);
+    for (const delay of [900, 1300]) {
+      const child = spawn(process.execPath, [...args('killed'), ...(existsSync(join(folder, 'killed/config.json')) ? ['--resume'] : [])]);
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      child.kill('SIGKILL');
+      await new Promise((resolve) => (child.exitCode === null && child.signalCode === null ? child.once('exit', resolve) : resolve(undefined)));
+    }
+    const resumed = spawnSync(process.execPath, [...args('killed'), ...(existsSync(join(folder, 'killed/config.json')) ? ['--resume'] : [])], { encoding: 'utf8' });
+    expect(resumed.stderr).not.toContain('error');
+    const weightsOf = async (run: string) => decodeSafetensors(await readFile(join(folder, run, 'last.safetensors')), run).tensors;
+    expect(await weightsOf('killed')).toEqual(await weightsOf('whole'));
+  }, 60_000);
+});
