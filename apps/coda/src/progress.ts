@@ -12,11 +12,21 @@ const LINE_INTERVAL_MS = 5000;
 
 export function progressBar(label: string, total: number, unit: string): Progress {
   const started = performance.now();
+  // work may start in the middle: the rate is of what was done since the first word
+  let first: { readonly done: number; readonly at: number } | undefined;
+  const perSecond = (done: number): number => {
+    first ??= { done, at: performance.now() };
+    return (1000 * (done - first.done)) / (performance.now() - first.at);
+  };
   const rateOf = (done: number): string => {
-    const rate = done / Math.max((performance.now() - started) / 1000, 1e-3);
+    const rate = perSecond(done);
+    if (!(rate > 0 && rate < Infinity)) return '?';
     return rate >= 10 ? rate.toFixed(0) : rate.toFixed(1);
   };
-  const leftOf = (done: number): string => (done === 0 ? '?' : duration(((total - done) * (performance.now() - started)) / done / 1000));
+  const leftOf = (done: number): string => {
+    const rate = perSecond(done);
+    return rate > 0 && rate < Infinity ? duration((total - done) / rate) : '?';
+  };
   if (!process.stderr.isTTY) {
     let last = started;
     return {

@@ -143,7 +143,7 @@ describe('what bad input gets', () => {
       [['train', misspelt, '--data', data, '--out', join(folder, 'no1')], 2, /learningRate/],
       [['train', cut, '--data', data, '--out', join(folder, 'no2')], 2, /layer2\.0/],
       [['train', 'hybrid-cifar10-resnet2', '--data', data, '--out', join(folder, 'no3')], 2, /Did you mean hybrid-cifar10-resnet20\?/],
-      [['evaluate', hybridFile, '--data', join(folder, 'nowhere')], 1, /nowhere/],
+      [['evaluate', hybridFile, '--data', join(folder, 'nowhere')], 2, /nowhere/],
       [['explain', hybridFile, join(folder, 'broken.png'), '--out', join(folder, 'no4')], 1, /broken\.png/],
       [['export', hybridFile, '--out', join(folder, 'no5.onnx'), '--explain', '--taps', 'layer2.1'], 2, /layer2\.0/],
       [['export', hybridFile, '--outt', 'x'], 2, /--out/],

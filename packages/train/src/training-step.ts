@@ -79,6 +79,9 @@ export function trainingStep({ network, optimiser, batchSize, input = 'images' }
       const targets = tf.oneHot(labels, network.classes, 1, 0, 'float32') as tf.Tensor2D;
       return network.loss(logits, targets);
     })(parameters);
+    // copies belong to whoever runs the step; the kept ones belong to nobody
+    const results = Object.fromEntries(Object.entries(beside).map(([name, value]) => [name, tf.clone(value)]));
+    tf.dispose(beside);
     const updated = optimiser.apply(
       Object.fromEntries(parameterNames.map((name, i) => [name, parameters[i] as tf.Tensor])),
       Object.fromEntries(parameterNames.map((name, i) => [name, grads[i] as tf.Tensor])),
@@ -86,7 +89,7 @@ export function trainingStep({ network, optimiser, batchSize, input = 'images' }
       Object.fromEntries(optimiser.scalarNames.map((name) => [name, tensors[scalarInput(name)] as tf.Tensor])),
     );
     const unchanged = Object.fromEntries(statisticNames.map((name) => [name, tensors[name] as tf.Tensor]));
-    const next: NamedTensors = { ...unchanged, ...beside, ...updated.parameters, ...updated.slots };
+    const next: NamedTensors = { ...unchanged, ...results, ...updated.parameters, ...updated.slots };
     return { loss, ...next };
   };
 
