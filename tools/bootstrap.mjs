@@ -65,7 +65,7 @@ function isInstalled() {
 /** How to call the npm that called us: its script where it told us, else the one on the PATH. */
 function npmCommand() {
   const script = process.env['npm_execpath'];
-  if (script && /npm-cli\.js$/.test(script)) return { command: process.execPath, args: [script], shell: false };
+  if (script && script.endsWith('npm-cli.js')) return { command: process.execPath, args: [script], shell: false };
   return { command: 'npm', args: [], shell: process.platform === 'win32' };
 }
 

@@ -6,17 +6,18 @@ const root = process.argv[2] ?? '.';
 const block = /```arrows\n([\s\S]*?)```/.exec(readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8'));
 if (block === null) throw new Error('ARCHITECTURE.md has no ```arrows block');
 const drawn = new Map(
-  block[1].trim().split('\n').map((line) => {
-    const [from, to] = line.split('->').map((part) => part.trim());
+  (block[1] ?? '').trim().split('\n').map((line) => {
+    const [from = '', to = ''] = line.split('->').map((part) => part.trim());
     return [from, new Set(to.split(/\s+/))];
   }),
 );
 const problems = [];
 for (const group of ['packages', 'apps']) {
   for (const name of readdirSync(join(root, group))) {
+    /** @type {(string | Buffer)[]} */
     let files = [];
     try {
-      files = readdirSync(join(root, group, name, 'src'), { recursive: true }).filter((file) => /\.ts$/.test(String(file)));
+      files = readdirSync(join(root, group, name, 'src'), { recursive: true }).filter((file) => String(file).endsWith('.ts'));
     } catch {
       continue;
     }

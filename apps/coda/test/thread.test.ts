@@ -70,7 +70,7 @@ describe('the thread', () => {
     expect(JSON.parse((await coda('engines', '--json')).out).default).toBe('onnxruntime');
   });
 
-  it('exports one file with the explanation inside, which equals the model at batch 1, 3 and 64', async () => {
+  it('exports one file with the explanation inside, which equals the model at batch 1, 3 and 64', async (context) => {
     const file = join(folder, 'hybrid.onnx');
     for (const extra of [[], ['--input', 'nchw'], ['--dtype', 'uint8']]) {
       expect((await coda('export', hybridFile, '--out', file, '--explain', ...extra)).code).toBe(0);
@@ -81,7 +81,7 @@ describe('the thread', () => {
       expect(result.maxAbsDiff).toBeLessThan(1e-4);
     }
     const python = ['python3', '/usr/bin/python3'].find((p) => spawnSync(p, ['-c', 'import onnx']).status === 0);
-    if (python === undefined) return void process.stdout.write('SKIPPED: onnx.checker, there is no python3-onnx here\n');
+    if (python === undefined) context.skip('no python3-onnx here for onnx.checker');
     const script = 'import onnx,sys; m=onnx.load(sys.argv[1]); onnx.checker.check_model(m, full_check=True)';
     const checked = spawnSync(python, ['-c', script, file], { encoding: 'utf8' });
     expect(checked.stderr).toBe('');
@@ -159,9 +159,9 @@ describe('what bad input gets', () => {
 });
 
 describe('kill -9 and resume', () => {
-  it('ends in the same bits as a run that nobody killed', async () => {
+  it('ends in the same bits as a run that nobody killed', async (context) => {
     const main = new URL('../dist/main.js', import.meta.url).pathname;
-    if (!existsSync(main)) return void process.stdout.write('SKIPPED: the command is not built; run `pnpm build` to test kill -9\n');
+    if (!existsSync(main)) context.skip('the command is not built: pnpm build');
     await writeFile(join(folder, 'long.json'), JSON.stringify({ network: resnetConfig, batch: 20, learningRate: 1e-3, checkpointEverySteps: 3, epochs: 6, augmentation: { kind: 'flip-and-crop' } }));
     const args = (out: string) => [main, 'train', join(folder, 'long.json'), '--data', join(folder, 'data'), '--out', join(folder, out)];
     expect(spawnSync(process.execPath, args('whole')).status).toBe(0);

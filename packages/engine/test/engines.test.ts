@@ -43,7 +43,7 @@ describe.each(engines)('%s', (_, open) => {
     for (const n of [1, 3, 64]) {
       const { y } = await product.run({ x: ndArray('float32', [n, 2], new Float32Array(2 * n).fill(1)) });
       expect(y?.shape).toEqual([n, 1]);
-      expect(new Set(y?.data)).toEqual(new Set([11]));
+      expect(new Set(y?.data as Float32Array)).toEqual(new Set([11]));
     }
     await product.dispose();
   });
@@ -59,7 +59,7 @@ describe.each(engines)('%s', (_, open) => {
     for (const n of [1, 5]) {
       const { y, z } = await spread.run({ x: ndArray('float32', [n, 2, 3], new Float32Array(6 * n).fill(1)) });
       expect(y?.shape).toEqual([2 * n, 3]);
-      expect(new Set(y?.data)).toEqual(new Set([6]));
+      expect(new Set(y?.data as Float32Array)).toEqual(new Set([6]));
       expect(z?.shape).toEqual([n, 2, 3]);
     }
     await spread.dispose();

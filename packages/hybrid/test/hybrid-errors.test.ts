@@ -71,7 +71,7 @@ describe('a forward pass', () => {
       expect(() => features.forwardHead(weights, tf.zeros([1, 4, 4, 7]), inferenceContext)).toThrow(
         'hybrid: features: not what layer2.0 gives; expected [N, H, W, 8], got [1, 4, 4, 7]',
       );
-      expect(() => features.embed(weights, tf.zeros([1, 8, 3]))).toThrow("hybrid: weights: the weights are not this network's: missing stem.bn1.bias");
+      expect(() => features.embed(weights, tf.zeros([1, 8, 3]) as unknown as tf.Tensor4D)).toThrow("hybrid: weights: the weights are not this network's: missing stem.bn1.bias");
     });
   });
 

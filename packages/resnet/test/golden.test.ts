@@ -97,7 +97,7 @@ describe.each(goldens.map((golden) => [golden.name, golden] as const))('%s again
 /** The root mean square looks at all values, the samples at places. */
 function expectDigest(actual: tf.Tensor, expected: Digest | undefined, name: string): void {
   if (expected === undefined) throw new Error(`no golden for ${name}`);
-  const values = actual.dataSync();
+  const values = actual.dataSync<'float32'>();
   try {
     expect(actual.shape).toEqual(expected.shape);
     const largest = values.reduce((max, x) => Math.max(max, Math.abs(x)), 0);

@@ -36,12 +36,16 @@ function shareAt(schedule: ScheduleConfig, progress: number, done: number): numb
       return schedule.factor ** schedule.milestones.filter((milestone) => done >= milestone).length;
     case 'cosine':
       return halfCosine(1, schedule.end, progress);
-    case 'one-cycle': {
-      const { peak, start, end } = schedule;
-      if (progress < peak) return halfCosine(start, 1, progress / peak);
-      return peak === 1 ? 1 : halfCosine(1, end, (progress - peak) / (1 - peak));
-    }
+    case 'one-cycle':
+      return oneCycle(schedule, progress);
+    default:
+      return schedule satisfies never;
   }
+}
+
+function oneCycle({ peak, start, end }: Extract<ScheduleConfig, { kind: 'one-cycle' }>, progress: number): number {
+  if (progress < peak) return halfCosine(start, 1, progress / peak);
+  return peak === 1 ? 1 : halfCosine(1, end, (progress - peak) / (1 - peak));
 }
 
 /** From a at p = 0 to b at p = 1. */
