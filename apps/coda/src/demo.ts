@@ -27,6 +27,8 @@ import { imageOf } from './write-explanations.ts';
 /** The first images of the test split, not the prettiest. */
 const EXPLAINED = 12;
 const PRESET = 'hybrid-cifar10-resnet20';
+/** What float32 leaves of an exact sum: Σ contributions = z − b₀ (arXiv 2109.13004, section 3). */
+const MAX_RESIDUAL = 1e-5;
 
 const out = 'runs/demo';
 
@@ -67,6 +69,16 @@ async function demo(io: CommandIo, signal: AbortSignal): Promise<void> {
   const exactResiduals = explanations.flatMap(({ taps }) => taps.filter(({ exact }) => exact).map(({ residual }) => residual));
   const completenessResidual = Math.max(...exactResiduals);
   io.say(`${EXPLAINED} images at ${explain.taps.length} taps; worst completeness residual at the exact taps ${completenessResidual.toExponential(2)}`);
+
+  if (!(completenessResidual <= MAX_RESIDUAL)) {
+    throw new CodaError({
+      kind: 'numeric',
+      where: 'explanations',
+      problem: 'the contributions of an exact tap do not sum to the score',
+      expected: `a residual of at most ${MAX_RESIDUAL}`,
+      got: completenessResidual.toExponential(2),
+    });
+  }
 
   io.say('\n5/6 ONNX');
   const onnxFile = join(out, 'hybrid.onnx');
