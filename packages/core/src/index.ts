@@ -14,7 +14,8 @@ export {
 } from './nd-array.ts';
 export { Random, type RandomState } from './random.ts';
 export { holdConstant } from './hold-constant.ts';
-export { dynamicWeight, withDynamicWeightsHeld } from './dynamic-weights.ts';
+export { offTape } from './off-tape.ts';
+export { dynamicWeight, dynamicWeightsAreHeld, withDynamicWeightsHeld } from './dynamic-weights.ts';
 export { inferenceContext, trainingContext, type ForwardContext } from './forward-context.ts';
 export type {
   ForwardResult,

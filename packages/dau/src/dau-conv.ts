@@ -1,5 +1,5 @@
 /**
- * The convolutional Dynamic Alignment Unit as a pure function, in its low-rank form: no weight vector w(x) is ever built.
+ * The convolutional Dynamic Alignment Unit as a pure function, with a hand-written gradient.
  *
  * At each position, with the patch p ∈ R^d (d = k²·C, zero padding counts) and for each of n units j:
  *
@@ -8,16 +8,15 @@
  *     w_j(p) = g(v_j)             L2: v/‖v‖     SQ: v/‖v‖ · ‖v‖²/(1+‖v‖²)
  *     out_j = w_j(p)ᵀ p           so that |out_j| ≤ ‖p‖
  *
- * computed as
- *
- *     v_jᵀp  = (A_jᵀp)·u + b_jᵀp                  one convolution gives Bp, all A_jᵀp and all b_jᵀp
- *     ‖v_j‖² = uᵀG_j u + 2 h_jᵀu + ‖b_j‖²         G_j = A_jᵀA_j, h_j = A_jᵀb_j
- *
- * Source: arXiv 2109.13004, section 3. Differs from it: the low-rank form, which is
- * exact, is derived here; ε keeps the gradient finite at v = 0.
+ * Source: arXiv 2109.13004, section 3. Differs from it: v_jᵀp and ‖v_j‖² come from whichever of two exact forms costs less
+ * (`low-rank-form.ts`, derived here, and `explicit-form.ts`); ε keeps the gradient finite at v = 0.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { CodaError, dynamicWeight } from '@coda-nets/core';
+import { CodaError, dynamicWeightsAreHeld, offTape } from '@coda-nets/core';
+import { explicitForm } from './explicit-form.ts';
+import { lowRankForm } from './low-rank-form.ts';
+import { gatherPatches, patchCount, scatterPatches, type PatchGeometry } from './patches.ts';
+import { cheaperForm, type UnitForm, type UnitFormName, type UnitMatrices } from './unit-form.ts';
 
 /** `sq`: the squash g, ‖w‖ < 1. `l2`: unit weights, ‖w‖ = 1. */
 export type DauNorm = 'sq' | 'l2';
@@ -41,59 +40,90 @@ export interface DauConvOptions {
   readonly norm?: DauNorm;
   /** ε in ‖v‖ = √(‖v‖² + ε). */
   readonly eps?: number;
+  /** Default `auto`: the one with the lower cost for d and r. All give the same numbers but for rounding. */
+  readonly form?: UnitFormName | 'auto';
 }
+
+const forms: Readonly<Record<UnitFormName, UnitForm>> = { 'low-rank': lowRankForm, explicit: explicitForm };
 
 /**
  * x [N, H, W, C] → [N, H', W', n] with H' = ⌊(H + 2·padding − k) / stride⌋ + 1.
- * Inside `withDynamicWeightsHeld` the gradient with respect to x is exactly w(x): gradient × x sums to the output.
+ * Inside `withDynamicWeightsHeld` the gradient with respect to x is exactly w(x), so that gradient × x sums to the output, and A, B and b are constants.
  * Throws a CodaError when the weights do not fit together or to x, or when the kernel is larger than the padded x.
  */
 export function dauConv(
   x: tf.Tensor4D,
   weights: DauWeights,
-  { stride = 1, padding = 0, norm = 'sq', eps = defaultDauEpsilon }: DauConvOptions = {},
+  { stride = 1, padding = 0, norm = 'sq', eps = defaultDauEpsilon, form = 'auto' }: DauConvOptions = {},
 ): tf.Tensor4D {
   const { k, channels, n, r } = dimensionsOf(weights);
   checkInput(x, k, channels, padding);
+  const geometry: PatchGeometry = { kernel: k, stride, padding };
+  const d = k * k * channels;
+  const { values, pullback, heldPullback } = forms[form === 'auto' ? cheaperForm({ d, r }) : form];
   return tf.tidy(() => {
+    const sizes = { d, n, r };
+    // Off the tape, which has the operation below in the place of all this.
+    const { output, inputs, alignment, squaredNorm, scale, saved } = offTape(() => {
+      const A: tf.Tensor2D = tf.reshape(weights.A, [d, n * r]);
+      const B: tf.Tensor2D = tf.reshape(weights.B, [d, r]);
+      const b: tf.Tensor2D = tf.reshape(weights.b, [d, n]);
+      const patches = gatherPatches(x, geometry);
+      const found = values(patches, { ...sizes, A, B, b });
+      const scale = scaleOf(guarded(found.squaredNorm, eps), norm);
+      const shape = [x.shape[0], patchCount(x.shape[1], geometry), patchCount(x.shape[2], geometry), n];
+      return { ...found, scale, inputs: [A, B, b, patches], output: tf.reshape(tf.mul(found.alignment, scale), shape) };
+    });
+    const spread = (gradient: tf.Tensor2D): tf.Tensor4D => scatterPatches(gradient, x.shape, geometry);
+    const rows = (dy: tf.Tensor): tf.Tensor2D => tf.reshape(dy, [-1, n]);
+
+    if (dynamicWeightsAreHeld()) {
+      return operation([x], output, [...inputs.slice(0, 3), scale, ...saved], (dy, [A, B, b, scale, ...saved]) => {
+        const held = { ...sizes, A, B, b } as UnitMatrices;
+        return [spread(heldPullback(held, saved, tf.mul(rows(dy), scale as tf.Tensor)))];
+      });
+    }
     const { A, B, b } = weights;
-    const kernel = tf.concat([B, tf.reshape(A, [k, k, channels, n * r]), b], 3) as tf.Tensor4D;
-    const padded = padding === 0 ? x : tf.pad(x, [[0, 0], [padding, padding], [padding, padding], [0, 0]]);
-    const y = tf.conv2d(padded, kernel, stride, 'valid');
-    const [batch, height, width] = y.shape;
-    // split, whose gradient is one concatenation; three slices would pad each part to the whole and add them up
-    const [shared, projections, offsets] = tf.split(y, [r, n * r, n], 3) as [tf.Tensor4D, tf.Tensor4D, tf.Tensor4D];
-
-    // All of w(p) that depends on x does so through u, so that holding u holds v and its norm.
-    const u = dynamicWeight(shared);
-    // [N, H', W', n·r], unit-major → [N, H', W', n, r]
-    const projected = tf.reshape(projections, [batch, height, width, n, r]);
-    const aligned = tf.sum(tf.mul(projected, tf.reshape(u, [batch, height, width, 1, r])), 4);
-    const vx = tf.add(aligned, offsets); // v_jᵀp
-
-    const squaredNorm = tf.add(squaredNormOf(u, weights), eps);
-    const scale =
-      norm === 'l2' ? tf.rsqrt(squaredNorm) : tf.div(tf.sqrt(squaredNorm), tf.add(squaredNorm, 1)); // 1/‖v‖ or ‖v‖/(1+‖v‖²)
-    return tf.mul(vx, scale) as tf.Tensor4D;
-  });
+    return operation([x, A, B, b], output, [...inputs, alignment, squaredNorm, scale, ...saved], (dy, kept) => {
+      const [A2, B2, b2, patches, alignment, squaredNorm, scale, ...saved] = kept as tf.Tensor2D[];
+      const upstream = rows(dy);
+      const slope = tf.mul(scaleSlopeOf(squaredNorm as tf.Tensor2D, eps, scale as tf.Tensor2D, norm), tf.mul(upstream, alignment as tf.Tensor2D));
+      const matrices = { ...sizes, A: A2, B: B2, b: b2 } as UnitMatrices;
+      const found = pullback(patches as tf.Tensor2D, matrices, saved, tf.mul(upstream, scale as tf.Tensor2D), slope as tf.Tensor2D);
+      return [spread(found.patches), tf.reshape(found.A, A.shape), tf.reshape(found.B, B.shape), tf.reshape(found.b, b.shape)];
+    });
+  }) as tf.Tensor4D;
 }
 
-/** u [N, H', W', r] → ‖v_j‖² [N, H', W', n], clamped at 0 where rounding leaves it below. */
-function squaredNormOf(u: tf.Tensor4D, weights: DauWeights): tf.Tensor {
-  const { k, channels, n, r } = dimensionsOf(weights);
-  const d = k * k * channels;
-  const [batch, height, width] = u.shape;
-  const A = tf.transpose(tf.reshape(weights.A, [d, n, r]), [1, 2, 0]); // [n, r, d]
-  const b = tf.reshape(weights.b, [d, n]);
-  const G = tf.matMul(A, A, false, true); // [n, r, r]
-  const h = tf.matMul(A, tf.reshape(tf.transpose(b), [n, d, 1])); // [n, r, 1]
-  // Columns of one matrix: the r² coefficients of u ⊗ u, then the r of u. [n, r² + r] → [1, 1, r² + r, n]
-  const coefficients = tf.concat([tf.reshape(G, [n, r * r]), tf.mul(tf.reshape(h, [n, r]), 2)], 1);
-  const filter = tf.reshape(tf.transpose(coefficients), [1, 1, r * r + r, n]) as tf.Tensor4D;
-  const outer = tf.mul(tf.reshape(u, [batch, height, width, r, 1]), tf.reshape(u, [batch, height, width, 1, r]));
-  const features = tf.concat([tf.reshape(outer, [batch, height, width, r * r]), u], 3) as tf.Tensor4D;
-  const quadratic = tf.conv2d(features, filter, 1, 'valid');
-  return tf.maximum(tf.add(quadratic, tf.sum(tf.square(b), 0)), 0);
+type Gradient = (dy: tf.Tensor, kept: readonly tf.Tensor[]) => tf.Tensor[];
+
+/** An operation on `variables` whose value is known; its gradient finds `kept` again. */
+function operation(variables: readonly tf.Tensor[], value: tf.Tensor, kept: readonly tf.Tensor[], gradient: Gradient): tf.Tensor {
+  const op = tf.customGrad((...args) => {
+    (args.at(-1) as unknown as tf.GradSaveFunc)([...kept]);
+    return { value: tf.clone(value), gradFunc: (dy, saved) => gradient(dy, saved) };
+  });
+  return op(...variables);
+}
+
+/** ‖v‖² + ε, with ‖v‖² clamped at 0 where rounding leaves it below. */
+function guarded(squaredNorm: tf.Tensor2D, eps: number): tf.Tensor2D {
+  return tf.add(tf.maximum(squaredNorm, 0), eps);
+}
+
+/** s = ‖v‖² + ε → 1/√s, or √s/(1+s) */
+function scaleOf(s: tf.Tensor2D, norm: DauNorm): tf.Tensor2D {
+  return norm === 'l2' ? tf.rsqrt(s) : tf.div(tf.sqrt(s), tf.add(s, 1));
+}
+
+/** d scale / d‖v‖²: −½ s^(−3/2), or (1−s) / (2√s (1+s)²); 0 where ‖v‖² was clamped. */
+function scaleSlopeOf(squaredNorm: tf.Tensor2D, eps: number, scale: tf.Tensor2D, norm: DauNorm): tf.Tensor {
+  const s = guarded(squaredNorm, eps);
+  const slope =
+    norm === 'l2'
+      ? tf.div(tf.mul(scale, -0.5), s)
+      : tf.mul(scale, tf.div(tf.sub(1, s), tf.mul(tf.mul(s, 2), tf.add(s, 1))));
+  return tf.mul(slope, tf.cast(tf.greaterEqual(squaredNorm, 0), 'float32'));
 }
 
 function dimensionsOf({ A, B, b }: DauWeights): { k: number; channels: number; n: number; r: number } {

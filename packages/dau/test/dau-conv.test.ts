@@ -52,8 +52,9 @@ function problem({ size, k, n, r, stride, padding }: Case, seed: number, norm: D
   return { x, weights: { A, B, b }, slow: { x: xs, shape: size, A: As, B: Bs, b: bs, k, n, r, stride, padding, norm, eps } };
 }
 
-const variants = cases.flatMap((c) => (['sq', 'l2'] as const).flatMap((norm) => [1, 2].map((seed) => ({ c, norm, seed }))));
-const named = variants.map(({ c, norm, seed }) => [`${norm} seed ${seed} ${JSON.stringify(c)}`, c, norm, seed] as const);
+const forms = ['low-rank', 'explicit'] as const;
+const variants = cases.flatMap((c) => (['sq', 'l2'] as const).flatMap((norm) => [1, 2].flatMap((seed) => forms.map((form) => ({ c, norm, seed, form })))));
+const named = variants.map(({ c, norm, seed, form }) => [`${form} ${norm} seed ${seed} ${JSON.stringify(c)}`, c, norm, seed, form] as const);
 
 describe('dauConv', () => {
   it('computes the example one can check by hand', () => {
@@ -78,16 +79,16 @@ describe('dauConv', () => {
     expect(output('sq')).toBeCloseTo(0.70452, 5);
   });
 
-  it.each(named)('equals the explicit form (%s)', (_, c, norm, seed) => {
+  it.each(named)('equals loops that build every weight (%s)', (_, c, norm, seed, form) => {
     expectNoLeak(() =>
       tf.tidy(() => {
         const { x, weights, slow } = problem(c, seed, norm);
-        const y = dauConv(x, weights, { stride: c.stride, padding: c.padding, norm });
+        const y = dauConv(x, weights, { stride: c.stride, padding: c.padding, norm, form });
         const side = (length: number): number => Math.floor((length + 2 * c.padding - c.k) / c.stride) + 1;
         expect(y.shape).toEqual([c.size[0], side(c.size[1]), side(c.size[2]), c.n]);
         expectClose(y, slowDau(slow), valueTolerance);
         // The same however it is called: held weights change gradients alone.
-        expect(withDynamicWeightsHeld(() => dauConv(x, weights, { ...c, norm })).dataSync()).toEqual(y.dataSync());
+        expect(withDynamicWeightsHeld(() => dauConv(x, weights, { ...c, norm, form })).dataSync()).toEqual(y.dataSync());
       }),
     );
   });
@@ -100,13 +101,13 @@ describe('dauConv', () => {
     tf.dispose([x, A, B, b, y]);
   });
 
-  it.each(named.filter(([, c, , seed]) => seed === 1 && c.size[1] < 9))('has the gradients of the explicit form (%s)', (_, c, norm, seed) => {
+  it.each(named.filter(([, c, , seed]) => seed === 1 && c.size[1] < 9))('has the gradients of those loops (%s)', (_, c, norm, seed, form) => {
     tf.tidy(() => {
       const { x, weights, slow } = problem(c, seed, norm);
       const outputs = slowDau(slow).length;
       const direction = randomValues(outputs, seed + 400);
       const loss = (x: tf.Tensor, A: tf.Tensor, B: tf.Tensor, b: tf.Tensor): tf.Scalar => {
-        const y = dauConv(x as tf.Tensor4D, { A, B, b }, { ...c, norm });
+        const y = dauConv(x as tf.Tensor4D, { A, B, b }, { ...c, norm, form });
         return tf.sum(tf.mul(y, tf.tensor(direction, y.shape)));
       };
       const gradients = tf.grads(loss as never)([x, weights.A, weights.B, weights.b]);
@@ -119,13 +120,13 @@ describe('dauConv', () => {
     });
   });
 
-  it.each(named)('has w(x) as its gradient under held weights (%s)', (_, c, norm, seed) => {
+  it.each(named)('has w(x) as its gradient under held weights (%s)', (_, c, norm, seed, form) => {
     tf.tidy(() => {
       const { x, weights, slow } = problem(c, seed, norm);
       const units = slowUnits(slow);
       const direction = randomValues(units.length, seed + 400);
       const loss = (x: tf.Tensor): tf.Scalar => {
-        const y = dauConv(x as tf.Tensor4D, weights, { ...c, norm });
+        const y = dauConv(x as tf.Tensor4D, weights, { ...c, norm, form });
         return tf.sum(tf.mul(y, tf.tensor(direction, y.shape)));
       };
       const gradient = withDynamicWeightsHeld(() => tf.grad(loss as never)(x));

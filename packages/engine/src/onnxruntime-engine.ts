@@ -26,7 +26,14 @@ export interface OnnxRuntimeOptions {
 }
 
 function sessionOptionsOf({ threads = availableParallelism() }: OnnxRuntimeOptions): InferenceSession.SessionOptions {
-  return { executionProviders: ['cpu'], graphOptimizationLevel: 'all', intraOpNumThreads: threads, logSeverityLevel: 3 };
+  return {
+    executionProviders: ['cpu'],
+    graphOptimizationLevel: 'all',
+    // One block for a whole run, laid out beforehand, is larger than what an arena hands out and takes back: 1.7 GB instead of 1.1 for S-CoDA's step.
+    enableMemPattern: false,
+    intraOpNumThreads: threads,
+    logSeverityLevel: 3,
+  };
 }
 
 export async function onnxRuntimeEngine(engineOptions: OnnxRuntimeOptions = {}): Promise<Engine> {

@@ -16,7 +16,7 @@ export function broadcastShape(shapes: readonly (readonly number[])[]): number[]
 }
 
 /** Brings operands to a common rank and order (the largest one's) and records one node over them. */
-function elementwise(
+export function elementwise(
   layouts: Layouts,
   op: string,
   operands: readonly TracedArray[],
@@ -84,7 +84,8 @@ kernel<Binary>('SquaredDifference', ({ a, b }, { layouts }) => {
 kernel<Record<string, TracedArray>>('AddN', (inputs, { layouts, builder }) => {
   const terms = Object.values(inputs).filter((t) => !neutral(builder, t, 0));
   const first = terms[0] ?? (Object.values(inputs)[0] as TracedArray);
-  return terms.slice(1).reduce((sum, t) => elementwise(layouts, 'Add', [sum, t], dtypeOf(sum)), first);
+  // runtimes add two terms into a product, and any number in one pass
+  return terms.length < 2 ? first : elementwise(layouts, 'Sum', terms, dtypeOf(first));
 });
 
 const comparisons = [

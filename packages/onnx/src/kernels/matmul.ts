@@ -1,8 +1,10 @@
 /** Matrix products. A transposed operand is read where it lies: Gemm's and the runtime's own flags do the rest. */
-import { kernel } from '../kernel.ts';
+import { CodaError } from '@coda-nets/core';
+import { kernel, type KernelContext } from '../kernel.ts';
 import { identityOrder, int, ints, type Layouts, type TracedArray } from '../traced-array.ts';
-import { broadcastShape } from './elementwise.ts';
+import { broadcastShape, elementwise } from './elementwise.ts';
 
+type Operands = { a: TracedArray; b: TracedArray };
 type Attrs = { transposeA: boolean; transposeB: boolean };
 
 /** The rank-2 value of a matrix with leading axes of size 1, and whether it lies transposed. */
@@ -13,7 +15,18 @@ function matrix(x: TracedArray, transposed: boolean, layouts: Layouts) {
   return { value, flag: int(lies === transposed ? 0 : 1) };
 }
 
-kernel<{ a: TracedArray; b: TracedArray }, Attrs>('BatchMatMul', ({ a, b }, { attrs, layouts, builder }) => {
+kernel<Operands, Attrs>('BatchMatMul', ({ a, b }, context) => product(a, b, undefined, context));
+
+kernel<Operands & { bias?: TracedArray }, Attrs & { activation: string }>('_FusedMatMul', ({ a, b, bias }, context) => {
+  const { activation } = context.attrs;
+  if (activation !== 'linear') {
+    throw new CodaError({ kind: 'unsupported', where: 'trace: _FusedMatMul', problem: 'an activation', expected: 'linear', got: activation });
+  }
+  return product(a, b, bias, context);
+});
+
+/** a · b + bias over the last two axes. */
+function product(a: TracedArray, b: TracedArray, bias: TracedArray | undefined, { attrs, layouts, builder }: KernelContext<Attrs>): TracedArray {
   const rank = a.shape.length;
   const rows = a.shape[rank - (attrs.transposeA ? 1 : 2)] as number;
   const columns = b.shape[rank - (attrs.transposeB ? 2 : 1)] as number;
@@ -21,11 +34,12 @@ kernel<{ a: TracedArray; b: TracedArray }, Attrs>('BatchMatMul', ({ a, b }, { at
   if (batch.every((d) => d === 1)) {
     const left = matrix(a, attrs.transposeA, layouts);
     const right = matrix(b, attrs.transposeB, layouts);
-    const product = builder.emit('Gemm', [left.value, right.value], 'float32', [rows, columns], {
+    const added = bias === undefined ? [] : [layouts.inOrder(bias, identityOrder(bias.shape.length))];
+    const value = builder.emit('Gemm', [left.value, right.value, ...added], 'float32', [rows, columns], {
       transA: left.flag,
       transB: right.flag,
     });
-    return layouts.reshape({ value: product, shape: [rows, columns], order: [0, 1] }, [...batch, rows, columns]);
+    return layouts.reshape({ value, shape: [rows, columns], order: [0, 1] }, [...batch, rows, columns]);
   }
   const swapped = [...identityOrder(rank - 2), rank - 1, rank - 2];
   const operand = (x: TracedArray, transposed: boolean) => {
@@ -38,5 +52,6 @@ kernel<{ a: TracedArray; b: TracedArray }, Attrs>('BatchMatMul', ({ a, b }, { at
   };
   const shape = [...batch, rows, columns];
   const value = builder.emit('MatMul', [operand(a, attrs.transposeA), operand(b, attrs.transposeB)], 'float32', shape);
-  return { value, shape, order: identityOrder(rank) };
-});
+  const plainProduct = { value, shape, order: identityOrder(rank) };
+  return bias === undefined ? plainProduct : elementwise(layouts, 'Add', [plainProduct, bias], 'float32');
+}

@@ -52,6 +52,35 @@ kernel<Unary, { begin: number[]; size: number[] }>('Slice', ({ x }, { attrs, bui
   return sliceArray(x, begin as number[], size as number[], builder);
 });
 
+interface StridedSliceAttrs {
+  begin: number[];
+  end: number[];
+  strides: number[];
+  beginMask: number;
+  endMask: number;
+  ellipsisMask: number;
+  newAxisMask: number;
+  shrinkAxisMask: number;
+}
+
+kernel<Unary, StridedSliceAttrs>('StridedSlice', ({ x }, { attrs, layouts, builder }) => {
+  const { begin, end, strides, finalShape, finalShapeSparse } = tf.slice_util.sliceInfo(
+    [...x.shape], attrs.begin, attrs.end, attrs.strides, attrs.beginMask, attrs.endMask, attrs.ellipsisMask, attrs.newAxisMask, attrs.shrinkAxisMask,
+  );
+  if (isFilled(x)) return filled(x.value, finalShape);
+  const source = layouts.dense(x, x.order);
+  // ONNX counts an end below 0 from the back; a reversed axis that reaches its first element ends before it
+  const cut = x.order
+    .map((axis, position) => ({ axis, position, from: begin[axis] as number, to: end[axis] as number, step: strides[axis] as number }))
+    .filter(({ axis, from, to, step }) => from !== 0 || to !== x.shape[axis] || step !== 1)
+    .map((c) => ({ ...c, to: c.to < 0 ? -(x.shape[c.axis] as number) - 1 : c.to }));
+  if (cut.length === 0) return layouts.reshape(x, finalShape);
+  const inputs = [cut.map((c) => c.from), cut.map((c) => c.to), cut.map((c) => c.position), cut.map((c) => c.step)];
+  const shape = x.order.map((axis) => finalShapeSparse[axis] as number);
+  const value = builder.emit('Slice', [source, ...inputs.map((numbers) => builder.int64(numbers))], dtypeOf(x), shape);
+  return layouts.reshape({ value, shape: finalShapeSparse, order: x.order }, finalShape);
+});
+
 kernel<Unary, { numOrSizeSplits: number[] | number; axis: number }>('SplitV', ({ x }, { attrs, builder }) => {
   const [axis] = tf.util.parseAxisParam(attrs.axis, [...x.shape]) as [number];
   const sizes = tf.backend_util.prepareSplitSize({ shape: [...x.shape] } as tf.Tensor, attrs.numOrSizeSplits, axis);

@@ -1,0 +1,87 @@
+/**
+ * The patches that a convolution sees, as the rows of a matrix, and their adjoint. With them a layer is made of matrix products alone, which
+ * run on every backend (wasm has no filter gradient of convolutions) and can be shared between a pass and its gradient. No units in here.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+
+export interface PatchGeometry {
+  /** Side of the square patch. */
+  readonly kernel: number;
+  readonly stride: number;
+  /** Zeros on each of the four sides. */
+  readonly padding: number;
+}
+
+/** ⌊(size + 2·padding − kernel) / stride⌋ + 1 */
+export function patchCount(size: number, { kernel, stride, padding }: PatchGeometry): number {
+  return Math.floor((size + 2 * padding - kernel) / stride) + 1;
+}
+
+/** x [N, H, W, C] → [N·H'·W', k·k·C], an entry's index being (row, column, channel). Plain operations: its gradient is `scatterPatches`. */
+export function gatherPatches(x: tf.Tensor4D, geometry: PatchGeometry): tf.Tensor2D {
+  const [batch, height, width, channels] = x.shape;
+  const { kernel, stride, padding } = geometry;
+  const [rows, columns] = [patchCount(height, geometry), patchCount(width, geometry)];
+  const shape = [batch * rows * columns, kernel * kernel * channels] as [number, number];
+  return tf.tidy(() => {
+    const padded = padding === 0 ? x : tf.pad(x, [[0, 0], [padding, padding], [padding, padding], [0, 0]]);
+    const parts = offsets(kernel).map(([row, column]) => {
+      const end = [batch, row + (rows - 1) * stride + 1, column + (columns - 1) * stride + 1, channels];
+      return stride === 1
+        ? tf.slice(padded, [0, row, column, 0], [batch, rows, columns, channels])
+        : tf.stridedSlice(padded, [0, row, column, 0], end, [1, stride, stride, 1]);
+    });
+    return tf.reshape(parts.length === 1 ? (parts[0] as tf.Tensor) : tf.concat(parts, 3), shape);
+  });
+}
+
+/**
+ * The adjoint of `gatherPatches`: rows [N·H'·W', k·k·C] → [N, H, W, C], each entry added to the place it would be taken from.
+ *
+ * A stride s splits the places of x into s·s classes by their remainders; each class is a map of ⌈H/s⌉ × ⌈W/s⌉ to which entries
+ * are added without a stride, and the classes are laid side by side at the end.
+ */
+export function scatterPatches(patches: tf.Tensor2D, shape: readonly number[], geometry: PatchGeometry): tf.Tensor4D {
+  const [batch, height, width, channels] = shape as [number, number, number, number];
+  const { kernel, stride, padding } = geometry;
+  const [rows, columns] = [patchCount(height, geometry), patchCount(width, geometry)];
+  const [coarseHeight, coarseWidth] = [Math.ceil(height / stride), Math.ceil(width / stride)];
+  return tf.tidy(() => {
+    const all = tf.reshape(patches, [batch, rows, columns, kernel * kernel * channels]);
+    const parts = kernel === 1 ? [all] : tf.split(all, kernel * kernel, 3);
+    const classes = Array.from({ length: stride * stride }, (): tf.Tensor[] => []);
+    for (const [i, [row, column]] of offsets(kernel).entries()) {
+      const [y, x] = [row - padding, column - padding];
+      const [top, left] = [Math.floor(y / stride), Math.floor(x / stride)];
+      const placed = place(parts[i] as tf.Tensor4D, top, left, coarseHeight, coarseWidth);
+      if (placed !== undefined) (classes[(y - top * stride) * stride + x - left * stride] as tf.Tensor[]).push(placed);
+    }
+    const sums = classes.map((terms) =>
+      terms.length === 0 ? tf.zeros([batch, coarseHeight, coarseWidth, channels]) : terms.length === 1 ? terms[0] : tf.addN(terms),
+    ) as tf.Tensor4D[];
+    if (stride === 1) return sums[0] as tf.Tensor4D;
+    // (…, W/s, s, C) and (…, H/s, s, W, C) lie as (…, W, C) and (…, H, W, C) do
+    const lines = Array.from({ length: stride }, (_, a) =>
+      tf.reshape(tf.concat(sums.slice(a * stride, (a + 1) * stride), 3), [batch, coarseHeight, 1, coarseWidth * stride, channels]),
+    );
+    const whole = tf.reshape(tf.concat(lines, 2), [batch, coarseHeight * stride, coarseWidth * stride, channels]) as tf.Tensor4D;
+    return tf.slice(whole, [0, 0, 0, 0], [batch, height, width, channels]);
+  });
+}
+
+/** Rows and columns of a patch, in the order of its entries. */
+function offsets(kernel: number): [number, number][] {
+  return Array.from({ length: kernel * kernel }, (_, i) => [Math.floor(i / kernel), i % kernel]);
+}
+
+/** A map moved by (top, left) within `height` × `width`: zeros where it does not reach, cut where it reaches beyond; undefined where nothing is left. */
+function place(x: tf.Tensor4D, top: number, left: number, height: number, width: number): tf.Tensor4D | undefined {
+  const [batch, rows, columns, channels] = x.shape;
+  const [firstRow, firstColumn] = [Math.max(0, -top), Math.max(0, -left)];
+  const [lastRow, lastColumn] = [Math.min(rows, height - top), Math.min(columns, width - left)];
+  if (lastRow <= firstRow || lastColumn <= firstColumn) return undefined;
+  const kept = tf.slice(x, [0, firstRow, firstColumn, 0], [batch, lastRow - firstRow, lastColumn - firstColumn, channels]);
+  const before = [top + firstRow, left + firstColumn] as const;
+  const after = [height - top - lastRow, width - left - lastColumn] as const;
+  return [...before, ...after].every((count) => count === 0) ? kept : tf.pad(kept, [[0, 0], [before[0], after[0]], [before[1], after[1]], [0, 0]]);
+}
