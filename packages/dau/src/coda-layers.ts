@@ -28,6 +28,8 @@ export interface CodaLayersConfig {
   readonly norm?: DauNorm;
   /** ε of every unit's norm; default 1e-12. */
   readonly eps?: number;
+  /** Units of a layer that are computed at once, see `DauConvOptions`; default all. Less memory, the same numbers. */
+  readonly unitsAtOnce?: number | undefined;
 }
 
 export interface CodaLayers {
@@ -40,7 +42,7 @@ export interface CodaLayers {
   forward(weights: NamedTensors, x: tf.Tensor4D, context: ForwardContext, prefix?: string): tf.Tensor4D;
 }
 
-export function codaLayers({ inputChannels, layers, norm = 'sq', eps = defaultDauEpsilon }: CodaLayersConfig): CodaLayers {
+export function codaLayers({ inputChannels, layers, norm = 'sq', eps = defaultDauEpsilon, unitsAtOnce }: CodaLayersConfig): CodaLayers {
   const taps: Tap[] = [];
   const weights: Record<string, WeightSpec> = {};
   let channels = inputChannels;
@@ -68,7 +70,7 @@ export function codaLayers({ inputChannels, layers, norm = 'sq', eps = defaultDa
           B: weightNamed(tensors, `${name}.B`),
           b: weightNamed(tensors, `${name}.b`),
         };
-        a = context.tap(name, dauConv(a, weightsOfLayer, { stride, padding, norm, eps }));
+        a = context.tap(name, dauConv(a, weightsOfLayer, { stride, padding, norm, eps, ...(unitsAtOnce !== undefined && { unitsAtOnce }) }));
       }
       return a;
     },

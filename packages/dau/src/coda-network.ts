@@ -9,15 +9,21 @@ import { codaLayers } from './coda-layers.ts';
 import { binaryCrossEntropy, sumPoolLogits } from './readout.ts';
 import { encodeRgb6 } from './rgb6.ts';
 
+/** How a network is computed, which changes no number of it; not part of its config. */
+export interface CodaRuntime {
+  /** Units of a layer at once, see `DauConvOptions`; default all. */
+  readonly unitsAtOnce?: number | undefined;
+}
+
 /**
  * The network of a config. Throws a CodaError that names what is wrong in it.
  * The tap `input` is the encoded image: 6 channels for `rgb6`.
  */
-export function codaNetwork(config: CodaConfig): Network {
+export function codaNetwork(config: CodaConfig, { unitsAtOnce }: CodaRuntime = {}): Network {
   const canonical = parseCodaConfig(config);
   const { inputShape, encoding, layers, norm, eps, temperature, logitBias, classes } = canonical;
   const inputChannels = encoding === 'rgb6' ? 6 : 3;
-  const stack = codaLayers({ inputChannels, layers, norm, eps });
+  const stack = codaLayers({ inputChannels, layers, norm, eps, unitsAtOnce });
   return {
     config: canonical,
     inputShape,

@@ -17,6 +17,7 @@ import { explicitForm } from './explicit-form.ts';
 import { lowRankForm } from './low-rank-form.ts';
 import { gatherPatches, patchCount, scatterPatches, type PatchGeometry } from './patches.ts';
 import { cheaperForm, type UnitForm, type UnitFormName, type UnitMatrices } from './unit-form.ts';
+import { unitsInGroups } from './units-in-groups.ts';
 
 /** `sq`: the squash g, ‖w‖ < 1. `l2`: unit weights, ‖w‖ = 1. */
 export type DauNorm = 'sq' | 'l2';
@@ -42,6 +43,11 @@ export interface DauConvOptions {
   readonly eps?: number;
   /** Default `auto`: the one with the lower cost for d and r. All give the same numbers but for rounding. */
   readonly form?: UnitFormName | 'auto';
+  /**
+   * Default: all. Fewer units at once need less memory: their n·r (or n·d) numbers a position are there for so many units only, and are
+   * computed once more for the gradient. The numbers are the same.
+   */
+  readonly unitsAtOnce?: number;
 }
 
 const forms: Readonly<Record<UnitFormName, UnitForm>> = { 'low-rank': lowRankForm, explicit: explicitForm };
@@ -54,13 +60,14 @@ const forms: Readonly<Record<UnitFormName, UnitForm>> = { 'low-rank': lowRankFor
 export function dauConv(
   x: tf.Tensor4D,
   weights: DauWeights,
-  { stride = 1, padding = 0, norm = 'sq', eps = defaultDauEpsilon, form = 'auto' }: DauConvOptions = {},
+  { stride = 1, padding = 0, norm = 'sq', eps = defaultDauEpsilon, form = 'auto', unitsAtOnce = Infinity }: DauConvOptions = {},
 ): tf.Tensor4D {
   const { k, channels, n, r } = dimensionsOf(weights);
   checkInput(x, k, channels, padding);
   const geometry: PatchGeometry = { kernel: k, stride, padding };
   const d = k * k * channels;
-  const { values, pullback, heldPullback } = forms[form === 'auto' ? cheaperForm({ d, r }) : form];
+  const whole = forms[form === 'auto' ? cheaperForm({ d, r }) : form];
+  const { values, pullback, heldPullback } = unitsAtOnce >= n ? whole : unitsInGroups(whole, checkedCount(unitsAtOnce));
   return tf.tidy(() => {
     const sizes = { d, n, r };
     // Off the tape, which has the operation below in the place of all this.
@@ -142,6 +149,12 @@ function dimensionsOf({ A, B, b }: DauWeights): { k: number; channels: number; n
     }
   }
   return { k, channels, n, r };
+}
+
+function checkedCount(unitsAtOnce: number): number {
+  if (Number.isInteger(unitsAtOnce) && unitsAtOnce >= 1) return unitsAtOnce;
+  const where = 'dauConv: unitsAtOnce';
+  throw new CodaError({ kind: 'argument', where, problem: 'not a number of units', expected: 'an integer of at least 1', got: String(unitsAtOnce) });
 }
 
 function checkInput(x: tf.Tensor4D, k: number, channels: number, padding: number): void {

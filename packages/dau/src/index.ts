@@ -1,7 +1,8 @@
 /** Dynamic Alignment Units: the convolutional unit, stacks of it, and CoDA networks. */
 export { dauConv, defaultDauEpsilon, type DauConvOptions, type DauNorm, type DauWeights } from './dau-conv.ts';
+export { cheaperForm, type UnitFormName } from './unit-form.ts';
 export { codaLayers, type CodaLayerConfig, type CodaLayers, type CodaLayersConfig } from './coda-layers.ts';
-export { codaNetwork } from './coda-network.ts';
+export { codaNetwork, type CodaRuntime } from './coda-network.ts';
 export {
   codaLayerSchema,
   codaNormSchema,

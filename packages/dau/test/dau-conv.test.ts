@@ -143,6 +143,36 @@ describe('dauConv', () => {
     });
   });
 
+  it.each(named.filter(([, c, , seed]) => seed === 1 && c.n > 1))('is the same with fewer units at once (%s)', (_, c, norm, seed, form) => {
+    expectNoLeak(() =>
+      tf.tidy(() => {
+        const { x, weights } = problem(c, seed, norm);
+        const run = (unitsAtOnce: number) => {
+          const loss = (x: tf.Tensor, A: tf.Tensor, B: tf.Tensor, b: tf.Tensor): tf.Scalar => {
+            const y = dauConv(x as tf.Tensor4D, { A, B, b }, { ...c, norm, form, unitsAtOnce });
+            return tf.sum(tf.mul(y, tf.tensor(randomValues(y.size, seed), y.shape)));
+          };
+          const { value, grads } = tf.valueAndGrads(loss as never)([x, weights.A, weights.B, weights.b]);
+          const held = withDynamicWeightsHeld(() => tf.grad((t: tf.Tensor) => loss(t, weights.A, weights.B, weights.b))(x));
+          return [value, ...grads, held];
+        };
+        const expected = run(c.n);
+        for (const unitsAtOnce of [1, c.n - 1]) {
+          for (const [i, actual] of run(unitsAtOnce).entries()) expectClose(actual, expected[i] as tf.Tensor, valueTolerance);
+        }
+      }),
+    );
+  });
+
+  it('names a count of units that is none', () => {
+    tf.tidy(() => {
+      const weights = { A: tf.zeros([1, 1, 2, 4, 5]), B: tf.zeros([1, 1, 2, 5]), b: tf.zeros([1, 1, 2, 4]) };
+      expect(() => dauConv(tf.zeros([1, 2, 2, 2]), weights, { unitsAtOnce: 1.5 })).toThrow(
+        'dauConv: unitsAtOnce: not a number of units; expected an integer of at least 1, got 1.5',
+      );
+    });
+  });
+
   it('bounds the output by ‖patch‖ whatever the weights (‖w‖ ≤ 1)', () => {
     const dimension = fc.integer({ min: 1, max: 3 });
     fc.assert(
