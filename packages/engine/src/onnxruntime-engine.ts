@@ -11,7 +11,7 @@ import {
   type Signature,
   type TensorFunction,
 } from '@coda-nets/core';
-import { carriedOutput, encodeModel, readModelInfo, trace, type ModelInfo } from '@coda-nets/onnx';
+import { carriedOutput, encodeModel, readModelInfo, splitConstantPart, trace, type Graph, type ModelInfo } from '@coda-nets/onnx';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { availableParallelism } from 'node:os';
 import { checkInputs } from './check-inputs.ts';
@@ -23,7 +23,14 @@ const ortTypes = { float32: 'float32', float64: 'float64', int32: 'int32', int64
 export interface OnnxRuntimeOptions {
   /** Default: every core this process may use. */
   readonly threads?: number;
+  /**
+   * Constants of more bytes than this in all, default 64 MB, are read where they are instead of being copied and rearranged by ONNX Runtime: less than
+   * half the memory for a large network, against some speed at a single image. Filters of convolutions are copied always.
+   */
+  readonly copyConstantsUpTo?: number;
 }
+
+const DEFAULT_COPY_CONSTANTS_UP_TO = 64_000_000;
 
 function sessionOptionsOf({ threads = availableParallelism() }: OnnxRuntimeOptions): InferenceSession.SessionOptions {
   return {
@@ -37,13 +44,13 @@ function sessionOptionsOf({ threads = availableParallelism() }: OnnxRuntimeOptio
 }
 
 export async function onnxRuntimeEngine(engineOptions: OnnxRuntimeOptions = {}): Promise<Engine> {
-  const { threads = availableParallelism() } = engineOptions;
+  const { threads = availableParallelism(), copyConstantsUpTo = DEFAULT_COPY_CONSTANTS_UP_TO } = engineOptions;
   const ort = await loadOnnxRuntime();
   const sessionOptions = sessionOptionsOf(engineOptions);
   return {
     name: 'onnxruntime',
     description: `ONNX Runtime ${ort.env.versions.node ?? ''}, CPU, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
-    compile: (fn, signature) => compile(ort, sessionOptions, fn, signature),
+    compile: (fn, signature) => compile(ort, sessionOptions, copyConstantsUpTo, fn, signature),
   };
 }
 
@@ -102,19 +109,22 @@ const tensorMaker =
 async function compile(
   ort: OnnxRuntime,
   options: InferenceSession.SessionOptions,
+  copyConstantsUpTo: number,
   fn: TensorFunction,
   signature: Signature,
 ): Promise<Compiled> {
-  const graph = trace(fn, signature);
-  const session = await ort.InferenceSession.create(encodeModel(graph), options);
   const toTensor = tensorMaker(ort);
+  const traced = trace(fn, signature);
+  const constantBytes = [...traced.constants.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+  const { graph, fixed } = constantBytes > copyConstantsUpTo ? await withSharedConstants(ort, options, traced) : { graph: traced, fixed: {} };
+  const session = await ort.InferenceSession.create(encodeModel(graph), options);
   const carriedNames = Object.keys(signature.carried ?? {});
   let carried = Object.fromEntries(Object.entries(signature.carried ?? {}).map(([name, array]) => [name, toTensor(copyOf(array))]));
   let busy: Promise<unknown> = Promise.resolve();
 
   const call = async (inputs: NamedArrays): Promise<NamedArrays> => {
     checkInputs(inputs, signature.inputs as Readonly<Record<string, ArraySpec>>);
-    const feeds: Record<string, Tensor> = { ...carried };
+    const feeds: Record<string, Tensor> = { ...fixed, ...carried };
     for (const name of Object.keys(signature.inputs)) feeds[name] = toTensor(inputs[name] as NdArray);
     const results = await session.run(feeds);
     carried = Object.fromEntries(carriedNames.map((name) => [name, results[carriedOutput(name)] as Tensor]));
@@ -140,6 +150,25 @@ async function compile(
       await session.release();
     },
   };
+}
+
+/** The graph with its large constants, and what depends on them alone, as inputs; `fixed` are their values. */
+async function withSharedConstants(
+  ort: OnnxRuntime,
+  options: InferenceSession.SessionOptions,
+  traced: Graph,
+): Promise<{ graph: Graph; fixed: Record<string, Tensor> }> {
+  const { prologue, main, shared } = splitConstantPart(traced);
+  const toTensor = tensorMaker(ort);
+  const fixed = Object.fromEntries(Object.entries(shared).map(([name, array]) => [name, toTensor(array)]));
+  const feeds = Object.fromEntries(main.inputs.flatMap(({ hint = '' }) => (fixed[hint] === undefined ? [] : [[hint, fixed[hint]]])));
+  if (prologue === undefined) return { graph: main, fixed: feeds };
+  const session = await ort.InferenceSession.create(encodeModel(prologue), options);
+  try {
+    return { graph: main, fixed: { ...feeds, ...((await session.run(fixed)) as Record<string, Tensor>) } };
+  } finally {
+    await session.release();
+  }
 }
 
 function toArray(tensor: Tensor): NdArray {

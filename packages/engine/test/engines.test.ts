@@ -11,9 +11,11 @@ const engines: readonly (readonly [string, () => Promise<Engine>])[] = [
   ['onnxruntime', () => onnxRuntimeEngine({ threads: 1 })],
   ['cpu', async () => eagerEngine({ name: 'cpu', backend: 'cpu', description: 'cpu' })],
 ];
+/** As above, with constants that stay where they are. */
+const sharing: (typeof engines)[number] = ['onnxruntime, constants shared', () => onnxRuntimeEngine({ threads: 1, copyConstantsUpTo: 0 })];
 const vector = (...values: number[]) => ndArray('float32', [values.length], Float32Array.from(values));
 
-describe.each(engines)('%s', (_, open) => {
+describe.each([...engines, sharing])('%s', (_, open) => {
   it('carries values from call to call, and hands out copies', async () => {
     const start = { total: vector(0, 0) };
     const sum = await (await open()).compile(

@@ -1,5 +1,6 @@
 /** Any TensorFlow.js function as an ONNX graph. */
 export { carriedOutput, trace } from './trace.ts';
 export { encodeModel, readModelInfo, type ArrayInfo, type ModelInfo, type ModelOptions } from './model-proto.ts';
+export { splitConstantPart, type SplitGraph } from './passes/split-constant-part.ts';
 export { printGraph } from './print-graph.ts';
 export type { Attribute, Dim, Graph, Node, Value } from './graph.ts';

@@ -1,0 +1,75 @@
+/**
+ * Takes what depends on large constants alone out of a graph, so that it is computed once and the constants need not be copied into the runtime: they, and
+ * what is computed of them, become inputs. What a convolution reads stays: runtimes prepare a filter that they know.
+ *
+ * Requires: nodes in topological order. Ensures: `main` on the results of `prologue` and the constants of `shared` gives what `graph` gives.
+ */
+import { sizeOf, type NdArray } from '@coda-nets/core';
+import type { Graph, Node, Value } from '../graph.ts';
+import { eliminateDeadCode } from './eliminate-dead-code.ts';
+
+/** Smaller ones are shapes, axes and factors, which runtimes want to see. */
+const LARGE_ELEMENTS = 4096;
+const wantsKnownOperands = new Set(['Conv', 'ConvTranspose']);
+
+export interface SplitGraph {
+  /** What it reads are the constants of `shared`, what it gives are inputs of `main` by the same name; undefined where nothing is to be computed. */
+  readonly prologue: Graph | undefined;
+  readonly main: Graph;
+  /** The constants that are inputs now, by name. */
+  readonly shared: Readonly<Record<string, NdArray>>;
+}
+
+export function splitConstantPart(graph: Graph): SplitGraph {
+  const large = new Set([...graph.constants].flatMap(([value, { shape }]) => (sizeOf(shape) >= LARGE_ELEMENTS ? [value] : [])));
+  const constant = new Set<Value>(graph.constants.keys());
+  // of the nodes that read constants alone, those that lead back to a large one
+  const early = new Set<Node>();
+  const lifted = new Set<Value>(large);
+  for (const node of graph.nodes) {
+    const inputs = node.inputs.filter((value) => value !== undefined);
+    if (inputs.length === 0 || !inputs.every((value) => constant.has(value))) continue;
+    constant.add(node.output);
+    if (!inputs.some((value) => lifted.has(value))) continue;
+    early.add(node);
+    lifted.add(node.output);
+  }
+  for (const node of graph.nodes.toReversed()) {
+    const stays = wantsKnownOperands.has(node.op) || (early.has(node) && !lifted.has(node.output));
+    if (stays) for (const value of node.inputs) if (value !== undefined) lifted.delete(value);
+  }
+  const outputs = new Set(Object.values(graph.outputs));
+  const late = graph.nodes.filter((node) => !lifted.has(node.output) || outputs.has(node.output));
+  const boundary = new Set(late.flatMap(({ inputs }) => inputs.filter((value) => value !== undefined && lifted.has(value)) as Value[]));
+
+  const names = new Map<Value, string>();
+  for (const value of lifted) if (large.has(value)) names.set(value, value.hint ?? `constant/${names.size}`);
+  for (const value of boundary) if (!names.has(value)) names.set(value, `prepared/${names.size}`);
+  const input = (value: Value): Value => ({ ...value, hint: names.get(value) as string });
+  const asInput = new Map([...names.keys()].map((value) => [value, input(value)] as const));
+  const renamed = (node: Node): Node => ({ ...node, inputs: node.inputs.map((value) => (value === undefined ? value : (asInput.get(value) ?? value))) });
+  const keptConstants = new Map([...graph.constants].filter(([value]) => !asInput.has(value)));
+
+  const main = eliminateDeadCode({
+    inputs: [...graph.inputs, ...[...boundary].map((value) => asInput.get(value) as Value)],
+    outputs: graph.outputs,
+    constants: keptConstants,
+    nodes: late.map(renamed),
+  });
+  const computed = [...boundary].filter((value) => !large.has(value));
+  const prologue =
+    computed.length === 0
+      ? undefined
+      : eliminateDeadCode({
+          inputs: [...asInput].flatMap(([value, as]) => (large.has(value) ? [as] : [])),
+          outputs: Object.fromEntries(computed.map((value) => [names.get(value) as string, value])),
+          constants: keptConstants,
+          // a result keeps its own value here, where it is no input
+          nodes: graph.nodes.filter((node) => early.has(node)).map((node) => ({
+            ...node,
+            inputs: node.inputs.map((value) => (value !== undefined && large.has(value) ? (asInput.get(value) ?? value) : value)),
+          })),
+        });
+  const shared = [...asInput.keys()].filter((value) => large.has(value));
+  return { prologue, main, shared: Object.fromEntries(shared.map((value) => [names.get(value) as string, graph.constants.get(value) as NdArray])) };
+}
