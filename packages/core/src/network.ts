@@ -41,6 +41,8 @@ export interface WeightSpec {
 export interface ForwardResult {
   /** [N, classes] */
   readonly logits: tf.Tensor2D;
+  /** [N, classes]: z − b₀, the part of the logits that contributions sum to, from before b₀ was added; where it is left out, logits − `logitBias` serves. */
+  readonly scores?: tf.Tensor2D;
   /** The new value of each weight of role `statistic` that changed; empty in inference. */
   readonly statistics: NamedTensors;
 }

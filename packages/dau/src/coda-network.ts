@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Network } from '@coda-nets/core';
 import { parseCodaConfig, type CodaConfig } from './coda-config.ts';
 import { codaLayers } from './coda-layers.ts';
-import { binaryCrossEntropy, sumPoolLogits } from './readout.ts';
+import { binaryCrossEntropy, sumPoolScores } from './readout.ts';
 import { encodeRgb6 } from './rgb6.ts';
 
 /** How a network is computed, which changes no number of it; not part of its config. */
@@ -33,8 +33,8 @@ export function codaNetwork(config: CodaConfig, { unitsAtOnce }: CodaRuntime = {
     logitBias,
     forward: (weights, images, context) => {
       const input = context.tap('input', encoding === 'rgb6' ? encodeRgb6(images) : images);
-      const logits = sumPoolLogits(stack.forward(weights, input, context), temperature, logitBias);
-      return { logits, statistics: {} };
+      const scores = sumPoolScores(stack.forward(weights, input, context), temperature);
+      return { logits: tf.add(scores, logitBias), scores, statistics: {} };
     },
     loss: binaryCrossEntropy,
     probabilities: (logits) => tf.sigmoid(logits),

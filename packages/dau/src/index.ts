@@ -11,5 +11,5 @@ export {
   type CodaConfig,
 } from './coda-config.ts';
 export { codaPresets, type CodaPresetName } from './coda-presets.ts';
-export { binaryCrossEntropy, defaultLogitBias, sumPoolLogits } from './readout.ts';
+export { binaryCrossEntropy, defaultLogitBias, sumPoolLogits, sumPoolScores } from './readout.ts';
 export { encodeRgb6 } from './rgb6.ts';

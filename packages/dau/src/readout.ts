@@ -4,9 +4,14 @@ import * as tf from '@tensorflow/tfjs-core';
 /** b₀ at which an unexplained class has probability 0.1. arXiv 2109.13004. */
 export const defaultLogitBias = Math.log(0.1 / 0.9);
 
-/** z_c = (1/T)·Σ_positions x[…, c] + b₀. x [N, H, W, C] → [N, C]. A larger temperature T asks for more alignment. */
+/** z_c − b₀ = (1/T)·Σ_positions x[…, c]. x [N, H, W, C] → [N, C]. A larger temperature T asks for more alignment. */
+export function sumPoolScores(x: tf.Tensor4D, temperature: number): tf.Tensor2D {
+  return tf.div(tf.sum(x, [1, 2]), temperature);
+}
+
+/** z_c = (1/T)·Σ_positions x[…, c] + b₀. x [N, H, W, C] → [N, C]. */
 export function sumPoolLogits(x: tf.Tensor4D, temperature: number, logitBias: number): tf.Tensor2D {
-  return tf.add(tf.div(tf.sum(x, [1, 2]), temperature), logitBias);
+  return tf.add(sumPoolScores(x, temperature), logitBias);
 }
 
 /**

@@ -20,7 +20,7 @@ export type TapContributions = {
   readonly map: tf.Tensor3D;
   /** [N]: Σ over the map. */
   readonly sum: tf.Tensor1D;
-  /** [N]: |sum − expected| / max(|expected|, ε), ε = 2⁻²³ · max(1, |b₀|), below which z − b₀ is rounding alone. */
+  /** [N]: |sum − expected| / max(|expected|, ε), ε = 2⁻²³ · max(1, |b₀|). */
   readonly residual: tf.Tensor1D;
   /** [N, h, w, C]: the contributions by channel. */
   readonly contributions: tf.Tensor4D;
@@ -83,13 +83,13 @@ function gradientTimesActivation(
   checkTaps(network, tapNames);
   return tf.tidy(() => {
     const { activations, gradients, extra } = gradientsAtTaps((context) => {
-      const { logits } = network.forward(weights, images, context);
+      const { logits, scores = tf.sub(logits, network.logitBias) } = network.forward(weights, images, context);
       const selector = selectorOf(logits, target);
-      return { objective: tf.sum(tf.mul(logits, selector)), logits, selector };
+      return { objective: tf.sum(tf.mul(logits, selector)), logits, scores, selector };
     }, tapNames);
     const logits = extra['logits'] as tf.Tensor2D;
     const selector = extra['selector'] as tf.Tensor2D;
-    const expected = tf.sum(tf.mul(tf.sub(logits, network.logitBias), selector), 1) as tf.Tensor1D;
+    const expected = tf.sum(tf.mul(extra['scores'] as tf.Tensor2D, selector), 1) as tf.Tensor1D;
     const size = tf.maximum(tf.abs(expected), residualFloor(network.logitBias));
     const taps: Record<string, TapContributions> = {};
     for (const name of tapNames) {

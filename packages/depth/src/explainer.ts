@@ -93,6 +93,7 @@ export async function explainer({
         logits: result.logits,
         probabilities: network.probabilities(result.logits),
         selector: result.selector,
+        expected: result.expected,
       };
       for (const [i, name] of names.entries()) {
         const tap = result.taps[name];
@@ -150,7 +151,7 @@ function explanationOf(
   const probabilities = row(outputs, 'probabilities', n);
   const target = row(outputs, 'selector', n).data.indexOf(1);
   const logit = logits.data[target] as number;
-  const expected = logit - logitBias;
+  const expected = (outputs['expected'] as NdArray<'float32'>).data[n] as number;
   const taps = names.map((name, i): TapExplanation => {
     const map = row(outputs, `map${i}`, n);
     const sum = map.data.reduce((total, x) => total + x, 0);

@@ -2,9 +2,9 @@
  * The part of a hybrid above its cut: DAU layers, sum pooling, temperature, b₀. One dynamic linear map of the features.
  * arXiv 2109.13004, section 3; that it stands on a cut ResNet is our reconstruction of the paper's hybrids.
  */
-import type * as tf from '@tensorflow/tfjs-core';
+import * as tf from '@tensorflow/tfjs-core';
 import type { ForwardContext, NamedTensors, Tap, WeightSpec } from '@coda-nets/core';
-import { codaLayers, sumPoolLogits } from '@coda-nets/dau';
+import { codaLayers, sumPoolScores } from '@coda-nets/dau';
 import type { HybridHead } from './hybrid-config.ts';
 
 export interface Head {
@@ -12,8 +12,8 @@ export interface Head {
   readonly taps: readonly Tap[];
   /** `head.0.B`, `head.0.A`, `head.0.b`, … */
   readonly weights: Readonly<Record<string, WeightSpec>>;
-  /** features [N, H, W, C] → logits [N, classes] */
-  forward(weights: NamedTensors, features: tf.Tensor4D, context: ForwardContext): tf.Tensor2D;
+  /** features [N, H, W, C] → logits and z − b₀ [N, classes] */
+  forward(weights: NamedTensors, features: tf.Tensor4D, context: ForwardContext): { readonly logits: tf.Tensor2D; readonly scores: tf.Tensor2D };
 }
 
 export function hybridHead(
@@ -32,7 +32,8 @@ export function hybridHead(
         training: context.training,
         tap: (name, x) => context.tap(headName(name), x),
       };
-      return sumPoolLogits(stack.forward(own, features, renamed), temperature, logitBias);
+      const scores = sumPoolScores(stack.forward(own, features, renamed), temperature);
+      return { logits: tf.add(scores, logitBias), scores };
     },
   };
 }

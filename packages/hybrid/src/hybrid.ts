@@ -55,8 +55,7 @@ export function hybrid(options: HybridOptions): Hybrid {
       stem.forwardFeatures(heldConstant(check(tensors, stemNames)), images, inferenceContext, stemPrefix).features,
     forwardHead: (tensors, features, context) => {
       checkFeatures(features, cut);
-      const logits = head.forward(check(tensors, headNames), context.tap(cut.name, features), context);
-      return { logits, statistics: {} };
+      return { ...head.forward(check(tensors, headNames), context.tap(cut.name, features), context), statistics: {} };
     },
   };
   return {
@@ -72,7 +71,7 @@ export function hybrid(options: HybridOptions): Hybrid {
       const { features, statistics } = frozen
         ? stem.forwardFeatures(heldConstant(own), images, { training: false, tap: (name, x) => context.tap(name, x) }, stemPrefix)
         : stem.forwardFeatures(own, images, context, stemPrefix);
-      return { logits: head.forward(check(tensors, headNames), features, context), statistics };
+      return { ...head.forward(check(tensors, headNames), features, context), statistics };
     },
     loss: binaryCrossEntropy,
     probabilities: (logits) => tf.sigmoid(logits),
