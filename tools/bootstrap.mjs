@@ -7,9 +7,10 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { workspaces } from './workspaces.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const stampFile = join(root, 'node_modules', '.bootstrap-stamp');
@@ -32,21 +33,11 @@ function checkNode() {
   );
 }
 
-/** The folders of the workspace that have a package.json. */
-function workspaces() {
-  const folders = ['tools'];
-  for (const group of ['packages', 'apps']) {
-    if (!existsSync(join(root, group))) continue;
-    for (const name of readdirSync(join(root, group))) folders.push(join(group, name));
-  }
-  return folders.filter((folder) => existsSync(join(root, folder, 'package.json'))).sort();
-}
-
 /** A hash of everything an installation depends on. */
 function wantedStamp() {
   const hash = createHash('sha256');
   const files = ['package.json', 'pnpm-lock.yaml', 'pnpm-workspace.yaml', '.npmrc'];
-  for (const folder of workspaces()) files.push(join(folder, 'package.json'));
+  for (const { folder } of workspaces(root)) files.push(join(folder, 'package.json'));
   for (const file of files) {
     const path = join(root, file);
     hash
@@ -59,7 +50,7 @@ function wantedStamp() {
 
 function isInstalled() {
   if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== wantedStamp()) return false;
-  return workspaces().every((folder) => existsSync(join(root, folder, 'node_modules')));
+  return workspaces(root).every(({ folder }) => existsSync(join(root, folder, 'node_modules')));
 }
 
 /** How to call the npm that called us: its script where it told us, else the one on the PATH. */

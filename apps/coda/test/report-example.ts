@@ -4,7 +4,7 @@ import { pictureOf, type Explanation, type TapExplanation } from '@coda-nets/dep
 import type { ReportImage } from '../src/report/explained-image.ts';
 import type { ReportOptions } from '../src/report/render-report.ts';
 
-export const exampleClasses = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'];
+const exampleClasses = ['airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck'];
 
 const TAPS: readonly (readonly [string, number, boolean])[] = [
   ['input', 32, false],

@@ -17,7 +17,7 @@ export interface ToyOptions {
 export const TOY_SIZE = [5, 7] as const;
 export const TOY_CLASSES = 4;
 export const TOY_BIAS = Math.log(0.1 / 0.9);
-export const TOY_STEM_BIAS = 0.3;
+const TOY_STEM_BIAS = 0.3;
 
 export function toyNetwork({ stem = false, linear = false, temperature = 8 }: ToyOptions = {}): Network {
   const conv = (x: tf.Tensor4D, w: tf.Tensor): tf.Tensor4D => tf.conv2d(x, w as tf.Tensor4D, 1, 'same');

@@ -1,8 +1,7 @@
 /** `coda export` */
-import { CodaError } from '@coda-nets/core';
 import { writeFileAtomic } from '@coda-nets/core/node';
 import type { Command } from 'commander';
-import { defineCommand, ioOf, nameList, oneOf, wholeNumber, type CommonOptions } from '../define-command.ts';
+import { defineCommand, ioOf, nameList, oneOf, usageError, wholeNumber, type CommonOptions } from '../define-command.ts';
 import { exportedTaps, exportNetwork, mapOutput } from '../export-network.ts';
 import { openModel } from '../open-model.ts';
 import { projectVersion } from '../project-version.ts';
@@ -28,7 +27,7 @@ export function exportCommand(): Command {
     .action(async (path: string, options: Options) => {
       const io = ioOf(options);
       if (options.taps !== undefined && options.explain === undefined) {
-        throw new CodaError({ kind: 'argument', where: 'export: --taps', problem: 'without --explain there are no maps' });
+        throw usageError('export: --taps', 'without --explain there are no maps');
       }
       const { network, model } = await openModel(path);
       const bytes = exportNetwork(network, model, { ...options, version: projectVersion });

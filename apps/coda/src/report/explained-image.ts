@@ -128,6 +128,6 @@ function mapAlt({ name, exact, map }: TapExplanation, explained: string): string
 }
 
 /** A picture as a PNG inside of the page. */
-export async function dataUri(picture: Picture): Promise<string> {
+async function dataUri(picture: Picture): Promise<string> {
   return `data:image/png;base64,${Buffer.from(await encodePng(picture)).toString('base64')}`;
 }

@@ -7,7 +7,7 @@ import { explainedImage, type ReportImage } from './explained-image.ts';
 import { learningCurves, type EpochFigures } from './learning-curves.ts';
 import { reportStyle } from './report-style.ts';
 
-export interface ReportFigures {
+interface ReportFigures {
   /** Share of test images whose most probable class is the true one. */
   readonly testAccuracy?: number | undefined;
   readonly testImages?: number | undefined;

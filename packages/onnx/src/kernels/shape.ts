@@ -31,7 +31,7 @@ kernel<{ input: TracedArray }, { dim: number }>('ExpandDims', ({ input }, { attr
 kernel<Unary, { perm: number[] }>('Transpose', ({ x }, { attrs, layouts }) => layouts.transpose(x, attrs.perm));
 
 /** A slice per axis of the tensor, on the axes of the value that hold more than one element. */
-export function sliceArray(x: TracedArray, begin: readonly number[], size: readonly number[], builder: GraphBuilder): TracedArray {
+function sliceArray(x: TracedArray, begin: readonly number[], size: readonly number[], builder: GraphBuilder): TracedArray {
   if (isFilled(x)) return filled(x.value, size);
   const cut = x.order
     .map((axis, position) => ({ axis, position, from: begin[axis] as number, count: size[axis] as number }))

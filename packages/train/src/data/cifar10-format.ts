@@ -5,7 +5,7 @@
  */
 
 export const cifar10Shape: readonly [number, number, number] = [32, 32, 3];
-export const pixelsPerChannel = 32 * 32;
+const pixelsPerChannel = 32 * 32;
 export const bytesPerImage = 3 * pixelsPerChannel;
 export const bytesPerRecord = 1 + bytesPerImage;
 /** Of one file: what the official ones have. */
