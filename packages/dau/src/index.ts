@@ -1,6 +1,14 @@
-/** Dynamic Alignment Units: the convolutional unit, stacks of it, and CoDA networks. */
+/** Dynamic Alignment Units: the convolutional unit, exact and efficient, stacks of it, and CoDA networks. */
 export { dauConv, defaultDauEpsilon, type DauConvOptions, type DauNorm, type DauWeights } from './dau-conv.ts';
-export { codaLayers, type CodaLayerConfig, type CodaLayers, type CodaLayersConfig } from './coda-layers.ts';
+export { edauBounds, edauConv, type EdauBound, type EdauConvOptions, type EdauWeights } from './edau-conv.ts';
+export {
+  codaLayers,
+  codaNorms,
+  type CodaLayerConfig,
+  type CodaLayers,
+  type CodaLayersConfig,
+  type CodaNorm,
+} from './coda-layers.ts';
 export { codaNetwork } from './coda-network.ts';
 export {
   codaLayerSchema,

@@ -6,10 +6,13 @@ import {
   binaryCrossEntropy,
   codaLayers,
   codaNetwork,
+  codaNorms,
   codaPresets,
+  edauBounds,
   encodeRgb6,
   sumPoolLogits,
   type CodaConfig,
+  type CodaNorm,
   type CodaPresetName,
 } from '../src/index.ts';
 
@@ -120,7 +123,7 @@ describe('codaNetwork', () => {
     ['a misspelt key', { ...small, temprature: 10 }, 'codaNetwork: config: temprature: unknown key; expected one of kind, inputShape, encoding, layers, norm, eps, temperature, logitBias, classes. Did you mean "temperature"?'],
     ['a misspelt key of a layer', { ...small, layers: [{ out: 2, kernel: 3, rnk: 3 }] }, 'codaNetwork: config: layers[0].rnk: unknown key; expected one of out, kernel, stride, padding, rank. Did you mean "rank"?'],
     ['a missing key', { ...small, temperature: undefined }, 'codaNetwork: config: temperature: not a valid value; expected number, got nothing'],
-    ['an unknown norm', { ...small, norm: 'squash' }, 'codaNetwork: config: norm: not a valid value; expected ("sq" | "l2"), got "squash"'],
+    ['an unknown norm', { ...small, norm: 'squash' }, 'codaNetwork: config: norm: not a valid value; expected ("sq" | "l2" | "frobenius" | "spectral" | "product"), got "squash"'],
     ['a fraction', { ...small, layers: [{ out: 2, kernel: 2.5, rank: 3 }] }, 'codaNetwork: config: layers[0].kernel: invalid integer; expected an integer, got 2.5'],
     ['no layers', { ...small, layers: [] }, 'codaNetwork: config: layers: invalid length; expected >=1, got []'],
     ['a temperature of zero', { ...small, temperature: 0 }, 'codaNetwork: config: temperature: invalid value; expected >0, got 0'],
@@ -134,6 +137,23 @@ describe('codaNetwork', () => {
       message = (error as Error).message;
     }
     expect(message).toBe(text);
+  });
+});
+
+describe('every norm', () => {
+  const withNorm = (norm: CodaNorm): CodaConfig => ({ ...small, norm });
+
+  it.each(codaNorms)('%s has d·r + r·n·d parameters a layer, and n·d more for the offset of a DAU', (norm) => {
+    const { weights } = codaNetwork(withNorm(norm));
+    // [d, n, r] of the two layers
+    const counts = [[54, 4, 3], [36, 2, 4]].map(([d = 0, n = 0, r = 0]) => d * r + r * n * d + (norm === 'sq' || norm === 'l2' ? n * d : 0));
+    expect(Object.values(weights).reduce((sum, { shape }) => sum + sizeOf(shape), 0)).toBe(counts.reduce((a, b) => a + b, 0));
+    expect(Object.keys(weights).filter((name) => name.endsWith('.b'))).toHaveLength(norm === 'sq' || norm === 'l2' ? 2 : 0);
+  });
+
+  it.each(edauBounds)('refuses weights that the eDAUs of %s do not have', (norm) => {
+    const network = codaNetwork(withNorm(norm));
+    expect(() => checkWeights(network, initWeights(codaNetwork(small), Random.seeded(1)), 'm')).toThrow(/unexpected.*layers\.0\.b/);
   });
 });
 
