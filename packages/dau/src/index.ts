@@ -1,6 +1,7 @@
-/** Dynamic Alignment Units: the convolutional unit, exact and efficient, stacks of it, and CoDA networks. */
+/** Dynamic Alignment Units: convolutional and dense, exact and efficient ones, stacks of them, and CoDA networks. */
 export { dauConv, defaultDauEpsilon, type DauConvOptions, type DauNorm, type DauWeights } from './dau-conv.ts';
 export { edauBounds, edauConv, type EdauBound, type EdauConvOptions, type EdauWeights } from './edau-conv.ts';
+export { dauDense, edauDense } from './dau-dense.ts';
 export {
   codaLayers,
   codaNorms,
