@@ -18,6 +18,6 @@ export {
   type CanonicalCodaConfig,
   type CodaConfig,
 } from './coda-config.ts';
-export { codaPresets, type CodaPresetName } from './coda-presets.ts';
+export { codaPreset, codaPresets, type CodaPresetName, type CodaPresetOptions } from './coda-presets.ts';
 export { binaryCrossEntropy, defaultLogitBias, sumPoolLogits } from './readout.ts';
 export { encodeRgb6 } from './rgb6.ts';
