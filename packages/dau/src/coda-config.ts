@@ -1,6 +1,7 @@
 /** The config of a CoDA network: what may stand in a JSON file, and its canonical form with every default filled in. */
 import * as v from 'valibot';
 import { CodaError, parseConfig } from '@coda-nets/core';
+import { codaNorms } from './coda-layers.ts';
 import { defaultDauEpsilon } from './dau-conv.ts';
 import { defaultLogitBias } from './readout.ts';
 
@@ -24,7 +25,7 @@ export const codaLayerSchema = v.pipe(
   v.transform(({ padding, ...layer }) => ({ ...layer, padding: padding ?? Math.floor(layer.kernel / 2) })),
 );
 
-export const codaNormSchema = v.optional(v.picklist(['sq', 'l2']), 'sq');
+export const codaNormSchema = v.optional(v.picklist(codaNorms), 'sq');
 
 const codaConfigSchema = v.strictObject({
   kind: v.literal('coda'),

@@ -5,7 +5,13 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { CodaError, type ForwardContext, type NamedTensors, type Tap, type WeightSpec } from '@coda-nets/core';
 import { dauConv, defaultDauEpsilon, type DauNorm } from './dau-conv.ts';
+import { edauBounds, edauConv, type EdauBound } from './edau-conv.ts';
 import { uniformInit } from './uniform-init.ts';
+
+/** The unit of every layer: `sq` and `l2` are DAUs; `frobenius`, `spectral` and `product` are eDAUs (a reconstruction), which have no `b`. */
+export type CodaNorm = DauNorm | EdauBound;
+/** All of them, the default first. */
+export const codaNorms = ['sq', 'l2', ...edauBounds] as const satisfies readonly CodaNorm[];
 
 export interface CodaLayerConfig {
   /** Units, which are the output channels. */
@@ -25,8 +31,8 @@ export interface CodaLayersConfig {
   readonly inputChannels: number;
   readonly layers: readonly CodaLayerConfig[];
   /** Default `sq`. */
-  readonly norm?: DauNorm;
-  /** ε of every unit's norm; default 1e-12. */
+  readonly norm?: CodaNorm;
+  /** ε of every norm; default 1e-12. */
   readonly eps?: number;
   /** Units of a layer that are computed at once, see `DauConvOptions`; default all. Less memory, the same numbers. */
   readonly unitsAtOnce?: number | undefined;
@@ -35,7 +41,7 @@ export interface CodaLayersConfig {
 export interface CodaLayers {
   /** `layers.0` … : the output of each layer, all exact; strides count from the stack's input. */
   readonly taps: readonly Tap[];
-  /** `layers.0.A`, `layers.0.B`, `layers.0.b`, … */
+  /** `layers.0.A`, `layers.0.B`, and of DAUs `layers.0.b`, … */
   readonly weights: Readonly<Record<string, WeightSpec>>;
   readonly outputChannels: number;
   /** x [N, H, W, inputChannels] → [N, H', W', outputChannels]. `prefix` stands before the names of taps and weights: `head.`. */
@@ -54,7 +60,7 @@ export function codaLayers({ inputChannels, layers, norm = 'sq', eps = defaultDa
     const patch = [kernel, kernel, channels];
     weights[`layers.${i}.B`] = parameter([...patch, rank], kernel * kernel * channels, true);
     weights[`layers.${i}.A`] = parameter([...patch, out, rank], rank, true);
-    weights[`layers.${i}.b`] = parameter([...patch, out], rank, false);
+    if (!isEdauBound(norm)) weights[`layers.${i}.b`] = parameter([...patch, out], rank, false);
     channels = out;
   }
   return {
@@ -65,16 +71,19 @@ export function codaLayers({ inputChannels, layers, norm = 'sq', eps = defaultDa
       let a = x;
       for (const [i, { kernel, stride = 1, padding = Math.floor(kernel / 2) }] of layers.entries()) {
         const name = `${prefix}layers.${i}`;
-        const weightsOfLayer = {
-          A: weightNamed(tensors, `${name}.A`),
-          B: weightNamed(tensors, `${name}.B`),
-          b: weightNamed(tensors, `${name}.b`),
-        };
-        a = context.tap(name, dauConv(a, weightsOfLayer, { stride, padding, norm, eps, ...(unitsAtOnce !== undefined && { unitsAtOnce }) }));
+        const [A, B] = [weightNamed(tensors, `${name}.A`), weightNamed(tensors, `${name}.B`)];
+        const y = isEdauBound(norm)
+          ? edauConv(a, { A, B }, { stride, padding, bound: norm, eps })
+          : dauConv(a, { A, B, b: weightNamed(tensors, `${name}.b`) }, { stride, padding, norm, eps, ...(unitsAtOnce !== undefined && { unitsAtOnce }) });
+        a = context.tap(name, y);
       }
       return a;
     },
   };
+}
+
+function isEdauBound(norm: CodaNorm): norm is EdauBound {
+  return (edauBounds as readonly CodaNorm[]).includes(norm);
 }
 
 function parameter(shape: readonly number[], fanIn: number, decay: boolean): WeightSpec {

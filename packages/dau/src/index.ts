@@ -1,7 +1,16 @@
-/** Dynamic Alignment Units: the convolutional unit, stacks of it, and CoDA networks. */
+/** Dynamic Alignment Units: convolutional and dense, exact and efficient ones, stacks of them, and CoDA networks. */
 export { dauConv, defaultDauEpsilon, type DauConvOptions, type DauNorm, type DauWeights } from './dau-conv.ts';
 export { cheaperForm, type UnitFormName } from './unit-form.ts';
-export { codaLayers, type CodaLayerConfig, type CodaLayers, type CodaLayersConfig } from './coda-layers.ts';
+export { edauBounds, edauConv, type EdauBound, type EdauConvOptions, type EdauWeights } from './edau-conv.ts';
+export { dauDense, edauDense } from './dau-dense.ts';
+export {
+  codaLayers,
+  codaNorms,
+  type CodaLayerConfig,
+  type CodaLayers,
+  type CodaLayersConfig,
+  type CodaNorm,
+} from './coda-layers.ts';
 export { codaNetwork, type CodaRuntime } from './coda-network.ts';
 export {
   codaLayerSchema,
@@ -10,6 +19,6 @@ export {
   type CanonicalCodaConfig,
   type CodaConfig,
 } from './coda-config.ts';
-export { codaPresets, type CodaPresetName } from './coda-presets.ts';
+export { codaPreset, codaPresets, type CodaPresetName, type CodaPresetOptions } from './coda-presets.ts';
 export { binaryCrossEntropy, defaultLogitBias, sumPoolLogits, sumPoolScores } from './readout.ts';
 export { encodeRgb6 } from './rgb6.ts';

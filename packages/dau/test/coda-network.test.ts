@@ -6,10 +6,14 @@ import {
   binaryCrossEntropy,
   codaLayers,
   codaNetwork,
+  codaNorms,
+  codaPreset,
   codaPresets,
+  edauBounds,
   encodeRgb6,
   sumPoolLogits,
   type CodaConfig,
+  type CodaNorm,
   type CodaPresetName,
 } from '../src/index.ts';
 
@@ -30,13 +34,63 @@ const small: CodaConfig = {
 };
 
 describe('codaPresets', () => {
+  /** Three are published; the others are Σ d·r + r·n·d + n·d over the layers of the published table, worked out apart from this package. */
+  const parameters: Readonly<Record<CodaPresetName, number>> = {
+    's-cifar10': 7_782_816,
+    's-cifar10-t10': 7_782_816,
+    's-cifar10-t50': 7_782_816,
+    's-cifar10-t100': 7_782_816,
+    's-cifar10-t500': 7_782_816,
+    's-cifar10-t1000': 7_782_816,
+    's-cifar10-t5000': 7_782_816,
+    's-cifar10-t10000': 7_782_816,
+    's-cifar10-rank4': 1_076_984,
+    's-cifar10-rank8': 2_034_960,
+    's-cifar10-rank16': 3_950_912,
+    's-cifar10-rank32': 7_782_816,
+    's-cifar10-rank144': 34_606_144,
+    'm-tinyimagenet': 27_942_368,
+    'l-imagenet100': 47_517_408,
+  };
+
   it.each(Object.keys(codaPresets) as CodaPresetName[])('%s has as many parameters as published, and a tap a layer', (name) => {
-    const published = { 's-cifar10': 7_782_816, 'm-tinyimagenet': 27_942_368, 'l-imagenet100': 47_517_408 };
     const { weights, taps, inputShape } = codaNetwork(codaPresets[name]);
-    expect(Object.values(weights).reduce((sum, { shape }) => sum + sizeOf(shape), 0)).toBe(published[name]);
+    expect(Object.values(weights).reduce((sum, { shape }) => sum + sizeOf(shape), 0)).toBe(parameters[name]);
     expect(taps).toHaveLength(10);
     expect(taps.every(({ exact }) => exact)).toBe(true);
-    expect(inputShape[0] / (taps.at(-1)?.stride ?? 0)).toBe({ 's-cifar10': 8, 'm-tinyimagenet': 16, 'l-imagenet100': 20 }[name]);
+    expect(inputShape[0] / (taps.at(-1)?.stride ?? 0)).toBe({ s: 8, m: 16, l: 20 }[name[0] as 's' | 'm' | 'l']);
+  });
+
+  it('are all there, and differ in what their names say alone', () => {
+    expect(Object.keys(codaPresets)).toEqual(Object.keys(parameters));
+    const { layers, temperature, ...rest } = codaPresets['s-cifar10'];
+    for (const [name, config] of Object.entries(codaPresets).filter(([name]) => name.startsWith('s-'))) {
+      const f = Number(/-rank(\d+)$/.exec(name)?.[1] ?? 32);
+      const T = Number(/-t(\d+)$/.exec(name)?.[1] ?? temperature);
+      const ranks = [f, f, 2 * f, 2 * f, 2 * f, 2 * f, 2 * f, 2 * f, 2 * f];
+      expect(config).toEqual({ ...rest, temperature: T, layers: layers.map((layer, i) => ({ ...layer, rank: ranks[i] })) });
+    }
+  });
+});
+
+describe('codaPreset', () => {
+  it('is the preset of that name, with another temperature or rank where one is given', () => {
+    for (const name of Object.keys(codaPresets) as CodaPresetName[]) expect(codaPreset(name)).toEqual(codaPresets[name]);
+    expect(codaPreset('s-cifar10', { temperature: 50 })).toEqual(codaPresets['s-cifar10-t50']);
+    expect(codaPreset('s-cifar10', { rank: 144 })).toEqual(codaPresets['s-cifar10-rank144']);
+    expect(codaPreset('s-cifar10-t50', { rank: 8 })).toEqual({ ...codaPresets['s-cifar10-rank8'], temperature: 50 });
+    expect(codaPreset('l-imagenet100', { rank: 16 }).layers.map(({ rank }) => rank)).toEqual([16, 16, 16, 32, 32, 32, 64, 64, 64]);
+  });
+
+  it('gives a rank that is none to the network’s check', () => {
+    expect(() => codaNetwork(codaPreset('s-cifar10', { rank: 2.5 }))).toThrow('codaNetwork: config: layers[0].rank: invalid integer');
+    expect(() => codaNetwork(codaPreset('s-cifar10', { rank: 0 }))).toThrow('codaNetwork: config: layers[0].rank: invalid value');
+  });
+
+  it('names the nearest preset for one that does not exist', () => {
+    expect(() => codaPreset('s-cifar10-t5001')).toThrow(
+      `codaPreset: name: no such preset; expected one of ${Object.keys(codaPresets).join(', ')}, got "s-cifar10-t5001". Did you mean "s-cifar10-t500"?`,
+    );
   });
 });
 
@@ -120,7 +174,7 @@ describe('codaNetwork', () => {
     ['a misspelt key', { ...small, temprature: 10 }, 'codaNetwork: config: temprature: unknown key; expected one of kind, inputShape, encoding, layers, norm, eps, temperature, logitBias, classes. Did you mean "temperature"?'],
     ['a misspelt key of a layer', { ...small, layers: [{ out: 2, kernel: 3, rnk: 3 }] }, 'codaNetwork: config: layers[0].rnk: unknown key; expected one of out, kernel, stride, padding, rank. Did you mean "rank"?'],
     ['a missing key', { ...small, temperature: undefined }, 'codaNetwork: config: temperature: not a valid value; expected number, got nothing'],
-    ['an unknown norm', { ...small, norm: 'squash' }, 'codaNetwork: config: norm: not a valid value; expected ("sq" | "l2"), got "squash"'],
+    ['an unknown norm', { ...small, norm: 'squash' }, 'codaNetwork: config: norm: not a valid value; expected ("sq" | "l2" | "frobenius" | "spectral" | "product"), got "squash"'],
     ['a fraction', { ...small, layers: [{ out: 2, kernel: 2.5, rank: 3 }] }, 'codaNetwork: config: layers[0].kernel: invalid integer; expected an integer, got 2.5'],
     ['no layers', { ...small, layers: [] }, 'codaNetwork: config: layers: invalid length; expected >=1, got []'],
     ['a temperature of zero', { ...small, temperature: 0 }, 'codaNetwork: config: temperature: invalid value; expected >0, got 0'],
@@ -134,6 +188,23 @@ describe('codaNetwork', () => {
       message = (error as Error).message;
     }
     expect(message).toBe(text);
+  });
+});
+
+describe('every norm', () => {
+  const withNorm = (norm: CodaNorm): CodaConfig => ({ ...small, norm });
+
+  it.each(codaNorms)('%s has d·r + r·n·d parameters a layer, and n·d more for the offset of a DAU', (norm) => {
+    const { weights } = codaNetwork(withNorm(norm));
+    // [d, n, r] of the two layers
+    const counts = [[54, 4, 3], [36, 2, 4]].map(([d = 0, n = 0, r = 0]) => d * r + r * n * d + (norm === 'sq' || norm === 'l2' ? n * d : 0));
+    expect(Object.values(weights).reduce((sum, { shape }) => sum + sizeOf(shape), 0)).toBe(counts.reduce((a, b) => a + b, 0));
+    expect(Object.keys(weights).filter((name) => name.endsWith('.b'))).toHaveLength(norm === 'sq' || norm === 'l2' ? 2 : 0);
+  });
+
+  it.each(edauBounds)('refuses weights that the eDAUs of %s do not have', (norm) => {
+    const network = codaNetwork(withNorm(norm));
+    expect(() => checkWeights(network, initWeights(codaNetwork(small), Random.seeded(1)), 'm')).toThrow(/unexpected.*layers\.0\.b/);
   });
 });
 

@@ -1,12 +1,12 @@
 /** The config of a hybrid: what may be in it, its defaults, and whether its parts fit together. Builds nothing. */
 import * as v from 'valibot';
 import { CodaError, parseConfig } from '@coda-nets/core';
-import { codaLayerSchema, codaNormSchema, defaultDauEpsilon, defaultLogitBias } from '@coda-nets/dau';
+import { codaLayerSchema, codaNormSchema, defaultDauEpsilon, defaultLogitBias, type CodaNorm } from '@coda-nets/dau';
 import { resnetConfigSchema, resnetStem, type ResnetConfig, type ResnetOptions } from '@coda-nets/resnet';
 
 export type HybridHead = {
-  /** The squash g of every unit. */
-  readonly norm: 'sq' | 'l2';
+  /** What bounds the weight of every unit: `sq`, `l2`, or an eDAU's `frobenius`, `spectral`, `product`. */
+  readonly norm: CodaNorm;
   /** T: logits are the sum over positions divided by T, plus b₀. A larger T asks for more alignment. */
   readonly temperature: number;
   /** b₀, fixed. */
@@ -45,7 +45,7 @@ export type HybridOptions = {
   readonly stem?: 'frozen' | 'trained';
   readonly head: {
     /** Default `sq`. */
-    readonly norm?: 'sq' | 'l2';
+    readonly norm?: CodaNorm;
     readonly temperature: number;
     /** Default ln(0.1 / 0.9). */
     readonly logitBias?: number;

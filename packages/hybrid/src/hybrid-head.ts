@@ -10,7 +10,7 @@ import type { HybridHead } from './hybrid-config.ts';
 export interface Head {
   /** `head.0` …; strides count input pixels. */
   readonly taps: readonly Tap[];
-  /** `head.0.B`, `head.0.A`, `head.0.b`, … */
+  /** `head.0.B`, `head.0.A`, and of DAUs `head.0.b`, … */
   readonly weights: Readonly<Record<string, WeightSpec>>;
   /** features [N, H, W, C] → logits and z − b₀ [N, classes] */
   forward(weights: NamedTensors, features: tf.Tensor4D, context: ForwardContext): { readonly logits: tf.Tensor2D; readonly scores: tf.Tensor2D };

@@ -11,6 +11,7 @@ import {
   type Network,
 } from '@coda-nets/core';
 import { expectClose, expectNoLeak, randomTensor, useBackend } from '@coda-nets/tools/testkit';
+import { edauBounds } from '@coda-nets/dau';
 import { resnet } from '@coda-nets/resnet';
 import { hybrid, hybridPreset, hybridPresets, withStemWeights, type HybridOptions } from '../src/index.ts';
 import { randomWeights, tensorsOf } from './random-weights.ts';
@@ -55,6 +56,17 @@ describe.each<[string, HybridOptions]>([
     const plain = residuals(network, (fn) => fn());
     for (const name of exact.slice(0, -1)) expect(plain[name], name).toBeGreaterThan(100 * completenessTolerance);
     expect(residuals(network, withDynamicWeightsHeld)['input']).toBeGreaterThan(100 * completenessTolerance);
+  });
+});
+
+describe.each(edauBounds)('a head of efficient units (%s)', (norm) => {
+  // b₀ = 0: fresh eDAUs say little beside it, and the rounding of z + b₀ would be all that one sees.
+  const network = hybrid({ ...tiny, head: { ...tiny.head, norm, logitBias: 0 } });
+
+  it('has no offsets, and contributions that sum to z − b₀ at every exact tap', () => {
+    expect(Object.keys(network.weights).filter((name) => name.startsWith('head.'))).toEqual(['head.0.B', 'head.0.A', 'head.1.B', 'head.1.A']);
+    const found = residuals(network, withDynamicWeightsHeld);
+    for (const name of ['layer2.0', 'head.0', 'head.1']) expect(found[name], name).toBeLessThan(completenessTolerance);
   });
 });
 

@@ -72,7 +72,9 @@ function measure(network: Network) {
     const [left, right] = inputs.map((v) => (v?.shape ?? []) as readonly number[]);
     const outputs = sizeOf(output.shape as readonly number[]);
     if (op === 'Conv') multiplyAdds += outputs * sizeOf((right ?? []).slice(1));
-    if (op === 'Gemm' || op === 'MatMul') multiplyAdds += Math.sqrt(outputs * sizeOf(left ?? []) * sizeOf(right ?? []));
+    // m·n, m·k and k·n in any order of axes; a MatMul may be a stack of products, which have their order.
+    if (op === 'Gemm') multiplyAdds += Math.sqrt(outputs * sizeOf(left ?? []) * sizeOf(right ?? []));
+    if (op === 'MatMul') multiplyAdds += outputs * (left?.at(-1) ?? 0);
   }
   const taps = network.taps.map(({ name, channels, stride, exact }) => {
     const [, height, width] = sizes[name] as readonly [number, number, number];
