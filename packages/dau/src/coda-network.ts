@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Network } from '@coda-nets/core';
 import { parseCodaConfig, type CodaConfig } from './coda-config.ts';
 import { codaLayers } from './coda-layers.ts';
+import { codaLinearMap } from './coda-linear-map.ts';
 import { binaryCrossEntropy, sumPoolLogits } from './readout.ts';
 import { encodeRgb6 } from './rgb6.ts';
 
@@ -25,6 +26,7 @@ export function codaNetwork(config: CodaConfig): Network {
     taps: [{ name: 'input', channels: inputChannels, stride: 1, exact: true }, ...stack.taps],
     weights: stack.weights,
     logitBias,
+    dynamicLinear: codaLinearMap({ layers, norm, eps, temperature, input: 'input' }),
     forward: (weights, images, context) => {
       const input = context.tap('input', encoding === 'rgb6' ? encodeRgb6(images) : images);
       const logits = sumPoolLogits(stack.forward(weights, input, context), temperature, logitBias);

@@ -16,7 +16,7 @@ import {
   type Tap,
   type WeightSpec,
 } from '@coda-nets/core';
-import { binaryCrossEntropy } from '@coda-nets/dau';
+import { binaryCrossEntropy, codaLinearMap } from '@coda-nets/dau';
 import { resnetStem } from '@coda-nets/resnet';
 import { parseHybridConfig, type HybridConfig, type HybridOptions } from './hybrid-config.ts';
 import { hybridHead } from './hybrid-head.ts';
@@ -67,6 +67,7 @@ export function hybrid(options: HybridOptions): Hybrid {
     weights,
     logitBias: config.head.logitBias,
     ...(frozen ? { frozenStem } : {}),
+    dynamicLinear: codaLinearMap({ ...config.head, input: cut.name, prefix: 'head.' }),
     forward: (tensors, images, context) => {
       const own = check(tensors, stemNames);
       const { features, statistics } = frozen
