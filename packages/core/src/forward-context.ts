@@ -11,3 +11,15 @@ export interface ForwardContext {
 /** No taps are looked at. */
 export const inferenceContext: ForwardContext = { training: false, tap: (_, x) => x };
 export const trainingContext: ForwardContext = { training: true, tap: (_, x) => x };
+
+/** `context`, and what the network passes on at each tap it reaches, by name. */
+export function recordTaps(context: ForwardContext): {
+  readonly context: ForwardContext;
+  readonly activations: Readonly<Record<string, tf.Tensor>>;
+} {
+  const activations: Record<string, tf.Tensor> = {};
+  return {
+    context: { training: context.training, tap: (name, x) => (activations[name] = context.tap(name, x)) as typeof x },
+    activations,
+  };
+}

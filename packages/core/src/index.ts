@@ -16,8 +16,9 @@ export { Random, type RandomState } from './random.ts';
 export { holdConstant } from './hold-constant.ts';
 export { offTape } from './off-tape.ts';
 export { dynamicWeight, dynamicWeightsAreHeld, withDynamicWeightsHeld } from './dynamic-weights.ts';
-export { inferenceContext, trainingContext, type ForwardContext } from './forward-context.ts';
+export { inferenceContext, recordTaps, trainingContext, type ForwardContext } from './forward-context.ts';
 export type {
+  DynamicLinear,
   ForwardResult,
   FrozenStem,
   JsonObject,
@@ -25,10 +26,19 @@ export type {
   NamedTensors,
   Network,
   Tap,
+  UnitAlignment,
   WeightSpec,
 } from './network.ts';
 export type { ArraySpec, Compiled, Engine, Signature, TensorFunction } from './engine.ts';
 export { gradientsAtTaps, type Objective, type TapGradients } from './taps.ts';
+export {
+  linearMap,
+  linearMapAt,
+  linearMapPenalty,
+  type LinearMap,
+  type LinearMapOfImages,
+  type LinearMapOptions,
+} from './linear-map.ts';
 export { checkWeights, initWeights } from './check-weights.ts';
 export { parseConfig } from './parse-config.ts';
 export { nearestName } from './nearest-name.ts';

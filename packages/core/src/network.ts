@@ -57,6 +57,33 @@ export interface FrozenStem {
   forwardHead(weights: NamedTensors, features: tf.Tensor4D, context: ForwardContext): ForwardResult;
 }
 
+/** How well the units of a dynamic linear layer align with what they see; both [N, H', W', units]. */
+export type UnitAlignment = {
+  /** ‖w_j‖ of the dynamic weight, bounded by 1. */
+  readonly norm: tf.Tensor4D;
+  /** cos ∠(w_j, p): 1 where the weight is aligned with its patch p. */
+  readonly cosine: tf.Tensor4D;
+};
+
+/**
+ * The part of a network that is one linear map of its input, z − b₀ = W_{from→z}(a) a_from, with W chosen by the activations a of a forward
+ * pass: the layers' maps in explicit form. All functions are made of ordinary operations, differentiable by weights, activations and vectors
+ * alike, and take `activations` at `taps`, which the forward pass with the same weights gave (`recordTaps`). Check nothing: `linearMap` does.
+ */
+export interface DynamicLinear {
+  /** Where the map may begin and end, from the deepest exact tap to the last layer. */
+  readonly taps: readonly string[];
+  /**
+   * W_{from→to} v. `vectors` [m·N, …] have the shape of the activation at `from`, m for each image, image by image. Result of the shape of the
+   * activation at `to`; without `to` it is [m·N, classes], temperature and pooling included, b₀ not.
+   */
+  apply(weights: NamedTensors, activations: NamedTensors, vectors: tf.Tensor4D, from: string, to?: string): tf.Tensor;
+  /** Wᵀ_{from→to} y: the other way round. */
+  applyTransposed(weights: NamedTensors, activations: NamedTensors, cotangents: tf.Tensor, from: string, to?: string): tf.Tensor4D;
+  /** By layer, which is named by its output's tap. */
+  alignment(weights: NamedTensors, activations: NamedTensors): Readonly<Record<string, UnitAlignment>>;
+}
+
 export interface Network {
   /** JSON-able, with a `kind` that names the builder (`resnet`, `hybrid`, `coda`): all that is needed to build this network again. */
   readonly config: JsonObject & { readonly kind: string };
@@ -70,6 +97,8 @@ export interface Network {
   /** b₀: the part of every logit that no input contributes. Σ contributions of an exact tap = z − logitBias. */
   readonly logitBias: number;
   readonly frozenStem?: FrozenStem;
+  /** What is above the deepest exact tap, where that is a stack of dynamic linear layers. */
+  readonly dynamicLinear?: DynamicLinear;
   /** images [N, H, W, 3] in [0, 1]; weights by name. Pure; disposes nothing of its arguments. */
   forward(weights: NamedTensors, images: tf.Tensor4D, context: ForwardContext): ForwardResult;
   /** The training loss, a scalar: mean over the batch; targets [N, classes] one-hot or soft. */

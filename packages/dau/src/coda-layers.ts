@@ -5,7 +5,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { CodaError, type ForwardContext, type NamedTensors, type Tap, type WeightSpec } from '@coda-nets/core';
 import { dauConv, defaultDauEpsilon, type DauNorm } from './dau-conv.ts';
-import { edauBounds, edauConv, type EdauBound } from './edau-conv.ts';
+import { edauBounds, edauConv, isEdauBound, type EdauBound } from './edau-conv.ts';
 import { uniformInit } from './uniform-init.ts';
 
 /** The unit of every layer: `sq` and `l2` are DAUs; `frobenius`, `spectral` and `product` are eDAUs (a reconstruction), which have no `b`. */
@@ -82,9 +82,6 @@ export function codaLayers({ inputChannels, layers, norm = 'sq', eps = defaultDa
   };
 }
 
-function isEdauBound(norm: CodaNorm): norm is EdauBound {
-  return (edauBounds as readonly CodaNorm[]).includes(norm);
-}
 
 function parameter(shape: readonly number[], fanIn: number, decay: boolean): WeightSpec {
   return { shape, role: 'parameter', decay, init: (random) => uniformInit(random, shape, 1 / Math.sqrt(fanIn)) };

@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Network } from '@coda-nets/core';
 import { parseCodaConfig, type CodaConfig } from './coda-config.ts';
 import { codaLayers } from './coda-layers.ts';
+import { codaLinearMap } from './coda-linear-map.ts';
 import { binaryCrossEntropy, sumPoolScores } from './readout.ts';
 import { encodeRgb6 } from './rgb6.ts';
 
@@ -23,6 +24,7 @@ export function codaNetwork(config: CodaConfig, { unitsAtOnce }: CodaRuntime = {
   const canonical = parseCodaConfig(config);
   const { inputShape, encoding, layers, norm, eps, temperature, logitBias, classes } = canonical;
   const inputChannels = encoding === 'rgb6' ? 6 : 3;
+  const dynamicLinear = codaLinearMap({ layers, norm, eps, temperature, input: 'input' });
   const stack = codaLayers({ inputChannels, layers, norm, eps, unitsAtOnce });
   return {
     config: canonical,
@@ -31,6 +33,7 @@ export function codaNetwork(config: CodaConfig, { unitsAtOnce }: CodaRuntime = {
     taps: [{ name: 'input', channels: inputChannels, stride: 1, exact: true }, ...stack.taps],
     weights: stack.weights,
     logitBias,
+    ...(dynamicLinear !== undefined && { dynamicLinear }),
     forward: (weights, images, context) => {
       const input = context.tap('input', encoding === 'rgb6' ? encodeRgb6(images) : images);
       const scores = sumPoolScores(stack.forward(weights, input, context), temperature);

@@ -31,6 +31,10 @@ import { largestEigenvalue } from './largest-eigenvalue.ts';
 export const edauBounds = ['frobenius', 'spectral', 'product'] as const;
 export type EdauBound = (typeof edauBounds)[number];
 
+export function isEdauBound(norm: string): norm is EdauBound {
+  return (edauBounds as readonly string[]).includes(norm);
+}
+
 export interface EdauWeights {
   /** [k, k, C, n, r] */
   readonly A: tf.Tensor;

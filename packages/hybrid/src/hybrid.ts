@@ -16,7 +16,7 @@ import {
   type Tap,
   type WeightSpec,
 } from '@coda-nets/core';
-import { binaryCrossEntropy } from '@coda-nets/dau';
+import { binaryCrossEntropy, codaLinearMap } from '@coda-nets/dau';
 import { resnetStem } from '@coda-nets/resnet';
 import { parseHybridConfig, type HybridConfig, type HybridOptions } from './hybrid-config.ts';
 import { hybridHead } from './hybrid-head.ts';
@@ -40,6 +40,7 @@ export function hybrid(options: HybridOptions): Hybrid {
   const stem = resnetStem(config.backbone, config.cut);
   const cut = stem.taps.at(-1) as Tap;
   const head = hybridHead(config.head, cut);
+  const dynamicLinear = codaLinearMap({ ...config.head, input: cut.name, prefix: 'head.' });
   const weights: Record<string, WeightSpec> = {};
   for (const [name, spec] of Object.entries(stem.weights)) {
     weights[stemPrefix + name] = frozen ? { ...spec, role: 'frozen', decay: false } : spec;
@@ -66,6 +67,7 @@ export function hybrid(options: HybridOptions): Hybrid {
     weights,
     logitBias: config.head.logitBias,
     ...(frozen ? { frozenStem } : {}),
+    ...(dynamicLinear !== undefined && { dynamicLinear }),
     forward: (tensors, images, context) => {
       const own = check(tensors, stemNames);
       const { features, statistics } = frozen

@@ -6,6 +6,8 @@ import { CodaError, decodeSafetensors, encodeSafetensors, parseConfig, type Name
 import { readFileBytes, writeFileAtomic } from '@coda-nets/core/node';
 
 const number = v.number();
+/** A run without a penalty adds up nothing. */
+const sums = v.strictObject({ steps: number, loss: number, correct: number, penalty: v.optional(number, 0) });
 const evaluation = v.strictObject({ loss: number, top1: number, top5: number });
 
 const stateSchema = v.strictObject({
@@ -17,8 +19,8 @@ const stateSchema = v.strictObject({
   /** The epoch's last step is done, its end (validation, best, metrics) is not. */
   epochEndPending: v.boolean(),
   /** Sums since the last line of metrics.jsonl, and since the start of the epoch. */
-  interval: v.strictObject({ steps: number, loss: number, correct: number }),
-  epoch: v.strictObject({ steps: number, loss: number, correct: number }),
+  interval: sums,
+  epoch: sums,
   best: v.nullable(v.strictObject({ epoch: number, score: number })),
   validation: v.nullable(evaluation),
   /** Time the run has taken so far, over all its parts. */

@@ -12,6 +12,9 @@ const maxEpochs = 100_000;
 /** Images of a batch: 65,536 images of 32 × 32 are 800 MB. */
 const maxBatch = 65_536;
 const maxSteps = 2 ** 31;
+const maxClasses = 65_536;
+/** Of these a forward pass is made at once. */
+const maxAlignmentImages = 4096;
 
 const optimiserSchema = v.variant('kind', [
   v.strictObject({
@@ -75,6 +78,11 @@ export const trainConfigSchema = v.strictObject({
   weightDecay: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0)), 0),
   augmentation: v.optional(augmentationSchema, { kind: 'none' }),
   /**
+   * Adds λ·mean |[W]_c| to the loss (`linearMapPenalty` of core; arXiv 2109.13004): `weight` is λ, and c runs over `classes` classes of each image, the
+   * true one and others drawn by the seed. W is the linear map of the network's dynamic linear part, of a hybrid from its cut on; it includes 1/T.
+   */
+  linearMapPenalty: v.exactOptional(v.strictObject({ weight: positive, classes: count(1, maxClasses) })),
+  /**
    * What is measured after every epoch, and what `best.safetensors` is chosen by. `held-out`: so many training images, chosen by the seed and
    * not trained on. `test`: the test split itself: the curve is honest, but the best epoch's figure is chosen on the test split and so
    * optimistic; report the last epoch's. `none`: best is the epoch of the lowest training loss.
@@ -82,6 +90,11 @@ export const trainConfigSchema = v.strictObject({
   validation: v.optional(validationSchema, { kind: 'none' }),
   /** Epochs between two validations; the last epoch is always validated. */
   validateEvery: v.optional(count(1, maxEpochs), 1),
+  /**
+   * Where a validation is due, ‖w‖ and cos ∠(w, x) of every dynamic linear layer are measured on so many images: the first of the validation images,
+   * or of the training images where there are none. 0: never.
+   */
+  alignmentImages: v.optional(count(0, maxAlignmentImages), 16),
   seed: v.optional(count(0, 0xffff_ffff), 0),
   /** Only the first so many training images. */
   limit: v.exactOptional(count(1, 1_000_000_000)),

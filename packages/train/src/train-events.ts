@@ -1,4 +1,5 @@
 /** What a training run tells while it goes on. Plain data: a command line draws bars of it, a page curves. */
+import type { Alignment } from './alignment.ts';
 import type { Evaluation } from './evaluation.ts';
 
 export type TrainEvent =
@@ -24,6 +25,8 @@ export type TrainEvent =
       /** From 1. */
       readonly epoch: number;
       readonly loss: number;
+      /** mean |W| of the penalised rows, not times λ; with a penalty alone. */
+      readonly penalty?: number;
       /** Share of this batch, in [0, 1]. */
       readonly accuracy: number;
       readonly learningRate: number;
@@ -41,7 +44,10 @@ export type TrainEvent =
       /** Means over the epoch, each batch as it was when trained on. */
       readonly trainLoss: number;
       readonly trainAccuracy: number;
+      readonly trainPenalty?: number;
       readonly validation: Evaluation | undefined;
+      /** Where it was due, of a network with dynamic linear layers. */
+      readonly alignment: Alignment | undefined;
       readonly isBest: boolean;
     }
   | { readonly type: 'checkpoint'; readonly step: number; readonly path: string }

@@ -19,7 +19,9 @@ import {
   type Preprocessing,
 } from '@coda-nets/core';
 import { readModel, writeModel } from '@coda-nets/core/node';
+import { measureAlignment, type Alignment } from './alignment.ts';
 import { listCheckpoints, readCheckpoint, writeCheckpoint, type Checkpoint, type CheckpointState } from './checkpoint.ts';
+import { assembleBatch } from './data/assemble-batch.ts';
 import { BatchSampler } from './data/batch-sampler.ts';
 import { withFolderLock } from './data/folder-lock.ts';
 import { holdOut, subset } from './data/hold-out.ts';
@@ -31,7 +33,7 @@ import { checkRunFolder, createRunFolder, openRunFolder, type RunFolder } from '
 import { learningRateAt } from './schedules.ts';
 import { parseTrainConfig, type TrainConfig, type TrainConfigInput } from './train-config.ts';
 import type { TrainEvent } from './train-events.ts';
-import { copiesOf, nextBatch } from './training-batches.ts';
+import { copiesOf, nextBatch, type BatchSource } from './training-batches.ts';
 import { trainingStep } from './training-step.ts';
 
 export interface TrainOptions {
@@ -234,8 +236,8 @@ async function runTraining(
     seed: config.seed,
     sampler: sampler.state,
     epochEndPending: false,
-    interval: { steps: 0, loss: 0, correct: 0 },
-    epoch: { steps: 0, loss: 0, correct: 0 },
+    interval: noSums,
+    epoch: noSums,
     best: null,
     validation: null,
     seconds: 0,
@@ -297,7 +299,23 @@ async function runTraining(
     optimiser: optimise,
     batchSize: config.batch,
     input: config.cacheFeatures ? 'features' : 'images',
+    ...(config.linearMapPenalty === undefined ? {} : { linearMapPenalty: config.linearMapPenalty }),
   });
+  const source: BatchSource = {
+    sampler,
+    split: trainSplit,
+    augmentation: config.augmentation,
+    features: trainFeatures,
+    penalty: config.linearMapPenalty && { perImage: config.linearMapPenalty.classes, of: network.classes },
+  };
+  const alignmentNow = async (weights: NamedArrays): Promise<Alignment | undefined> => {
+    if (network.dynamicLinear === undefined || config.alignmentImages === 0) return undefined;
+    const split = validationSplit ?? trainSplit;
+    const indices = Uint32Array.from({ length: Math.min(config.alignmentImages, split.length) }, (_, i) => i);
+    const features = validationSplit === undefined ? trainFeatures : validationFeatures;
+    const batch = features === undefined ? assembleBatch(split, indices).images : features.batch(indices, 'none');
+    return measureAlignment({ engine, network, weights, [features === undefined ? 'images' : 'features']: batch });
+  };
   const compiled = await engine.compile(step.fn, step.signature(startWeights, startSlots));
   try {
     let lastSave = performance.now();
@@ -341,15 +359,17 @@ async function runTraining(
               ...(signal === undefined ? {} : { signal }),
             });
       if (aborted() && due && validationSplit !== undefined && validation === undefined) return false;
-      const { steps, loss, correct } = state.epoch;
+      const alignment = due ? await alignmentNow(weights) : undefined;
+      const { steps, loss, correct, penalty } = state.epoch;
       const trainLoss = loss / steps;
       const trainAccuracy = correct / (steps * config.batch);
+      const trainPenalty = config.linearMapPenalty === undefined ? {} : { trainPenalty: penalty / steps };
       const score = validationSplit === undefined ? -trainLoss : validation?.top1;
       const isBest = score !== undefined && (state.best === null || score > state.best.score);
       state = {
         ...state,
         epochEndPending: false,
-        epoch: { steps: 0, loss: 0, correct: 0 },
+        epoch: noSums,
         best: isBest ? { epoch, score } : state.best,
         validation:
           validation === undefined ? state.validation : { loss: validation.loss, top1: validation.top1, top5: validation.top5 },
@@ -359,16 +379,19 @@ async function runTraining(
         step: state.step,
         epoch,
         trainLoss,
+        ...trainPenalty,
         trainAccuracy,
         ...(validation === undefined
           ? {}
           : { validationLoss: validation.loss, validationAccuracy: validation.top1, validationTop5: validation.top5 }),
+        ...(alignment === undefined ? {} : { alignment }),
         seconds: round(secondsNow()),
       });
       if (isBest) await saveModel(run.best, weights);
       await saveModel(run.last, weights);
       await save();
-      onEvent?.({ type: 'epoch', epoch, epochs: config.epochs, step: state.step, trainLoss, trainAccuracy, validation, isBest });
+      const { step: stepNow } = state;
+      onEvent?.({ type: 'epoch', epoch, epochs: config.epochs, step: stepNow, trainLoss, ...trainPenalty, trainAccuracy, validation, alignment, isBest });
       return true;
     };
 
@@ -384,24 +407,26 @@ async function runTraining(
       }
       if (state.step === totalSteps || aborted()) break;
       const begin = performance.now();
-      const batch = prefetched ?? nextBatch(sampler, trainSplit, config.augmentation, trainFeatures);
+      const batch = prefetched ?? nextBatch(source);
       const learningRate = learningRateAt(config.schedule, config.learningRate, state.step, totalSteps);
       current = undefined;
       const running = compiled.run({ ...batch.inputs, ...step.scalars({ learningRate, step: state.step + 1 }) });
       // beside the engine's work, where the engine works beside
       prefetched =
-        state.step + 1 === totalSteps ? undefined : nextBatch(sampler, trainSplit, config.augmentation, trainFeatures);
+        state.step + 1 === totalSteps ? undefined : nextBatch(source);
       const output = await running;
       const loss = output['loss']?.data[0] as number;
       const correct = output['correct']?.data[0] as number;
-      if (!Number.isFinite(loss)) throw notFinite(run, state.step + 1, `the loss became ${loss}`, await listCheckpoints(run.checkpoints));
+      const penalty = output['penalty']?.data[0] as number | undefined;
+      const total = loss + (config.linearMapPenalty?.weight ?? 0) * (penalty ?? 0);
+      if (!Number.isFinite(total)) throw notFinite(run, state.step + 1, `the loss became ${total}`, await listCheckpoints(run.checkpoints));
       state = {
         ...state,
         step: state.step + 1,
         sampler: batch.samplerAfter,
         epochEndPending: batch.endsEpoch,
-        interval: added(state.interval, loss, correct),
-        epoch: added(state.epoch, loss, correct),
+        interval: added(state.interval, { loss, correct, penalty: penalty ?? 0 }),
+        epoch: added(state.epoch, { loss, correct, penalty: penalty ?? 0 }),
       };
       const now = performance.now();
       const speed = config.batch / ((now - begin) / 1000);
@@ -412,6 +437,7 @@ async function runTraining(
         totalSteps,
         epoch: batch.epoch + 1,
         loss,
+        ...(penalty === undefined ? {} : { penalty }),
         accuracy: correct / config.batch,
         learningRate,
         imagesPerSecond: rate,
@@ -424,13 +450,14 @@ async function runTraining(
           step: state.step,
           epoch: batch.epoch + 1,
           loss: interval.loss / interval.steps,
+          ...(penalty === undefined ? {} : { penalty: interval.penalty / interval.steps }),
           accuracy: interval.correct / (interval.steps * config.batch),
           learningRate,
           imagesPerSecond: round((interval.steps * config.batch) / ((now - lastLog) / 1000)),
           seconds: round(secondsNow()),
         });
         lastLog = now;
-        state = { ...state, interval: { steps: 0, loss: 0, correct: 0 } };
+        state = { ...state, interval: noSums };
       }
       const dueBySteps = config.checkpointEverySteps !== undefined && state.step % config.checkpointEverySteps === 0;
       const dueByTime = now - lastSave > config.checkpointEverySeconds * 1000;
@@ -492,14 +519,12 @@ function provenanceOf(config: TrainConfig, dataset: ImageDataset, state: Checkpo
   };
 }
 
-interface Sums {
-  steps: number;
-  loss: number;
-  correct: number;
-}
+type Sums = CheckpointState['epoch'];
 
-function added(sums: Sums, loss: number, correct: number): Sums {
-  return { steps: sums.steps + 1, loss: sums.loss + loss, correct: sums.correct + correct };
+const noSums: Sums = { steps: 0, loss: 0, correct: 0, penalty: 0 };
+
+function added(sums: Sums, { loss, correct, penalty }: Omit<Sums, 'steps'>): Sums {
+  return { steps: sums.steps + 1, loss: sums.loss + loss, correct: sums.correct + correct, penalty: sums.penalty + penalty };
 }
 
 function round(x: number): number {

@@ -2,7 +2,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import {
   CodaError,
+  linearMapAt,
+  linearMapPenalty,
   ndArray,
+  recordTaps,
   trainingContext,
   type ArraySpec,
   type NamedArrays,
@@ -13,6 +16,7 @@ import {
   type TensorFunction,
 } from '@coda-nets/core';
 import type { Optimiser, OptimiserStep } from './optimisers.ts';
+import type { TrainConfig } from './train-config.ts';
 
 export interface TrainingStepOptions {
   readonly network: Network;
@@ -21,13 +25,19 @@ export interface TrainingStepOptions {
   readonly batchSize: number;
   /** `features`: the input is what the frozen stem gives, and only the head is run. */
   readonly input?: 'images' | 'features';
+  /** λ and the number of rows an image; see the config's key of the same name. */
+  readonly linearMapPenalty?: TrainConfig['linearMapPenalty'];
 }
+
+/** The input that says whose rows are penalised: int32 [B, classes]. */
+export const penaltyInput = 'linearMapPenalty/classes';
 
 export interface TrainingStep {
   /**
-   * Inputs `images` [B, H, W, 3] or `features` [B, H′, W′, C], `labels` int32 [B], and the optimiser's scalars under `scalarInput(name)`.
-   * Returns `loss` (scalar: mean over the batch, before the update), `correct` (int32 scalar: how many labels are the largest logit), and all
-   * parameters, statistics and slots under their own names.
+   * Inputs `images` [B, H, W, 3] or `features` [B, H′, W′, C], `labels` int32 [B], the optimiser's scalars under `scalarInput(name)`, and with
+   * a penalty its classes under `penaltyInput`.
+   * Returns `loss` (scalar: the network's, mean over the batch, before the update), `correct` (int32 scalar: how many labels are the largest
+   * logit), with a penalty `penalty` (scalar: mean |W|, not yet times λ), and all parameters, statistics and slots under their own names.
    */
   readonly fn: TensorFunction;
   /** What to compile it with: all weights of the network and all slots by name. */
@@ -41,9 +51,18 @@ export function scalarInput(name: string): string {
   return `optimiser/${name}`;
 }
 
-/** Throws a CodaError where `features` is asked of a network without a frozen stem. */
-export function trainingStep({ network, optimiser, batchSize, input = 'images' }: TrainingStepOptions): TrainingStep {
+/**
+ * Throws a CodaError where `features` is asked of a network without a frozen stem, or a penalty of one without a linear map or with fewer classes.
+ */
+export function trainingStep({
+  network,
+  optimiser,
+  batchSize,
+  input = 'images',
+  linearMapPenalty: penalty,
+}: TrainingStepOptions): TrainingStep {
   const { frozenStem } = network;
+  if (penalty !== undefined) checkPenalty(network, penalty.classes);
   if (input === 'features' && frozenStem === undefined) {
     throw new CodaError({
       kind: 'argument',
@@ -63,21 +82,28 @@ export function trainingStep({ network, optimiser, batchSize, input = 'images' }
     const labels = tensors['labels'] as tf.Tensor1D;
     const parameters = parameterNames.map((name) => tensors[name] as tf.Tensor);
     const beside: Record<string, tf.Tensor> = {};
-    const { value: loss, grads } = tf.valueAndGrads((...values: tf.Tensor[]) => {
+    const { grads } = tf.valueAndGrads((...values: tf.Tensor[]) => {
       const weights = { ...tensors, ...Object.fromEntries(parameterNames.map((name, i) => [name, values[i] as tf.Tensor])) };
+      const { context, activations } = penalty === undefined ? { context: trainingContext } : recordTaps(trainingContext);
       const { logits, statistics } =
         input === 'features' && frozenStem !== undefined
-          ? frozenStem.forwardHead(weights, batch, trainingContext)
-          : network.forward(weights, batch, trainingContext);
+          ? frozenStem.forwardHead(weights, batch, context)
+          : network.forward(weights, batch, context);
       const isCorrect = tf.equal(tf.argMax(logits, 1), labels);
       beside['correct'] = tf.sum(tf.cast(isCorrect, 'int32'));
       for (const name of statisticNames) {
         // kept: the gradient ends the scope it was made in
         if (statistics[name] !== undefined) beside[name] = statistics[name];
       }
-      for (const value of Object.values(beside)) tf.keep(value);
       const targets = tf.oneHot(labels, network.classes, 1, 0, 'float32') as tf.Tensor2D;
-      return network.loss(logits, targets);
+      const loss = network.loss(logits, targets);
+      beside['loss'] = loss;
+      if (penalty !== undefined && activations !== undefined) {
+        const map = linearMapAt(network, weights, activations);
+        beside['penalty'] = linearMapPenalty(map, tensors[penaltyInput] as tf.Tensor2D);
+      }
+      for (const value of Object.values(beside)) tf.keep(value);
+      return penalty === undefined ? loss : tf.add(loss, tf.mul(beside['penalty'] as tf.Tensor, penalty.weight));
     })(parameters);
     // copies belong to whoever runs the step; the kept ones belong to nobody
     const results = Object.fromEntries(Object.entries(beside).map(([name, value]) => [name, tf.clone(value)]));
@@ -90,7 +116,7 @@ export function trainingStep({ network, optimiser, batchSize, input = 'images' }
     );
     const unchanged = Object.fromEntries(statisticNames.map((name) => [name, tensors[name] as tf.Tensor]));
     const next: NamedTensors = { ...unchanged, ...results, ...updated.parameters, ...updated.slots };
-    return { loss, ...next };
+    return next;
   };
 
   return {
@@ -102,6 +128,7 @@ export function trainingStep({ network, optimiser, batchSize, input = 'images' }
         [input]: { shape: [batchSize, ...shape], dtype: 'float32' },
         labels: { shape: [batchSize], dtype: 'int32' },
       };
+      if (penalty !== undefined) inputs[penaltyInput] = { shape: [batchSize, penalty.classes], dtype: 'int32' };
       for (const name of optimiser.scalarNames) inputs[scalarInput(name)] = { shape: [], dtype: 'float32' };
       return {
         inputs,
@@ -117,4 +144,24 @@ export function trainingStep({ network, optimiser, batchSize, input = 'images' }
         ]),
       ),
   };
+}
+
+function checkPenalty(network: Network, classes: number): void {
+  if (network.dynamicLinear === undefined) {
+    throw new CodaError({
+      kind: 'argument',
+      where: 'train: config: linearMapPenalty',
+      problem: 'this network has no dynamic linear part whose map could be penalised',
+      expected: 'a CoDA network or a hybrid',
+      got: `kind ${JSON.stringify(network.config.kind)}`,
+    });
+  }
+  if (classes <= network.classes) return;
+  throw new CodaError({
+    kind: 'argument',
+    where: 'train: config: linearMapPenalty.classes',
+    problem: 'the network has not so many classes',
+    expected: `at most ${network.classes}`,
+    got: String(classes),
+  });
 }
