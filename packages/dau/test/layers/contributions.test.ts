@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { input, layers, model as modelOf, sequential, type LayersModel, type SymbolicTensor } from '@tensorflow/tfjs-layers';
+import { initializers, input, layers, model as modelOf, sequential, type LayersModel, type SymbolicTensor } from '@tensorflow/tfjs-layers';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { gradientsAtTaps, withDynamicWeightsHeld } from '@coda-nets/core';
 import { expectClose, expectNoLeak, randomTensor, useBackend } from '@coda-nets/tools/testkit';
@@ -35,10 +35,10 @@ function codaModel(): LayersModel {
 
 /** A conventional stem, with biases and ReLUs, below DAU layers. */
 function hybridModel(): LayersModel {
-  const biasInitializer = 'ones';
+  const conv = { kernelInitializer: initializers.heUniform({ seed: 1 }), biasInitializer: initializers.ones() };
   return sequential({
     layers: [
-      layers.conv2d({ filters: 4, kernelSize: 3, activation: 'relu', biasInitializer, kernelInitializer: 'heUniform', inputShape: [8, 8, 3], name: 'stem' }),
+      layers.conv2d({ filters: 4, kernelSize: 3, activation: 'relu', ...conv, inputShape: [8, 8, 3], name: 'stem' }),
       layers.batchNormalization({ name: 'norm' }),
       layers.averagePooling2d({ poolSize: 2, name: 'pool' }),
       layers.zeroPadding2d({ padding: 1, name: 'pad' }),
@@ -206,8 +206,9 @@ describe('exactTaps', () => {
   });
 
   it('sees through models that are layers', () => {
-    const head = sequential({ name: 'head', layers: [dauConv2d({ filters: 2, kernelSize: 1, rank: 2, inputShape: [4, 4, 3] }), sumPoolLogits({ temperature: 3, logitBias: -1 })] });
-    const stem = sequential({ name: 'stem', layers: [layers.conv2d({ filters: 3, kernelSize: 1, inputShape: [4, 4, 3], name: 'conv' })] });
+    const head = sequential({ name: 'head', layers: [dauConv2d({ filters: 2, kernelSize: 1, rank: 2, seed: 1, inputShape: [4, 4, 3] }), sumPoolLogits({ temperature: 1, logitBias: -1 })] });
+    const kernelInitializer = initializers.heUniform({ seed: 1 });
+    const stem = sequential({ name: 'stem', layers: [layers.conv2d({ filters: 3, kernelSize: 1, kernelInitializer, inputShape: [4, 4, 3], name: 'conv' })] });
     const model = sequential({ layers: [stem, dau('middle'), head] });
     expect(exactTaps(model)).toEqual(['conv', 'middle']);
     const found = residuals(contributions, model, images(1, [2, 4, 4, 3]));

@@ -14,9 +14,11 @@ const model = sequential({
 model.summary();
 
 // Reddish noise is class 0, bluish noise class 1.
-const labels = tf.oneHot(tf.tensor1d(Array.from({ length: 32 }, (_, i) => i % 2), 'int32'), 2);
-const colours = tf.gather(tf.tensor2d([[1, 0.5, 0.5], [0.5, 0.5, 1]]), tf.argMax(labels, 1)); // [32, 3]
-const images = tf.mul(tf.randomUniform([32, 8, 8, 3], 0, 1, 'float32', 1), tf.reshape(colours, [32, 1, 1, 3]));
+const isBlue = tf.mod(tf.range(0, 32), 2); // 0, 1, 0, 1, …
+const labels = tf.oneHot(tf.cast(isBlue, 'int32'), 2);
+const half = tf.mul(isBlue, 0.5);
+const tint = tf.stack([tf.sub(1, half), tf.fill([32], 0.5), tf.add(half, 0.5)], 1); // [32, 3]
+const images = tf.mul(tf.randomUniform([32, 8, 8, 3], 0, 1, 'float32', 1), tf.reshape(tint, [32, 1, 1, 3]));
 
 model.compile({ optimizer: tf.train.adam(0.02), loss: tf.losses.sigmoidCrossEntropy, metrics: ['accuracy'] });
 export const { history } = await model.fit(images, labels, { epochs: 8, batchSize: 8, shuffle: false });
