@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, vi } from 'vitest';
+import { useBackend } from '@coda-nets/tools/testkit';
 
 it('the README’s example runs and prints what it says', async () => {
   const source = readFileSync(new URL('readme-example.ts', import.meta.url), 'utf8');
@@ -20,4 +21,14 @@ it('the README’s example runs and prints what it says', async () => {
     log.mockRestore();
     rmSync(folder, { recursive: true });
   }
+});
+
+it('the README’s network in tf.layers learns, and hands its weights out', async () => {
+  const source = readFileSync(new URL('readme-layers-example.ts', import.meta.url), 'utf8');
+  expect(readFileSync(new URL('../README.md', import.meta.url), 'utf8')).toContain(`\`\`\`ts\n${source}\`\`\``);
+  await useBackend('cpu');
+  const { history, weights } = await import('./readme-layers-example.ts');
+  expect(history['acc']?.at(-1)).toBe(1);
+  expect(weights['matrix']?.shape).toEqual([3, 2]);
+  expect(weights['matrix']?.data.some((value) => value !== 0)).toBe(true);
 });
