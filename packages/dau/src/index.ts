@@ -3,6 +3,7 @@ export { dauConv, defaultDauEpsilon, type DauConvOptions, type DauNorm, type Dau
 export { codaLayers, type CodaLayerConfig, type CodaLayers, type CodaLayersConfig } from './coda-layers.ts';
 export { codaNetwork } from './coda-network.ts';
 export {
+  codaConfigSchema,
   codaLayerSchema,
   codaNormSchema,
   parseCodaConfig,
@@ -12,3 +13,10 @@ export {
 export { codaPresets, type CodaPresetName } from './coda-presets.ts';
 export { binaryCrossEntropy, defaultLogitBias, sumPoolLogits } from './readout.ts';
 export { encodeRgb6 } from './rgb6.ts';
+export {
+  codaPytorchLayers,
+  codaPytorchLayersJson,
+  importCodaPytorch,
+  type CodaPytorchLayer,
+} from './import-coda-pytorch.ts';
+export { exportCodaPytorch } from './export-coda-pytorch.ts';
