@@ -1,6 +1,7 @@
-/** Logits and probabilities of a model, compiled once for any batch. */
+/** Logits and probabilities of a model, compiled once for any batch of images of one size. */
 import { inferenceContext, ndArray, sizeOf, type Engine, type NdArray } from '@coda-nets/core';
 import type * as tf from '@tensorflow/tfjs-core';
+import { imagesAtATime } from './images-at-a-time.ts';
 import type { OpenModel } from './open-model.ts';
 
 export interface Classification {
@@ -9,8 +10,8 @@ export interface Classification {
   readonly probabilities: NdArray<'float32'>;
 }
 
-/** Images in one call of the engine, which bounds memory. */
-const CHUNK = 64;
+/** Small images in one call of the engine; more do not make it faster. */
+const MOST_AT_A_TIME = 64;
 
 export async function classify(engine: Engine, { network, model }: OpenModel, images: NdArray<'float32'>): Promise<Classification> {
   const compiled = await engine.compile(
@@ -18,14 +19,15 @@ export async function classify(engine: Engine, { network, model }: OpenModel, im
       const { logits } = network.forward(tensors, tensors['image'] as tf.Tensor4D, inferenceContext);
       return { logits, probabilities: network.probabilities(logits) };
     },
-    { inputs: { image: { shape: ['batch', ...network.inputShape], dtype: 'float32' } }, constants: model.weights },
+    { inputs: { image: { shape: ['batch', ...images.shape.slice(1)], dtype: 'float32' } }, constants: model.weights },
   );
   const [count = 0, ...shape] = images.shape;
+  const chunk = imagesAtATime(shape[0] as number, shape[1] as number, MOST_AT_A_TIME);
   const size = sizeOf(shape);
   const logits = new Float32Array(count * network.classes);
   const probabilities = new Float32Array(count * network.classes);
-  for (let start = 0; start < count; start += CHUNK) {
-    const n = Math.min(CHUNK, count - start);
+  for (let start = 0; start < count; start += chunk) {
+    const n = Math.min(chunk, count - start);
     const image = ndArray('float32', [n, ...shape], images.data.subarray(start * size, (start + n) * size));
     const outputs = await compiled.run({ image });
     logits.set(outputs['logits']?.data as Float32Array, start * network.classes);

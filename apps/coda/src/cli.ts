@@ -6,6 +6,7 @@ import { enginesCommand } from './commands/engines.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { explainCommand } from './commands/explain.ts';
 import { exportCommand } from './commands/export.ts';
+import { importCommand } from './commands/import.ts';
 import { infoCommand } from './commands/info.ts';
 import { predictCommand } from './commands/predict.ts';
 import { trainCommand } from './commands/train.ts';
@@ -28,6 +29,7 @@ export function program(): Command {
     explainCommand(),
     exportCommand(),
     verifyCommand(),
+    importCommand(),
     infoCommand(),
     enginesCommand(),
   ]) {

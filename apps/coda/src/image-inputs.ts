@@ -1,5 +1,5 @@
 /** The INPUT arguments of predict and explain as one batch the model takes. */
-import { CodaError, type NdArray } from '@coda-nets/core';
+import type { NdArray } from '@coda-nets/core';
 import { loadImages } from '@coda-nets/train';
 import type { OpenModel } from './open-model.ts';
 
@@ -11,17 +11,8 @@ export interface ImageInputs {
   readonly batch: boolean;
 }
 
-export async function imageInputs(paths: readonly string[], { model, network, path }: OpenModel): Promise<ImageInputs> {
+/** Images get the model's preprocessing; a `.npy` batch keeps its size, which need not be the one the model was trained with. */
+export async function imageInputs(paths: readonly string[], { model }: OpenModel): Promise<ImageInputs> {
   const { names, images } = await loadImages(paths, { size: model.preprocessing.size });
-  const [height, width, channels] = network.inputShape;
-  if (images.shape[1] !== height || images.shape[2] !== width || images.shape[3] !== channels) {
-    throw new CodaError({
-      kind: 'mismatch',
-      where: paths.join(', '),
-      problem: `not the size that ${path} takes`,
-      expected: `[N, ${height}, ${width}, ${channels}]`,
-      got: `[${images.shape.join(', ')}]`,
-    });
-  }
-  return { names, images, batch: paths.length === 1 && paths[0]?.endsWith('.npy') === true };
+  return { names, images, batch: paths.length === 1 && /\.npy$/i.test(paths[0] as string) };
 }

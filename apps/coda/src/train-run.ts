@@ -2,16 +2,15 @@
 import { CodaError, initWeights, Random, type Engine, type JsonObject, type Model } from '@coda-nets/core';
 import { readFileBytes, readModel } from '@coda-nets/core/node';
 import { withStemWeights, type Hybrid } from '@coda-nets/hybrid';
-import { storedConfig, train, type ImageDataset, type TrainConfigInput, type TrainEvent } from '@coda-nets/train';
+import { parseTrainConfig, storedConfig, train, type ImageDataset, type TrainConfigInput, type TrainEvent } from '@coda-nets/train';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildNetwork } from './build-network.ts';
 import type { CommandIo } from './command-io.ts';
 import type { Progress } from './progress.ts';
+import { readConfig } from './read-json.ts';
 import { trainPreset, type TrainPreset } from './train-presets.ts';
 
-/** A training config is a few kilobytes. */
-const MAX_CONFIG_BYTES = 10_000_000;
 /** A line of metrics is 200 bytes. */
 const MAX_METRICS_BYTES = 2 ** 30;
 
@@ -49,6 +48,7 @@ export async function trainRun(options: TrainRunOptions): Promise<TrainRun> {
   const { preset, data, dataset, engine, out, io, signal, overrides = {} } = options;
   const source = await sourceOf(preset);
   const config: TrainConfigInput = { ...source.config, data, ...overrides };
+  parseTrainConfig(config, preset);
   const network = buildNetwork(config.network as JsonObject, `${preset}: network`);
   const stem = options.stem ?? source.stem;
   // the head's weights are drawn as the trainer draws them; the stem's are taken
@@ -103,12 +103,7 @@ async function isFinished(out: string): Promise<boolean> {
 
 async function sourceOf(preset: string): Promise<TrainPreset> {
   if (!preset.endsWith('.json')) return trainPreset(preset);
-  const bytes = await readFileBytes(preset, { maxBytes: MAX_CONFIG_BYTES });
-  try {
-    return { config: JSON.parse(new TextDecoder().decode(bytes)) as TrainConfigInput };
-  } catch (cause) {
-    throw new CodaError({ kind: 'argument', where: preset, problem: 'not JSON', cause });
-  }
+  return { config: (await readConfig(preset)) as unknown as TrainConfigInput };
 }
 
 export interface EpochLine {

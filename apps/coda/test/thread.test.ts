@@ -5,13 +5,14 @@ import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeSafetensors } from '@coda-nets/core';
-import { buildNetwork, openModel, runCli } from '../src/index.ts';
+import { buildNetwork, openModel } from '../src/index.ts';
 import { explainer } from '@coda-nets/depth';
 import { eagerEngine, onnxRuntimeEngine } from '@coda-nets/engine';
 import { openDataset, syntheticDataset, train, writeCifar10 } from '@coda-nets/train';
 import { useBackend } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { coda } from './run-coda.ts';
 
 /** Sums over a few thousand float32 products (arXiv 2109.13004: contributions are exact). */
 const COMPLETENESS = 1e-5;
@@ -26,22 +27,6 @@ const hybridConfig = {
   classes: 10,
   head: { temperature: 64, layers: [{ out: 8, kernel: 3, stride: 2, rank: 4 }, { out: 10, kernel: 1, rank: 4 }] },
 };
-
-/** Runs a command line; returns its exit code and what it said. */
-async function coda(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  let out = '';
-  let err = '';
-  const spies = [
-    vi.spyOn(process.stdout, 'write').mockImplementation((text) => ((out += String(text)), true)),
-    vi.spyOn(process.stderr, 'write').mockImplementation((text) => ((err += String(text)), true)),
-  ];
-  try {
-    return { code: await runCli(args), out, err };
-  } finally {
-    process.exitCode = 0;
-    for (const spy of spies) spy.mockRestore();
-  }
-}
 
 beforeAll(async () => {
   await useBackend('cpu');

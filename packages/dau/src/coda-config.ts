@@ -27,7 +27,8 @@ export const codaLayerSchema = v.pipe(
 
 export const codaNormSchema = v.optional(v.picklist(codaNorms), 'sq');
 
-const codaConfigSchema = v.strictObject({
+/** As a config is written; `parseCodaConfig` also checks that its parts fit together. */
+export const codaConfigSchema = v.strictObject({
   kind: v.literal('coda'),
   inputShape: v.strictTuple([count(maxSide), count(maxSide), v.literal(3)]),
   encoding: v.optional(v.picklist(['rgb6', 'none']), 'rgb6'),

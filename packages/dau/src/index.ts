@@ -15,6 +15,7 @@ export {
 } from './coda-layers.ts';
 export { codaNetwork, type CodaRuntime } from './coda-network.ts';
 export {
+  codaConfigSchema,
   codaLayerSchema,
   codaNormSchema,
   parseCodaConfig,
@@ -24,3 +25,10 @@ export {
 export { codaPreset, codaPresets, type CodaPresetName, type CodaPresetOptions } from './coda-presets.ts';
 export { binaryCrossEntropy, defaultLogitBias, sumPoolLogits, sumPoolScores } from './readout.ts';
 export { encodeRgb6 } from './rgb6.ts';
+export {
+  codaPytorchLayers,
+  codaPytorchLayersJson,
+  importCodaPytorch,
+  type CodaPytorchLayer,
+} from './import-coda-pytorch.ts';
+export { exportCodaPytorch } from './export-coda-pytorch.ts';

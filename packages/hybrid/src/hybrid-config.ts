@@ -70,7 +70,8 @@ const maxClasses = 65_536;
 
 const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
 
-const hybridConfigSchema = v.strictObject({
+/** As a config is written; `parseHybridConfig` also checks that its parts fit together. */
+export const hybridConfigSchema = v.strictObject({
   kind: v.literal('hybrid'),
   backbone: resnetConfigSchema,
   cut: v.string(),

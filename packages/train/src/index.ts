@@ -2,6 +2,7 @@
 export { imagesOf, imageSplit, type ImageDataset, type ImageSplit, type SplitName } from './data/image-dataset.ts';
 export { dataFolder } from './data/data-cache.ts';
 export { openCifar10 } from './data/open-cifar10.ts';
+export { cifar10ClassNames } from './data/cifar10-format.ts';
 export { writeCifar10 } from './data/write-cifar10.ts';
 export { datasetNames, openDataset } from './data/open-dataset.ts';
 export { flip, flipAndCrop, noAugmentation, type Augmentation } from './data/augmentation.ts';

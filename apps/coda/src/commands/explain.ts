@@ -5,11 +5,15 @@ import { explainer } from '@coda-nets/depth';
 import type { Command } from 'commander';
 import { defineCommand, engineOf, ioOf, nameList, oneOf, type CommonOptions } from '../define-command.ts';
 import { imageInputs } from '../image-inputs.ts';
+import { imagesAtATime } from '../images-at-a-time.ts';
 import { openModel } from '../open-model.ts';
 import { writeExplanations } from '../write-explanations.ts';
 
 /** Eight bytes a class for ten million inputs. */
 const MAX_TARGET_BYTES = 80_000_000;
+
+/** Small images in one call of the engine; more do not make it faster. */
+const MOST_AT_A_TIME = 16;
 
 interface Options extends CommonOptions {
   readonly target?: string;
@@ -34,7 +38,16 @@ export function explainCommand(): Command {
       const count = inputs.names.length;
       const targets = await targetsOf(options.target, count, network.classes, model.classNames);
       const taps = options.tap.includes('all') ? network.taps.map(({ name }) => name) : options.tap;
-      const explain = await explainer({ engine: await engineOf(options, io), network, weights: model.weights, taps, method: options.method });
+      const [, height, width] = inputs.images.shape as [number, number, number, number];
+      const explain = await explainer({
+        engine: await engineOf(options, io),
+        network,
+        weights: model.weights,
+        taps,
+        method: options.method,
+        imageSize: [height, width],
+        chunk: imagesAtATime(height, width, MOST_AT_A_TIME),
+      });
       const explanations = await explain.explain(inputs.images, targets);
       await explain.dispose();
       const files = await writeExplanations({ ...options, inputs, explanations, network, classNames: model.classNames });

@@ -7,10 +7,11 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type { Command } from 'commander';
 import { buildNetwork, networkPresets } from '../build-network.ts';
 import { defineCommand, ioOf, type CommonOptions } from '../define-command.ts';
+import { readConfig } from '../read-json.ts';
 
 export function infoCommand(): Command {
   return defineCommand('info', 'layers, taps, shapes, parameters and multiply-adds of a model or preset', 'coda info runs/demo/hybrid.safetensors')
-    .argument('<model>', `a model file, or a preset: ${Object.keys(networkPresets).join(', ')}`)
+    .argument('<model>', `a model file, a network config (.json), or a preset: ${Object.keys(networkPresets).join(', ')}`)
     .action(async (name: string, options: CommonOptions) => {
       const io = ioOf(options);
       const { config, provenance } = await configOf(name);
@@ -33,6 +34,7 @@ export function infoCommand(): Command {
 
 async function configOf(name: string): Promise<{ config: JsonObject; provenance?: JsonObject | undefined }> {
   if (Object.hasOwn(networkPresets, name)) return { config: networkPresets[name] as JsonObject };
+  if (name.endsWith('.json')) return { config: await readConfig(name) };
   if (existsSync(name) || /[/\\.]/.test(name)) return readModel(name);
   const nearest = nearestName(name, Object.keys(networkPresets));
   throw new CodaError({
