@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { initWeights, Random, type Network } from '@coda-nets/core';
 import { randomTensor } from '@coda-nets/tools/testkit';
-import { codaNetwork, defaultDauEpsilon, type CodaConfig } from '../src/index.ts';
+import { codaNetwork, defaultDauEpsilon, type CodaConfig, type DauNorm } from '../src/index.ts';
 import { slowNetwork, type SlowMaps } from './slow-linear-map.ts';
 
 export const configs: Record<string, CodaConfig> = {
@@ -42,7 +42,7 @@ export function slowMaps(
   pixels: ArrayLike<number>,
   i: number,
 ): SlowMaps {
-  const { inputShape, encoding = 'rgb6', layers, norm = 'sq', temperature } = config as CodaConfig;
+  const { inputShape, encoding = 'rgb6', layers, norm = 'sq', temperature } = config as CodaConfig & { readonly norm?: DauNorm };
   const [height, width] = inputShape;
   const size = height * width * 3;
   const rgb = Array.from({ length: size }, (_, j) => pixels[i * size + j] as number);

@@ -5,7 +5,6 @@
 import type { layers } from '@tensorflow/tfjs-layers';
 import * as v from 'valibot';
 import { parseConfig } from '@coda-nets/core';
-import { codaNormSchema } from '../coda-config.ts';
 import { defaultDauEpsilon, type DauNorm } from '../dau-conv.ts';
 
 /** What every layer of `tf.layers` takes: `name`, `inputShape`, `trainable`, … */
@@ -22,7 +21,7 @@ export const zeros = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(m
 /** What every unit takes, convolutional or dense. */
 export const unitEntries = {
   rank: size,
-  norm: codaNormSchema,
+  norm: v.optional(v.picklist(['sq', 'l2']), 'sq'),
   eps: v.optional(positive, defaultDauEpsilon),
   seed: v.optional(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffff_ffff))), null),
 };
