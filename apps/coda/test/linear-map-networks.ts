@@ -25,8 +25,9 @@ export const hybridOf = (side: number): Network => {
   const backbone = { kind: 'resnet', depth: 8, width: 4, inputShape: [side, side, 3] };
   return buildNetwork({ kind: 'hybrid', backbone, cut: 'layer2.0', classes: 10, head }, 'test');
 };
-export const [coda, hybrid] = [codaOf(32), hybridOf(32)];
-export const dataset = syntheticDataset({ classes: 10, perClass: 6, testPerClass: 2 });
+/** Of the data set's size. */
+export const [coda, hybrid] = [codaOf(12), hybridOf(12)];
+export const dataset = syntheticDataset({ classes: 10, perClass: 6, testPerClass: 2, size: 12 });
 export const onnx = (): Promise<Engine> => onnxRuntimeEngine({ threads: 1 });
 export const cpu = (): Engine => eagerEngine({ name: 'cpu', backend: 'cpu', description: 'cpu' });
 export const weightsOf = (network: Network): NamedArrays => initWeights(network, Random.seeded(3));

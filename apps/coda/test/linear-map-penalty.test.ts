@@ -2,7 +2,15 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { linearMapAt, linearMapPenalty, ndArray, recordTaps, trainingContext, type Network } from '@coda-nets/core';
+import {
+  linearMapAt,
+  linearMapPenalty,
+  ndArray,
+  recordTaps,
+  trainingContext,
+  type Engine,
+  type Network,
+} from '@coda-nets/core';
 import {
   initialSlots,
   optimiser,
@@ -11,6 +19,7 @@ import {
   trainingStep,
   type TrainConfigInput,
   type TrainEvent,
+  type TrainResult,
 } from '@coda-nets/train';
 import { expectClose, randomValues, useBackend } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -108,7 +117,7 @@ describe.each<[string, Network, 'images' | 'features', readonly number[]]>([
 });
 
 const config: Omit<TrainConfigInput, 'network'> = {
-  epochs: 3,
+  epochs: 2,
   batch: 10,
   learningRate: 2e-3,
   logEverySteps: 2,
@@ -118,27 +127,26 @@ const config: Omit<TrainConfigInput, 'network'> = {
 };
 
 describe('a run with a penalty', () => {
-  it('lowers mean |W| below that of a run without, and writes both down', async () => {
-    const engine = await onnx();
-    const seen: TrainEvent[] = [];
-    await train({
-      network: coda,
-      dataset,
-      engine,
-      config,
-      out: join(folder, 'with'),
-      onEvent: (event) => seen.push(event),
-    });
+  const seen: TrainEvent[] = [];
+  let engine: Engine;
+  let whole: TrainResult;
+  beforeAll(async () => {
+    engine = await onnx();
+    const out = join(folder, 'whole');
+    whole = await train({ network: coda, dataset, engine, config, out, onEvent: (event) => seen.push(event) });
+  });
+
+  it('lowers mean |W| below that of a run without, and writes it down', async () => {
     const steps = seen.filter((event) => event.type === 'step');
-    expect(steps).toHaveLength(15);
-    const lines = await metricsOf(join(folder, 'with'));
+    expect(steps).toHaveLength(10);
+    const lines = await metricsOf(join(folder, 'whole'));
     const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
     const penalties = steps.map(({ penalty }) => penalty as number);
     expect(lines.filter(({ type }) => type === 'step').map(({ penalty }) => penalty as number)).toEqual(
-      [0, 2, 4, 6, 8, 10, 12].map((i) => expect.closeTo(mean(penalties.slice(i, i + 2)), 12)),
+      [0, 2, 4, 6, 8].map((i) => expect.closeTo(mean(penalties.slice(i, i + 2)), 12)),
     );
     expect(lines.filter(({ type }) => type === 'epoch').map(({ trainPenalty }) => trainPenalty as number)).toEqual(
-      [0, 5, 10].map((i) => expect.closeTo(mean(penalties.slice(i, i + 5)), 12)),
+      [0, 5].map((i) => expect.closeTo(mean(penalties.slice(i, i + 5)), 12)),
     );
     // the control: λ next to nothing
     const small: number[] = [];
@@ -146,7 +154,7 @@ describe('a run with a penalty', () => {
       network: coda,
       dataset,
       engine,
-      config: { ...config, linearMapPenalty: { weight: 1e-30, classes: 3 } },
+      config: { ...config, alignmentImages: 0, linearMapPenalty: { weight: 1e-30, classes: 3 } },
       out: join(folder, 'without'),
       onEvent: (event) => event.type === 'step' && small.push(event.penalty as number),
     });
@@ -155,8 +163,6 @@ describe('a run with a penalty', () => {
   });
 
   it('goes on after an interruption with the same classes, to the same bits', async () => {
-    const engine = await onnx();
-    const whole = await train({ network: coda, dataset, engine, config, out: join(folder, 'whole') });
     const stop = new AbortController();
     const out = join(folder, 'parts');
     const first = await train({
@@ -180,8 +186,7 @@ describe('a run with a penalty', () => {
   });
 
   it('is refused where the network has no linear map, or not so many classes', async () => {
-    const engine = cpu();
-    const resnet = buildNetwork({ kind: 'resnet', depth: 8, width: 4 }, 'test');
+    const resnet = buildNetwork({ kind: 'resnet', depth: 8, width: 4, inputShape: [12, 12, 3] }, 'test');
     const run = (network: Network, change: object, out: string) =>
       train({ network, dataset, engine, config: { ...config, ...change }, out: join(folder, out) });
     await expect(run(resnet, {}, 'no1')).rejects.toThrow(
