@@ -3,15 +3,14 @@
  * form's 2·n·r where the rank is large for the patch. arXiv 2109.13004, section 3.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import type { UnitForm, UnitMatrices } from './unit-form.ts';
+import { affine, type UnitForm, type UnitMatrices } from './unit-form.ts';
 
 export const explicitForm: UnitForm = {
   values(patches, weights) {
     const { d, n } = weights;
     const u = tf.matMul(patches, weights.B);
     const perUnit = unitRows(weights);
-    const bias = tf.reshape(tf.transpose(weights.b), [n * d]);
-    const v = tf.reshape(tf.fused.matMul({ a: u, b: perUnit, transposeB: true, bias }), [-1, n, d]);
+    const v = tf.reshape(affine(u as tf.Tensor2D, tf.transpose(perUnit), tf.transpose(weights.b)), [-1, n, d]);
     return {
       alignment: tf.reshape(tf.matMul(v, tf.expandDims(patches, 2)), [-1, n]),
       squaredNorm: tf.sum(tf.square(v), 2),

@@ -8,7 +8,7 @@
  * positions at once for A_jᵀp and q_j, one small one a position for the products with u.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import type { UnitForm, UnitMatrices } from './unit-form.ts';
+import { affine, type UnitForm, type UnitMatrices } from './unit-form.ts';
 
 export const lowRankForm: UnitForm = {
   values(patches, weights) {
@@ -19,9 +19,9 @@ export const lowRankForm: UnitForm = {
     const alignment = tf.add(timesVector(projections, u, n), offsets);
     // G_j is symmetric: row t of the matrix holds entry t of every column of every G_j
     const rows = tf.reshape(tf.transpose(gram, [1, 0, 2]), [r, n * r]) as tf.Tensor2D;
-    const images = tf.reshape(tf.fused.matMul({ a: u, b: rows, bias: tf.reshape(gramOffset, [n * r]) }), [-1, n, r]); // q_j
+    const images = tf.reshape(affine(u, rows, gramOffset), [-1, n, r]); // q_j
     const offsetRows = tf.reshape(gramOffset, [n, r]) as tf.Tensor2D;
-    const linear = tf.fused.matMul({ a: u, b: offsetRows, transposeB: true, bias: tf.sum(tf.square(b), 1) }); // h_jᵀu + ‖b_j‖²
+    const linear = affine(u, tf.transpose(offsetRows), tf.sum(tf.square(b), 1)); // h_jᵀu + ‖b_j‖²
     const squaredNorm = tf.add(timesVector(images, u, n), linear) as tf.Tensor2D;
     return { alignment: alignment as tf.Tensor2D, squaredNorm, saved: [u, projections, images, perUnit] };
   },
