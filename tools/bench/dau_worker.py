@@ -1,5 +1,6 @@
 """Runs the PyTorch twins of `coda bench dau` for a process that asks over JSON lines. See dau_twins.py for what is run.
 
+    hello {threads}            versions
     prepare {name, form, kind, network, data, batch, taps}   a piece of work, ready to be measured under `name`
         form: published | low-rank      kind: train | forward | explain | explain-tap-by-tap
         network: a model file           data: safetensors with images [N, H, W, 3], labels [N]     taps: indices, 0 the input
@@ -78,6 +79,11 @@ class TapByTap(Explanation):
 KINDS = {"train": Training, "forward": Forward, "explain": Explanation, "explain-tap-by-tap": TapByTap}
 
 
+def hello(threads):
+    torch.set_num_threads(threads)
+    return {"torch": torch.__version__, "python": sys.version.split()[0]}
+
+
 def prepare(name, form, kind, network, data, batch, taps=()):
     with safetensors.safe_open(network, "pt") as file:
         config = json.loads(file.metadata()["config"])
@@ -123,7 +129,7 @@ def memory():
 if __name__ == "__main__":
     json_lines.serve(
         {
-            "hello": lambda: {"torch": torch.__version__, "python": sys.version.split()[0], "threads": torch.get_num_threads()},
+            "hello": hello,
             "prepare": prepare,
             "results": results,
             "measure": lambda name, repeats: measured(works[name].run, repeats),

@@ -3,14 +3,23 @@ import { ndArray, Random, type Engine, type NdArray } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { measureCalls, type Contender } from './interleave.ts';
 
-/** [m, k] × [k, n]: large enough that neither call nor result counts, small enough for a cache of the last level. */
-export const PEAK_SHAPE = { m: 1024, k: 4096, n: 1024 } as const;
+/** [m, k] × [k, n] */
+export interface MatmulShape {
+  readonly m: number;
+  readonly k: number;
+  readonly n: number;
+}
+
+/** Large enough that neither call nor result counts, small enough for a cache of the last level. */
+export const peakShape: MatmulShape = { m: 1024, k: 4096, n: 1024 };
+
 /** A multiply and an add for each element of each inner product. */
-export const PEAK_FLOPS = 2 * PEAK_SHAPE.m * PEAK_SHAPE.k * PEAK_SHAPE.n;
+export function matmulFlops({ m, k, n }: MatmulShape): number {
+  return 2 * m * k * n;
+}
 
 /** The product in an engine, one factor a constant, as weights are. */
-export async function engineMatmul(engine: Engine): Promise<Contender & { release(): Promise<void> }> {
-  const { m, k, n } = PEAK_SHAPE;
+export async function engineMatmul(engine: Engine, { m, k, n }: MatmulShape): Promise<Contender & { release(): Promise<void> }> {
   const random = Random.seeded(0);
   const matrix = (rows: number, columns: number): NdArray<'float32'> =>
     ndArray('float32', [rows, columns], Float32Array.from({ length: rows * columns }, () => random.uniform() - 0.5));

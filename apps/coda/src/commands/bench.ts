@@ -6,7 +6,7 @@ import { availableParallelism, cpus } from 'node:os';
 import type { Bench, BenchRun } from '../bench/bench.ts';
 import { benches } from '../bench/benches.ts';
 import type { CommandIo } from '../command-io.ts';
-import { defineCommand, engineOf, ioOf, nameList, type CommonOptions } from '../define-command.ts';
+import { defineCommand, ioOf, nameList, wholeNumber, type CommonOptions } from '../define-command.ts';
 
 /** Medians of so many rounds. */
 const ROUNDS = 7;
@@ -14,6 +14,7 @@ const QUICK_ROUNDS = 3;
 
 interface Options extends CommonOptions {
   readonly quick?: true;
+  readonly threads?: number;
   readonly works?: readonly string[];
   readonly python?: string;
   readonly twins: boolean;
@@ -24,6 +25,7 @@ export function benchCommand(): Command {
   return defineCommand('bench', 'the benches; ratios against the reference where Python with torch is present', 'coda bench dau --python venv/bin/python')
     .argument('[name...]', `which benches (default: all): ${benches.map(({ name, description }) => `${name} (${description})`).join(', ')}`)
     .option('--quick', `medians of ${QUICK_ROUNDS} rounds, not of ${ROUNDS}`)
+    .option('--threads <n>', 'threads of every contender (default: every core)', wholeNumber(1))
     .option('--works <names>', 'only these rows, between commas', nameList)
     .option('--python <path>', 'the Python with torch that runs the reference (default: CODA_PYTHON, else python3)')
     .option('--no-twins', 'measure ours alone')
@@ -38,6 +40,7 @@ export function benchCommand(): Command {
       try {
         const run: BenchRun = {
           engines: await enginesOf(options, io),
+          threads: options.threads ?? availableParallelism(),
           python: !options.twins ? { kind: 'none' } : options.python === undefined ? { kind: 'default' } : { kind: 'path', path: options.python },
           rounds: options.quick === true ? QUICK_ROUNDS : ROUNDS,
           seed: options.seed,
@@ -67,11 +70,13 @@ export function benchCommand(): Command {
 }
 
 /** The one that is asked for; else ONNX Runtime or what is fastest, and TensorFlow where it is. */
-async function enginesOf(options: CommonOptions, io: CommandIo): Promise<readonly Engine[]> {
-  const first = await engineOf(options, io);
-  if (options.engine !== undefined || first.name === 'tensorflow') return [first];
+async function enginesOf({ engine: wanted, threads }: Options, io: CommandIo): Promise<readonly Engine[]> {
+  const threadOptions = threads === undefined ? {} : { threads };
+  const { engine: first, reason } = await resolveEngine(wanted, threadOptions);
+  io.say(`engine: ${first.name} (${first.description}), ${reason}`);
+  if (wanted !== undefined || first.name === 'tensorflow') return [first];
   try {
-    const { engine } = await resolveEngine('tensorflow');
+    const { engine } = await resolveEngine('tensorflow', threadOptions);
     io.say(`engine: ${engine.name} (${engine.description}), measured too`);
     return [first, engine];
   } catch (error) {

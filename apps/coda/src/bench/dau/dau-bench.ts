@@ -6,27 +6,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommandIo } from '../../command-io.ts';
 import { interleave, type Contender, type Timing } from '../interleave.ts';
-import { engineMatmul, PEAK_FLOPS } from '../matmul-peak.ts';
+import { engineMatmul, matmulFlops, peakShape, type MatmulShape } from '../matmul-peak.ts';
 import { checkAgreement, type Agreement } from './agreement.ts';
 import { dauFlops } from './dau-flops.ts';
 import { dauWorks, presetNetworks, type BenchNetwork, type DauWork } from './dau-works.ts';
 import { ourPeak, twinPeak, type PeakMemory } from './memory.ts';
 import { ourWork, type PreparedWork } from './our-work.ts';
-import { twinForms, type Twins } from './twins.ts';
+import { twinForms, type StartTwins, type Twins } from './twins.ts';
 import { writeWorkFiles, type WorkFiles } from './work-files.ts';
 
 export interface DauBenchOptions {
   /** The first one is what goals and memory are measured with. */
   readonly engines: readonly Engine[];
-  /** Starts the PyTorch twins; left out, ours alone is measured. */
-  readonly startTwins?: (folder: string) => Promise<Twins>;
-  /** The Python of `startTwins`, for the processes in which memory is measured. */
-  readonly python?: string;
+  readonly threads: number;
+  /** Starts the PyTorch twins in a new process; left out, ours alone is measured. */
+  readonly startTwins?: StartTwins;
   readonly rounds: number;
   readonly seed: number;
   readonly io: CommandIo;
   readonly works?: readonly DauWork[];
   readonly networks?: Readonly<Record<string, BenchNetwork>>;
+  /** The product that the machine's peak is taken of. */
+  readonly matmul?: MatmulShape;
   readonly signal?: AbortSignal;
 }
 
@@ -50,10 +51,18 @@ export interface DauMemoryRow {
   readonly peaks: readonly PeakMemory[];
 }
 
+export interface MatmulPeak {
+  readonly name: string;
+  /** GFLOP/s */
+  readonly gflops: number;
+  /** GFLOP in a second of one processor's time, which other work does not take away from. */
+  readonly processorGflops: number;
+}
+
 export interface DauBenchResult {
   readonly twins: string | undefined;
-  /** Of a float32 matrix product: GFLOP/s by engine and in torch, the largest first. */
-  readonly peaks: readonly { readonly name: string; readonly gflops: number }[];
+  /** Of a float32 matrix product, by engine and in torch, the largest first. */
+  readonly peaks: readonly MatmulPeak[];
   readonly rows: readonly DauRow[];
   readonly memory: readonly DauMemoryRow[];
   readonly finished: boolean;
@@ -61,7 +70,7 @@ export interface DauBenchResult {
 
 /** Throws a CodaError where contenders compute different numbers. */
 export async function dauBench(options: DauBenchOptions): Promise<DauBenchResult> {
-  const { engines, startTwins, rounds, seed, io, works = dauWorks, networks = presetNetworks, signal } = options;
+  const { engines, startTwins, rounds, seed, io, works = dauWorks, networks = presetNetworks, matmul = peakShape, signal } = options;
   const folder = await mkdtemp(join(tmpdir(), 'coda-bench-'));
   const stopped = (): boolean => signal?.aborted === true;
   let twins: Twins | undefined;
@@ -69,7 +78,7 @@ export async function dauBench(options: DauBenchOptions): Promise<DauBenchResult
     twins = await startTwins?.(folder);
     const files: Record<string, WorkFiles> = {};
     for (const { network } of works) files[network] ??= await writeWorkFiles(folder, network, networks[network] as BenchNetwork, seed);
-    const peaks = await matmulPeaks(engines, twins, rounds);
+    const peaks = await matmulPeaks(engines, twins, matmul, rounds);
     io.say(`float32 matrix product: ${peaks.map(({ name, gflops }) => `${name} ${gflops.toFixed(0)} GFLOP/s`).join(', ')}`);
     const rows: DauRow[] = [];
     for (const work of works) {
@@ -89,12 +98,19 @@ export async function dauBench(options: DauBenchOptions): Promise<DauBenchResult
   }
 }
 
-async function matmulPeaks(engines: readonly Engine[], twins: Twins | undefined, rounds: number): Promise<DauBenchResult['peaks']> {
-  const products = await Promise.all(engines.map(engineMatmul));
-  const { timings } = await interleave([...products, ...(twins === undefined ? [] : [twins.matmul()])], { rounds });
+async function matmulPeaks(
+  engines: readonly Engine[],
+  twins: Twins | undefined,
+  shape: MatmulShape,
+  rounds: number,
+): Promise<readonly MatmulPeak[]> {
+  const products = await Promise.all(engines.map((engine) => engineMatmul(engine, shape)));
+  const { timings } = await interleave([...products, ...(twins === undefined ? [] : [twins.matmul(shape)])], { rounds });
   for (const product of products) await product.release();
-  const peaks = timings.map(({ name, medianMs }) => ({ name, gflops: PEAK_FLOPS / medianMs / 1e6 }));
-  return peaks.toSorted((a, b) => b.gflops - a.gflops);
+  const gflops = (ms: number): number => matmulFlops(shape) / ms / 1e6;
+  return timings
+    .map(({ name, medianMs, medianProcessorMs }) => ({ name, gflops: gflops(medianMs), processorGflops: gflops(medianProcessorMs) }))
+    .toSorted((a, b) => b.gflops - a.gflops);
 }
 
 async function measureRow(
@@ -123,7 +139,8 @@ async function measureRow(
     }).finally(() => bar.stop());
     return { id: work.id, label, flops: dauFlops(config, work), goals: work.goals, timings, agreement, otherProcessors };
   } finally {
-    for (const one of prepared) await one.release();
+    // where a process has ended, so has what it held
+    await Promise.allSettled(prepared.map((one) => one.release()));
   }
 }
 
@@ -149,19 +166,20 @@ async function measureMemory(
   { label: networkLabel, config }: BenchNetwork,
   files: WorkFiles,
   folder: string,
-  { engines, startTwins, python, io }: DauBenchOptions,
+  { engines, threads, startTwins, io }: DauBenchOptions,
 ): Promise<DauMemoryRow | undefined> {
   const peaks: PeakMemory[] = [];
   const { kind, batch, taps } = work;
   try {
-    for (const { name } of engines) peaks.push(await ourPeak({ work: { kind, batch, taps }, files, engine: name }));
+    for (const { name } of engines) peaks.push(await ourPeak({ work: { kind, batch, taps }, files, engine: name, threads }));
   } catch (error) {
     if (!CodaError.isInstance(error)) throw error;
     io.say(error.message);
     return undefined;
   }
-  for (const form of startTwins === undefined ? [] : twinForms) {
-    peaks.push(await twinPeak(form, work, files, tapIndices(work, config), folder, python));
+  for (const form of twinForms) {
+    if (startTwins === undefined) break;
+    peaks.push(await twinPeak(await startTwins(folder), form, work, files, tapIndices(work, config)));
   }
   return { id: work.id, label: `${work.label}, ${networkLabel}, batch ${batch}`, goal: work.memoryGoal as number, peaks };
 }

@@ -8,11 +8,11 @@ import type { BenchNetwork, DauWork } from './dau-works.ts';
 import { ourWork } from './our-work.ts';
 import { writeWorkFiles } from './work-files.ts';
 
-export async function profileWork(work: DauWork, network: BenchNetwork, { seed, calls }: { seed: number; calls: number }): Promise<Profile> {
+export async function profileWork(work: DauWork, network: BenchNetwork, { seed, threads, calls }: { seed: number; threads: number; calls: number }): Promise<Profile> {
   const folder = await mkdtemp(join(tmpdir(), 'coda-profile-'));
   try {
     const files = await writeWorkFiles(folder, work.network, network, seed);
-    const prepared = await ourWork(work, files, await onnxRuntimeEngine({ profile: join(folder, 'trace') }));
+    const prepared = await ourWork(work, files, await onnxRuntimeEngine({ threads, profile: join(folder, 'trace') }));
     await prepared.measure(1 + calls);
     await prepared.release();
     const trace = (await readdir(folder)).find((name) => name.startsWith('trace')) as string;

@@ -1,5 +1,6 @@
 /** What `coda bench dau` found, as tables for people: times, ratios beside their goals, shares of the machine's peak. */
 import { megabytes, milliseconds, ratio, textTable } from '../text-table.ts';
+import type { Timing } from '../interleave.ts';
 import type { DauBenchResult, DauMemoryRow, DauRow } from './dau-bench.ts';
 import { twinForms, type TwinForm } from './twins.ts';
 
@@ -18,7 +19,7 @@ export function reportLines(result: DauBenchResult): readonly string[] {
     const header = [
       'median of one call',
       ...names.map((name) => shortNames[name] ?? name),
-      ...forms.flatMap((form) => [`${shortNames[form]} / ours`, 'goal']),
+      ...forms.flatMap((form) => [`${shortNames[form]} / ours`, 'processor', 'goal']),
       ...names.slice(0, 1 + forms.length).map((name) => `peak ${shortNames[name] ?? name}`),
     ];
     lines.push(...textTable(header, rows.map((row) => cellsOf(row, names, forms, peak))));
@@ -30,18 +31,20 @@ export function reportLines(result: DauBenchResult): readonly string[] {
 }
 
 function cellsOf(row: DauRow, names: readonly string[], forms: readonly TwinForm[], peak: number): readonly string[] {
-  const ms = (name: string): number | undefined => row.timings.find((timing) => timing.name === name)?.medianMs;
-  const ours = row.timings[0]?.medianMs ?? Number.NaN;
+  const timing = (name: string): Timing | undefined => row.timings.find((candidate) => candidate.name === name);
+  const ms = (name: string): number | undefined => timing(name)?.medianMs;
+  const ours = row.timings[0];
   const share = (name: string): string => {
     const time = ms(name);
-    return time === undefined ? '' : `${((100 * row.flops) / time / 1e6 / peak).toFixed(1)} %`;
+    return time === undefined ? '' : percent(row.flops / time / 1e6 / peak);
   };
   return [
     row.label,
     ...names.map((name) => (ms(name) === undefined ? '' : milliseconds(ms(name) as number))),
     ...forms.flatMap((form) => {
       const goal = row.goals[form];
-      return [ratio((ms(form) ?? Number.NaN) / ours), goal === undefined ? '' : `≥ ${goal}×`];
+      const over = (of: 'medianMs' | 'medianProcessorMs'): string => ratio((timing(form)?.[of] ?? Number.NaN) / (ours?.[of] ?? Number.NaN));
+      return [over('medianMs'), over('medianProcessorMs'), goal === undefined ? '' : `≥ ${goal}×`];
     }),
     ...names.slice(0, 1 + forms.length).map(share),
   ];
@@ -62,6 +65,10 @@ function notes({ rows, peaks, twins }: DauBenchResult): readonly string[] {
   const lines = [
     `peak: share of ${peaks[0]?.gflops.toFixed(0)} GFLOP/s (${peaks[0]?.name}), by the operations of the low-rank form for all: ${rows.map(({ id, flops }) => `${id} ${(flops / 1e9).toFixed(1)} GFLOP`).join(', ')}`,
   ];
+  for (const { label, timings } of rows) {
+    const tapByTap = timings.find(({ name }) => name === 'published, tap by tap');
+    if (tapByTap !== undefined) lines.push(`${label}: P tap by tap / ours ${ratio(tapByTap.medianMs / (timings[0]?.medianMs ?? Number.NaN))}`);
+  }
   if (twins !== undefined) {
     lines.push(
       `P: the published form, L: the low-rank form, both in eager ${twins}, Adam fused; P at all taps: one backward pass for all, better than tap by tap`,
@@ -69,6 +76,17 @@ function notes({ rows, peaks, twins }: DauBenchResult): readonly string[] {
     );
   }
   const noise = Math.max(...rows.map(({ otherProcessors }) => otherProcessors));
-  if (noise > NOISE) lines.push(`NOISE: other work kept up to ${noise.toFixed(1)} processors busy; compare processor times (--json) or measure again`);
+  if (noise > NOISE) {
+    const best = Math.max(...peaks.map(({ processorGflops }) => processorGflops));
+    const shares = rows.map(({ id, flops, timings }) => `${id} ${percent(flops / (timings[0]?.medianProcessorMs ?? Number.NaN) / 1e6 / best)}`);
+    lines.push(
+      `NOISE: other work kept up to ${noise.toFixed(1)} processors busy: times by the clock are not to be trusted, those of processors are better`,
+      `share of the peak by processor time, ours: ${shares.join(', ')}`,
+    );
+  }
   return lines;
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
 }

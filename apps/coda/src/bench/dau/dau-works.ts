@@ -25,9 +25,12 @@ export interface BenchNetwork {
   readonly images: number;
 }
 
+/** At which untrained weights give logits around b₀ ± 1, so that comparing them means something; costs are the same at any. */
+const TEMPERATURE = 0.1;
+
 export const presetNetworks: Readonly<Record<string, BenchNetwork>> = {
-  s: { label: 'S-CoDA', config: codaPresets['s-cifar10'], images: 16 },
-  l: { label: 'L-CoDA 240×240', config: codaPresets['l-imagenet100'], images: 1 },
+  s: { label: 'S-CoDA', config: { ...codaPresets['s-cifar10'], temperature: TEMPERATURE }, images: 16 },
+  l: { label: 'L-CoDA 240×240', config: { ...codaPresets['l-imagenet100'], temperature: TEMPERATURE }, images: 1 },
 };
 
 export const dauWorks: readonly DauWork[] = [

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { DauWork } from './dau-works.ts';
-import { startTwins, type TwinForm } from './twins.ts';
+import type { TwinForm, Twins } from './twins.ts';
 import type { WorkFiles } from './work-files.ts';
 
 /** Runs in each process: the second one meets buffers that the first one left. */
@@ -24,6 +24,7 @@ export interface MemoryRequest {
   readonly work: Pick<DauWork, 'kind' | 'batch' | 'taps'>;
   readonly files: WorkFiles;
   readonly engine: string;
+  readonly threads: number;
 }
 export interface MemoryAnswer {
   readonly baseline: number;
@@ -40,9 +41,8 @@ export async function ourPeak(request: MemoryRequest): Promise<PeakMemory> {
   return { name: `ours (${request.engine})`, bytes: peak - baseline };
 }
 
-/** A twin's, in a Python process. */
-export async function twinPeak(form: TwinForm, work: DauWork, files: WorkFiles, taps: readonly number[], folder: string, python?: string): Promise<PeakMemory> {
-  const twins = await startTwins(folder, python);
+/** A twin's, in a Python process that was started for this, which is closed. */
+export async function twinPeak(twins: Twins, form: TwinForm, work: DauWork, files: WorkFiles, taps: readonly number[]): Promise<PeakMemory> {
   try {
     const prepared = await twins.work(form, work, files, taps);
     await prepared.measure(MEMORY_RUNS);
