@@ -55,7 +55,7 @@ it('has a golden file that is the one its manifest describes', () => {
 });
 
 describe.each(['cpu', 'wasm'] as const)('on %s, against PyTorch in the published formulation', (backend) => {
-  beforeAll(() => useBackend(backend));
+  beforeAll(() => useBackend(backend), 60_000);
 
   describe.each(manifest.networks)('$name', ({ name, config }) => {
     const network = codaNetwork(config);

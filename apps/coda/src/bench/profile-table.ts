@@ -78,11 +78,11 @@ export function profileLines({ calls, nodesMs, callMs, arenaBytes, nodes }: Prof
   }
   const share = (ms: number): string => `${((100 * ms) / nodesMs).toFixed(1)} %`;
   const ops = [...byOp].toSorted(([, a], [, b]) => b.ms - a.ms).map(([op, { ms, count }]) => [op, String(count), ms.toFixed(2), share(ms)]);
-  const slowest = nodes.slice(0, top).map(({ name, op, inputs, outputs, ms }) => [name, op, ms.toFixed(2), share(ms), `${inputs} → ${outputs}`]);
+  const slowest = nodes.slice(0, top).map(({ name, op, inputs, outputs, ms }) => [`${name} (${op}): ${inputs} → ${outputs}`, ms.toFixed(2), share(ms)]);
   return [
     `${nodes.length} nodes, ${nodesMs.toFixed(1)} ms of a call of ${callMs.toFixed(1)} ms (mean of ${calls}), arena ${(arenaBytes / 1e6).toFixed(0)} MB`,
     ...textTable(['operator', 'nodes', 'ms', 'share'], ops),
     '',
-    ...textTable(['node', 'operator', 'ms', 'share', 'shapes'], slowest),
+    ...textTable(['slowest nodes', 'ms', 'share'], slowest),
   ];
 }

@@ -7,7 +7,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { checkAgreement } from '../../src/bench/dau/agreement.ts';
 import { dauBench, type DauBenchResult } from '../../src/bench/dau/dau-bench.ts';
 import { dauFlops } from '../../src/bench/dau/dau-flops.ts';
@@ -15,6 +15,7 @@ import { profileWork } from '../../src/bench/dau/dau-profile.ts';
 import { reportLines } from '../../src/bench/dau/dau-report.ts';
 import { dauWorks, type BenchNetwork } from '../../src/bench/dau/dau-works.ts';
 import { startTwins, twinStarter } from '../../src/bench/dau/twins.ts';
+import { runCli } from '../../src/cli.ts';
 import type { CommandIo } from '../../src/command-io.ts';
 
 const python = process.env['CODA_PYTHON'] ?? 'python3';
@@ -198,5 +199,24 @@ describe('the twins', () => {
     const python = { kind: 'path', path: '/nowhere/python' } as const;
     await expect(twinStarter({ python, threads: 1, io: silentIo() })).rejects.toThrow('bench: /nowhere/python: no Python with torch');
     expect(await twinStarter({ python: { kind: 'none' }, threads: 1, io: silentIo() })).toBeUndefined();
+  });
+});
+
+describe('coda bench', () => {
+  it.each([
+    [['bench', 'dou'], 2, 'bench: no bench of that name; expected dau, got dou. Did you mean dau?'],
+    [['bench', 'dau', '--works', 'forward-s-16,trian-s'], 2, 'bench dau: --works: no piece of work of that name; expected train-s, '],
+    [['bench', 'dau', '--profile', 'explain-m'], 2, 'Did you mean explain-'],
+    [['bench', 'dau', '--python', '/nowhere/python'], 1, 'bench: /nowhere/python: no Python with torch and safetensors'],
+    [['bench', '--threads', '0'], 2, 'Expected an integer of at least 1.'],
+  ] as const)('answers %j with one clear error', async (args, code, message) => {
+    let said = '';
+    const spies = [process.stdout, process.stderr].map((stream) => vi.spyOn(stream, 'write').mockImplementation((text) => ((said += String(text)), true)));
+    try {
+      expect(await runCli(args)).toBe(code);
+    } finally {
+      for (const spy of spies) spy.mockRestore();
+    }
+    expect(said).toContain(message);
   });
 });
