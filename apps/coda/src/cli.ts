@@ -1,6 +1,7 @@
 /** The command line: every command, and what an error becomes. */
 import { CodaError } from '@coda-nets/core';
 import { Command, CommanderError } from 'commander';
+import { benchCommand } from './commands/bench.ts';
 import { dataCommand } from './commands/data.ts';
 import { enginesCommand } from './commands/engines.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
@@ -32,6 +33,7 @@ export function program(): Command {
     importCommand(),
     infoCommand(),
     enginesCommand(),
+    benchCommand(),
   ]) {
     coda.addCommand(command);
   }

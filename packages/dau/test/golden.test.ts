@@ -1,3 +1,7 @@
+/**
+ * Networks of many shapes against PyTorch in float64 in the published formulation (tools/goldens/dau.py): activations and contributions at every
+ * tap, logits, loss, and the gradients of all weights and of the images, on every backend there is.
+ */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
@@ -6,79 +10,97 @@ import { decodeSafetensors, gradientsAtTaps, trainingContext, withDynamicWeights
 import { expectClose, useBackend } from '@coda-nets/tools/testkit';
 import { codaNetwork, type CodaConfig } from '../src/index.ts';
 
-/** float32 here, float64 there, three layers; relative to the largest of each tensor, since contributions cancel. */
+/** float32 here, float64 there, up to seven layers; relative to the largest of each tensor, since contributions cancel. */
 const tolerance = { rtol: 1e-5, relativeTo: 'largest' } as const;
 
 const manifest = JSON.parse(readFileSync(new URL('golden/dau.json', import.meta.url), 'utf8')) as {
   sha256: string;
-  config: CodaConfig;
+  networks: { name: string; config: CodaConfig }[];
 };
 const bytes = readFileSync(new URL('golden/dau.safetensors', import.meta.url));
 const { tensors } = decodeSafetensors(bytes, 'golden/dau.safetensors');
 
 function golden(name: string): tf.Tensor {
-  const { data, shape } = tensors[name] as NdArray<'float32'>;
-  return tf.tensor(data, [...shape]);
+  const { data, shape, dtype } = tensors[name] as NdArray<'float32' | 'int32'>;
+  return tf.tensor(data, [...shape], dtype);
 }
 
-/** The published layout: B [r, C, k, k]; A [d·n, r, 1, 1] and b [d·n], where d·n is (c, ky, kx, unit). */
-function fromPublished(prefix: string, i: number): Record<string, tf.Tensor> {
-  const first = golden(`${prefix}${i}.weight_mod.weighting_f.0.weight`);
-  const [r, C, k] = first.shape as [number, number, number, number];
-  const second = golden(`${prefix}${i}.weight_mod.weighting_f.1.weight`);
-  const n = second.size / (C * k * k * r);
+/** The published layout: B [r, C, k, k]; A [d·n, r, 1, 1] and b [d·n], where d·n is (c, ky, kx, unit). `what`: the weights, or their `gradient.`. */
+function fromPublished(network: string, what: '' | 'gradient.', i: number): Record<string, tf.Tensor> {
+  const [B, A, b] = ['0.weight', '1.weight', '1.bias'].map((name) =>
+    golden(`${network}/${what}${i}.weight_mod.weighting_f.${name}`),
+  ) as [tf.Tensor, tf.Tensor, tf.Tensor];
+  const [r, C, k] = B.shape as [number, number, number];
   return {
-    [`layers.${i}.B`]: tf.transpose(first, [2, 3, 1, 0]),
-    [`layers.${i}.A`]: tf.transpose(tf.reshape(second, [C, k, k, n, r]), [1, 2, 0, 3, 4]),
-    [`layers.${i}.b`]: tf.transpose(tf.reshape(golden(`${prefix}${i}.weight_mod.weighting_f.1.bias`), [C, k, k, n]), [1, 2, 0, 3]),
+    [`layers.${i}.B`]: tf.transpose(B, [2, 3, 1, 0]),
+    [`layers.${i}.A`]: tf.transpose(tf.reshape(A, [C, k, k, -1, r]), [1, 2, 0, 3, 4]),
+    [`layers.${i}.b`]: tf.transpose(tf.reshape(b, [C, k, k, -1]), [1, 2, 0, 3]),
   };
 }
 
-function all(prefix: string): Record<string, tf.Tensor> {
-  return Object.assign({}, ...manifest.config.layers.map((_, i) => fromPublished(prefix, i)));
+/** Fails as `fn` does, except that a kernel the backend lacks skips the test, in words. */
+function orSkip(skip: (why: string) => void, fn: () => void): void {
+  try {
+    fn();
+  } catch (error) {
+    const kernel = /Kernel '(\w+)' not registered for backend '(\w+)'/.exec(String(error));
+    if (kernel === null) throw error;
+    skip(`the backend ${kernel[2]} has no kernel ${kernel[1]}`);
+  }
 }
 
-beforeAll(() => useBackend('cpu'));
+it('has a golden file that is the one its manifest describes', () => {
+  expect(createHash('sha256').update(bytes).digest('hex')).toBe(manifest.sha256);
+  expect(manifest.networks.length).toBeGreaterThanOrEqual(12);
+});
 
-describe.each(['sq', 'l2'] as const)('against PyTorch in the published formulation (%s)', (norm) => {
-  const network = codaNetwork({ ...manifest.config, norm });
-  const taps = network.taps.map(({ name }) => name);
+describe.each(['cpu', 'wasm'] as const)('on %s, against PyTorch in the published formulation', (backend) => {
+  beforeAll(() => useBackend(backend), 60_000);
 
-  it('has a golden file that is the one its manifest describes', () => {
-    expect(createHash('sha256').update(bytes).digest('hex')).toBe(manifest.sha256);
-  });
+  describe.each(manifest.networks)('$name', ({ name, config }) => {
+    const network = codaNetwork(config);
+    const taps = network.taps.map((tap) => tap.name);
+    const weightsOf = (what: '' | 'gradient.'): Record<string, tf.Tensor> =>
+      Object.assign({}, ...config.layers.map((_, i) => fromPublished(name, what, i)));
 
-  it.each([0, 1, 2])('gives the same activations and contributions at every tap for class %i', (target) => {
-    tf.tidy(() => {
-      const weights = all('');
-      const { activations, gradients, extra } = withDynamicWeightsHeld(() =>
-        gradientsAtTaps((context) => {
-          const { logits } = network.forward(weights, golden('images') as tf.Tensor4D, context);
-          return { objective: tf.sum(tf.slice(logits, [0, target], [2, 1])), logits };
-        }, taps),
-      );
-      expectClose(extra['logits'] as tf.Tensor, golden(`${norm}.logits`), tolerance);
-      for (const [i, name] of taps.entries()) {
-        const a = activations[name] as tf.Tensor;
-        expectClose(a, golden(`${norm}.activation.${i}`), tolerance);
-        expectClose(tf.mul(a, gradients[name] as tf.Tensor), golden(`${norm}.contribution.${target}.${i}`), tolerance);
-      }
+    it('gives the same activations and contributions at every tap', () => {
+      tf.tidy(() => {
+        const weights = weightsOf('');
+        // tf.oneHot refuses one class
+        const chosen = tf.cast(tf.equal(tf.expandDims(golden(`${name}/labels`), 1), tf.range(0, network.classes, 1, 'int32')), 'float32');
+        const { activations, gradients, extra } = withDynamicWeightsHeld(() =>
+          gradientsAtTaps((context) => {
+            const { logits } = network.forward(weights, golden(`${name}/images`) as tf.Tensor4D, context);
+            return { objective: tf.sum(tf.mul(logits, chosen)), logits };
+          }, taps),
+        );
+        expectClose(extra['logits'] as tf.Tensor, golden(`${name}/logits`), tolerance);
+        for (const [i, tap] of taps.entries()) {
+          const a = activations[tap] as tf.Tensor;
+          expectClose(a, golden(`${name}/activation.${i}`), tolerance);
+          expectClose(tf.mul(a, gradients[tap] as tf.Tensor), golden(`${name}/contribution.${i}`), tolerance);
+        }
+      });
     });
-  });
 
-  it('gives the same loss and weight gradients', () => {
-    tf.tidy(() => {
-      const weights = all('');
-      const names = Object.keys(weights);
-      const loss = (...values: tf.Tensor[]): tf.Scalar => {
-        const named = Object.fromEntries(names.map((name, i) => [name, values[i] as tf.Tensor]));
-        const { logits } = network.forward(named, golden('images') as tf.Tensor4D, trainingContext);
-        return network.loss(logits, golden('targets') as tf.Tensor2D);
-      };
-      const { value, grads } = tf.valueAndGrads(loss as never)(Object.values(weights));
-      expectClose(value, golden(`${norm}.loss`), tolerance);
-      const expected = all(`${norm}.gradient.`);
-      for (const [i, name] of names.entries()) expectClose(grads[i] as tf.Tensor, expected[name] as tf.Tensor, tolerance);
+    it('gives the same loss, and gradients of weights and images', ({ skip }) => {
+      orSkip(skip, () =>
+        tf.tidy(() => {
+          const weights = weightsOf('');
+          const names = Object.keys(weights);
+          const loss = (images: tf.Tensor, ...values: tf.Tensor[]): tf.Scalar => {
+            const named = Object.fromEntries(names.map((weight, i) => [weight, values[i] as tf.Tensor]));
+            const { logits } = network.forward(named, images as tf.Tensor4D, trainingContext);
+            return network.loss(logits, golden(`${name}/targets`) as tf.Tensor2D);
+          };
+          const { value, grads } = tf.valueAndGrads(loss as never)([golden(`${name}/images`), ...Object.values(weights)]);
+          expectClose(value, golden(`${name}/loss`), tolerance);
+          const [ofImages, ...ofWeights] = grads as [tf.Tensor, ...tf.Tensor[]];
+          expectClose(ofImages, golden(`${name}/gradient.images`), tolerance);
+          const expected = weightsOf('gradient.');
+          for (const [i, weight] of names.entries()) expectClose(ofWeights[i] as tf.Tensor, expected[weight] as tf.Tensor, tolerance);
+        }),
+      );
     });
   });
 });

@@ -3,6 +3,9 @@ import { CodaError, ndArray, zerosArray, type Engine } from '@coda-nets/core';
 import { eagerEngine, engineNames, listEngines, onnxRuntimeEngine, resolveEngine } from '@coda-nets/engine';
 import { useBackend } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 
 beforeAll(() => useBackend('cpu'));
@@ -97,6 +100,24 @@ describe.each([...engines, sharing])('%s', (_, open) => {
     for (let i = 0; i < 5; i++) await compiled.run({ x: vector(1, 2) });
     await compiled.dispose();
     expect(tf.memory().numTensors).toBe(before);
+  });
+});
+
+describe('a profiled engine', () => {
+  it('writes what every node of every call took when the function is disposed', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'coda-profile-test-'));
+    try {
+      const engine = await onnxRuntimeEngine({ threads: 1, profile: join(folder, 'trace') });
+      const compiled = await engine.compile(({ x }) => ({ y: tf.sqrt(x as tf.Tensor) }), { inputs: { x: { shape: [2], dtype: 'float32' } } });
+      for (let i = 0; i < 3; i++) await compiled.run({ x: vector(1, 4) });
+      await compiled.dispose();
+      const files = await readdir(folder);
+      expect(files).toEqual([expect.stringMatching(/^trace_.*\.json$/)]);
+      const events = JSON.parse(await readFile(join(folder, files[0] as string), 'utf8')) as { cat: string; args: { op_name?: string } }[];
+      expect(events.filter(({ cat, args }) => cat === 'Node' && args.op_name === 'Sqrt').length).toBe(3);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 });
 

@@ -1,0 +1,27 @@
+/** What a bench is for `coda bench`. */
+import type { Engine } from '@coda-nets/core';
+import type { CommandIo } from '../command-io.ts';
+
+export interface BenchRun {
+  /** Fastest first. */
+  readonly engines: readonly Engine[];
+  /** The Python to run twins in: what was asked for, the default one, or none. */
+  readonly python: { readonly kind: 'path'; readonly path: string } | { readonly kind: 'default' | 'none' };
+  /** Of each contender. */
+  readonly threads: number;
+  readonly rounds: number;
+  readonly seed: number;
+  /** Rows to measure by id; default all. */
+  readonly works?: readonly string[];
+  /** The row whose time is taken apart node by node. */
+  readonly profile?: string;
+  readonly io: CommandIo;
+  readonly signal: AbortSignal;
+}
+
+export interface Bench {
+  readonly name: string;
+  readonly description: string;
+  /** Tells people through `io`; what it returns is the JSON of this bench. */
+  run(options: BenchRun): Promise<{ readonly finished: boolean } & object>;
+}

@@ -1,0 +1,5 @@
+/** All benches by the order in which `coda bench` runs them. */
+import type { Bench } from './bench.ts';
+import { dauBenchCommand } from './dau/dau-bench-command.ts';
+
+export const benches: readonly Bench[] = [dauBenchCommand];
