@@ -5,6 +5,7 @@ import {
   expectClose,
   expectNoLeak,
   finiteDifference,
+  hasBackend,
   randomTensor,
   randomValues,
   useBackend,
@@ -84,4 +85,15 @@ it('draws the same numbers from the same seed', () => {
   const x = randomTensor([2, 3], 1);
   expect(x.shape).toEqual([2, 3]);
   x.dispose();
+});
+
+it('chooses a backend, and says which are here', async () => {
+  await useBackend('wasm');
+  expect(tf.getBackend()).toBe('wasm');
+  await useBackend('cpu');
+  expect(tf.getBackend()).toBe('cpu');
+  expect([await hasBackend('cpu'), await hasBackend('wasm')]).toEqual([true, true]);
+  if (!(await hasBackend('tensorflow'))) {
+    await expect(useBackend('tensorflow')).rejects.toThrow('useBackend: backend "tensorflow" did not start');
+  }
 });

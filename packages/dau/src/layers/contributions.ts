@@ -11,7 +11,7 @@
 import { CodaError, gradientsAtTaps, nearestName, withDynamicWeightsHeld } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { layers, LayersModel } from '@tensorflow/tfjs-layers';
-import { exactTaps, inputTap, isExactAt, layersOf, logitBiasOf } from './exact-taps.ts';
+import { exactTaps, inputTap, isExactAt, layersOf, readoutOf } from './exact-taps.ts';
 import { withTappedLayers } from './tapped-layers.ts';
 
 export interface ContributionsOptions {
@@ -33,7 +33,7 @@ export type LayerContributions = {
   readonly linearMap: tf.Tensor;
   /** [N] */
   readonly sum: tf.Tensor1D;
-  /** [N]: |sum − expected| / |expected|; |expected| not below what rounding leaves of b₀. */
+  /** [N]: |sum − expected| / max(|expected|, ε), ε = 2⁻²³ · max(1, |b₀|). */
   readonly residual: tf.Tensor1D;
 };
 
@@ -42,7 +42,7 @@ export type ModelContributions = {
   readonly logits: tf.Tensor2D;
   /** [N, C]: the class that is explained, one-hot. */
   readonly selector: tf.Tensor2D;
-  /** [N]: z − b₀ of that class. */
+  /** [N]: z − b₀ of that class, from before b₀ was added. */
   readonly expected: tf.Tensor1D;
   readonly taps: Readonly<Record<string, LayerContributions>>;
 };
@@ -79,17 +79,20 @@ function gradientTimesActivation(
   { target = -1, taps = exactTaps(model) }: ContributionsOptions,
 ): ModelContributions {
   const tapped = taps.filter((name) => name !== inputTap).map((name) => layerNamed(model, name));
-  const logitBias = logitBiasOf(model);
+  const readout = readoutOf(model);
+  const logitBias = readout?.logitBias ?? 0;
   return tf.tidy(() => {
     const { activations, gradients, extra } = gradientsAtTaps((context) => {
       const run = (): tf.Tensor => model.apply(context.tap(inputTap, tf.cast(x, 'float32'))) as tf.Tensor;
-      const logits = withTappedLayers(tapped, context, run);
-      const selector = selectorOf(logits, target);
-      return { objective: tf.sum(tf.mul(logits, selector)), logits, selector };
+      const tappedRun = (): tf.Tensor => withTappedLayers(tapped, context, run);
+      const scores = readout === undefined ? tappedRun() : readout.givingScores(tappedRun); // z − b₀
+      const selector = selectorOf(scores, target);
+      return { objective: tf.sum(tf.mul(scores, selector)), scores, selector };
     }, taps);
-    const logits = extra['logits'] as tf.Tensor2D;
+    const scores = extra['scores'] as tf.Tensor2D;
     const selector = extra['selector'] as tf.Tensor2D;
-    const expected = tf.sum(tf.mul(tf.sub(logits, logitBias), selector), 1) as tf.Tensor1D;
+    const logits = tf.add(scores, logitBias) as tf.Tensor2D;
+    const expected = tf.sum(tf.mul(scores, selector), 1) as tf.Tensor1D;
     const scale = tf.maximum(tf.abs(expected), float32Epsilon * Math.max(1, Math.abs(logitBias)));
     const at = (name: string): LayerContributions => {
       const linearMap = gradients[name] as tf.Tensor;
@@ -104,11 +107,11 @@ function gradientTimesActivation(
 }
 
 /** [N, C] one-hot, a constant for the gradient: one custom-gradient op, because argMax has no gradient in tfjs, and the choice needs none. */
-function selectorOf(logits: tf.Tensor, target: number | readonly number[]): tf.Tensor2D {
-  const [batch = 0, classes = 0] = logits.shape;
+function selectorOf(scores: tf.Tensor, target: number | readonly number[]): tf.Tensor2D {
+  const [batch = 0, classes = 0] = scores.shape;
   const targets = typeof target === 'number' ? Array.from({ length: batch }, () => target) : [...target];
   const isClass = (c: number): boolean => Number.isInteger(c) && c >= -1 && c < classes;
-  if (logits.rank !== 2) throw refused('model', 'its output is not logits', '[N, C]', `[${logits.shape.join(', ')}]`);
+  if (scores.rank !== 2) throw refused('model', 'its output is not logits', '[N, C]', `[${scores.shape.join(', ')}]`);
   if (targets.length !== batch)
     throw refused('target', 'not one class for each input', `${batch}`, `${targets.length}`);
   const wrong = targets.find((c) => !isClass(c));
@@ -127,7 +130,7 @@ function selectorOf(logits: tf.Tensor, target: number | readonly number[]): tf.T
       gradFunc: (dy: tf.Tensor) => tf.zerosLike(dy),
     };
   });
-  return op(logits) as tf.Tensor2D;
+  return op(scores) as tf.Tensor2D;
 }
 
 function layerNamed(model: LayersModel, name: string): layers.Layer {

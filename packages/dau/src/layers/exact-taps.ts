@@ -43,10 +43,7 @@ export function isExactAt(model: LayersModel, tap: string): boolean {
   const isLinearDown = (tensor: SymbolicTensor): boolean => {
     const layer = tensor.sourceLayer;
     if (isInput(layer)) return tap === inputTap;
-    if (layer.name === tap) {
-      const calls = tensors.filter(({ sourceLayer }) => sourceLayer === layer).length;
-      return calls === 1 && (layer !== last || logitBiasOf(model) === 0);
-    }
+    if (layer.name === tap) return tensors.filter(({ sourceLayer }) => sourceLayer === layer).length === 1;
     if (seen.has(tensor)) return true;
     seen.add(tensor);
     return (isLinear(layer) || (layer === last && isReadout(layer))) && tensor.inputs.every(isLinearDown);
@@ -54,11 +51,11 @@ export function isExactAt(model: LayersModel, tap: string): boolean {
   return isLinearDown(outputOf(model));
 }
 
-/** b₀ of a model: that of the `SumPoolLogits` it ends with, else 0. */
-export function logitBiasOf(model: LayersModel): number {
+/** The `SumPoolLogits` a model ends with, if it does: the part of its output that is not linear is this layer's b₀. */
+export function readoutOf(model: LayersModel): SumPoolLogits | undefined {
   const last = outputOf(model).sourceLayer;
-  if (last instanceof LayersModel) return logitBiasOf(last);
-  return last instanceof SumPoolLogits ? last.logitBias : 0;
+  if (last instanceof LayersModel) return readoutOf(last);
+  return last instanceof SumPoolLogits ? last : undefined;
 }
 
 /** Everything the output is made of, each after what it is made of itself. */
@@ -92,7 +89,7 @@ function isInput(layer: Layer): boolean {
 
 function isLinear(layer: Layer): boolean {
   if (layer instanceof SumPoolLogits) return layer.logitBias === 0;
-  if (layer instanceof LayersModel) return isReadout(layer) && logitBiasOf(layer) === 0;
+  if (layer instanceof LayersModel) return isReadout(layer) && (readoutOf(layer)?.logitBias ?? 0) === 0;
   if (linearClasses.has(layer.getClassName())) return true;
   const { useBias, activation } = layer.getConfig();
   return affineClasses.has(layer.getClassName()) && useBias === false && activation === 'linear';

@@ -29,9 +29,21 @@ export class SumPoolLogits extends layers.Layer {
     this.#options = ownOptions(entries, options, placeOf(this));
   }
 
+  #scoresOnly = false;
+
   /** b₀: the part of every logit that no input contributes. */
   get logitBias(): number {
     return this.#options.logitBias;
+  }
+
+  /** Runs `fn`, which must be synchronous, while this layer gives z − b₀ from before b₀ is added, which rounds small scores away. */
+  givingScores<T>(fn: () => T): T {
+    this.#scoresOnly = true;
+    try {
+      return fn();
+    } finally {
+      this.#scoresOnly = false;
+    }
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[], kwargs: Parameters<layers.Layer['call']>[1]): tf.Tensor {
@@ -40,7 +52,7 @@ export class SumPoolLogits extends layers.Layer {
       const x = oneTensor(this, inputs);
       const [batch, classes] = this.computeOutputShape(x.shape) as [number, number];
       const { temperature, logitBias } = this.#options;
-      return poolLogits(tf.reshape(x, [batch, -1, 1, classes]), temperature, logitBias);
+      return poolLogits(tf.reshape(x, [batch, -1, 1, classes]), temperature, this.#scoresOnly ? 0 : logitBias);
     });
   }
 

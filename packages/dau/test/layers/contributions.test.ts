@@ -100,6 +100,21 @@ describeOnBackends('contributions', () => {
     model.dispose();
   });
 
+  it('are compared with the score from before b₀ is added, which a large b₀ would round away', () => {
+    const modelWith = (logitBias: number): LayersModel =>
+      sequential({ layers: [dauDense({ units: 2, rank: 3, seed: 1, inputShape: [5] }), sumPoolLogits({ temperature: 1, logitBias })] });
+    tf.tidy(() => {
+      const x = randomTensor<tf.Rank.R2>([3, 5], 1);
+      const [plain, biased] = [modelWith(0), modelWith(1e4)];
+      const { expected, logits, taps } = contributions(biased, x, { target: 0 });
+      expect(expected.dataSync()).toEqual(contributions(plain, x, { target: 0 }).expected.dataSync());
+      expect(logits.dataSync()).toEqual((biased.predict(x) as tf.Tensor).dataSync());
+      expectClose(taps['input']?.sum as tf.Tensor, expected, { rtol: completenessTolerance, relativeTo: 'largest' });
+      plain.dispose();
+      biased.dispose();
+    });
+  });
+
   it('are those of codaNetwork with the same weights', () => {
     const network = codaNetwork({
       kind: 'coda',

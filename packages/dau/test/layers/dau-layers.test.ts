@@ -3,7 +3,7 @@ import { layers, sequential, type Shape } from '@tensorflow/tfjs-layers';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { initWeights, inferenceContext, Random } from '@coda-nets/core';
 import { expectClose, expectNoLeak, randomTensor, useBackend } from '@coda-nets/tools/testkit';
-import { binaryCrossEntropy, codaNetwork, dauConv, type DauWeights } from '../../src/index.ts';
+import { binaryCrossEntropy, codaLayers, codaNetwork, dauConv, type DauWeights } from '../../src/index.ts';
 import { dauConv2d, dauDense, rgb6, sumPoolLogits, type Padding } from '../../src/layers/index.ts';
 import { slowDau } from '../slow-dau.ts';
 import { describeOnBackends } from './backends.ts';
@@ -30,7 +30,7 @@ describeOnBackends('dauConv2d', () => {
     ['same', 1, 3, [5, 6]],
     [2, 5, 3, [7, 4]],
   ])('is the unit of the paper (padding %s, kernel %i, stride %i, map %o)', (padding, k, stride, [height, width]) => {
-    const layer = dauConv2d({ filters: 3, kernelSize: k, strides: stride, padding, rank: 2, norm: 'l2', seed: 3 });
+    const layer = dauConv2d({ filters: 3, kernelSize: k, strides: stride, padding, rank: 2, norm: 'l2', eps: 0.1, seed: 3 });
     tf.tidy(() => {
       const x = randomTensor<tf.Rank.R4>([2, height, width, 2], 1);
       const y = layer.apply(x) as tf.Tensor;
@@ -39,7 +39,7 @@ describeOnBackends('dauConv2d', () => {
       const padded = tf.pad(x, [[0, 0], [padInfo.top, padInfo.bottom], [padInfo.left, padInfo.right], [0, 0]]);
       const expected = slowDau({
         ...doubles(layer), x: Float64Array.from(padded.dataSync()), shape: padded.shape, k, n: 3, r: 2,
-        stride, padding: 0, norm: 'l2', eps: 1e-12,
+        stride, padding: 0, norm: 'l2', eps: 0.1,
       });
       expectClose(y, expected, valueTolerance);
       expect(layer.computeOutputShape([2, height, width, 2])).toEqual(y.shape);
@@ -68,15 +68,15 @@ describeOnBackends('dauConv2d', () => {
 });
 
 describeOnBackends('dauDense', () => {
-  it('is the unit of the paper over the last axis, whatever stands before it', () => {
+  it.each(['sq', 'l2'] as const)('is the unit of the paper over the last axis, whatever stands before it (%s)', (norm) => {
     for (const shape of [[4, 6], [2, 3, 6], [2, 2, 2, 6]]) {
-      const layer = dauDense({ units: 3, rank: 2, seed: 5 });
+      const layer = dauDense({ units: 3, rank: 2, norm, eps: 0.1, seed: 5 });
       tf.tidy(() => {
         const x = randomTensor(shape as never, 1);
         const y = layer.apply(x) as tf.Tensor;
         const expected = slowDau({
           ...doubles(layer), x: Float64Array.from(x.dataSync()), shape: [x.size / 6, 1, 1, 6], k: 1, n: 3, r: 2,
-          stride: 1, padding: 0, norm: 'sq', eps: 1e-12,
+          stride: 1, padding: 0, norm, eps: 0.1,
         });
         expectClose(y, expected, valueTolerance);
         expect(y.shape).toEqual([...shape.slice(0, -1), 3]);
@@ -171,6 +171,11 @@ describe('layers of tf.layers', () => {
       expect(extreme).toBeLessThanOrEqual(Math.fround(bound));
       expect(extreme).toBeGreaterThan(0.97 * bound);
       expect(Math.abs(values.reduce((sum, x) => sum + x, 0) / values.length)).toBeLessThan(0.1 * bound);
+    }
+    // The numbers of codaLayers, from the stream of each weight's name.
+    const { weights } = codaLayers({ inputChannels: 6, layers: [{ out: 16, kernel: 3, rank: 25 }] });
+    for (const [name, values] of Object.entries({ A, B, b })) {
+      expect(values).toEqual(Float64Array.from(weights[`layers.0.${name}`]?.init(Random.seeded(1).split(name)).data as Float32Array));
     }
     expect(first({ seed: 1, name: 'other' })).toEqual({ A, B, b });
     expect(first({ seed: 2 })).not.toEqual({ A, B, b });
