@@ -35,7 +35,7 @@ function checkNode() {
 /** The folders of the workspace that have a package.json. */
 function workspaces() {
   const folders = ['tools'];
-  for (const group of ['packages', 'apps']) {
+  for (const group of ['packages', 'apps', 'examples']) {
     if (!existsSync(join(root, group))) continue;
     for (const name of readdirSync(join(root, group))) folders.push(join(group, name));
   }

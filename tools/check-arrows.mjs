@@ -12,7 +12,7 @@ const drawn = new Map(
   }),
 );
 const problems = [];
-for (const group of ['packages', 'apps']) {
+for (const group of ['packages', 'apps', 'examples']) {
   for (const name of readdirSync(join(root, group))) {
     /** @type {(string | Buffer)[]} */
     let files = [];
