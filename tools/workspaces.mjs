@@ -10,7 +10,7 @@ import { join } from 'node:path';
  */
 export function workspaces(/** @type {string} */ root) {
   const folders = ['tools'];
-  for (const group of ['packages', 'apps']) {
+  for (const group of ['packages', 'apps', 'examples']) {
     if (!existsSync(join(root, group))) continue;
     for (const name of readdirSync(join(root, group))) folders.push(`${group}/${name}`);
   }

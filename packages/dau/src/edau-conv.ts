@@ -23,7 +23,7 @@
  * bounds are our reconstruction.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { CodaError, dynamicWeight } from '@coda-nets/core';
+import { CodaError, dynamicWeight, nearestName } from '@coda-nets/core';
 import { defaultDauEpsilon } from './dau-conv.ts';
 import { largestEigenvalue } from './largest-eigenvalue.ts';
 
@@ -55,7 +55,7 @@ export interface EdauConvOptions {
 /**
  * x [N, H, W, C] → [N, H', W', n] with H' = ⌊(H + 2·padding − k) / stride⌋ + 1.
  * Inside `withDynamicWeightsHeld` û is a constant, so that the gradient with respect to x is exactly w(x): gradient × x sums to the output.
- * Throws a CodaError when the weights do not fit together or to x, or when the kernel is larger than the padded x.
+ * Throws a CodaError when the weights do not fit together or to x, when the kernel is larger than the padded x, and for a bound there is not.
  */
 export function edauConv(
   x: tf.Tensor4D,
@@ -64,6 +64,7 @@ export function edauConv(
 ): tf.Tensor4D {
   const { k, channels, n, r } = dimensionsOf(weights);
   checkInput(x, k, channels, padding);
+  checkBound(bound);
   return tf.tidy(() => {
     const { A, B } = weights;
     const bounded = tf.mul(A, tf.reshape(inverseRoot(squaredBound(weights, bound), eps), [n, 1])); // Â
@@ -140,5 +141,18 @@ function checkInput(x: tf.Tensor4D, k: number, channels: number, padding: number
     problem: `x does not fit a ${k}×${k} kernel with padding ${padding} over ${channels} channels`,
     expected: `[N, H, W, ${channels}] with H and W at least ${Math.max(1, k - 2 * padding)}`,
     got: `[${x.shape.join(', ')}]`,
+  });
+}
+
+function checkBound(bound: string): void {
+  if (edauBounds.some((known) => known === bound)) return;
+  const near = nearestName(bound, edauBounds);
+  throw new CodaError({
+    kind: 'argument',
+    where: 'edauConv: bound',
+    problem: 'no such bound',
+    expected: `one of ${edauBounds.join(', ')}`,
+    got: JSON.stringify(bound),
+    hint: near === undefined ? undefined : `Did you mean ${JSON.stringify(near)}?`,
   });
 }

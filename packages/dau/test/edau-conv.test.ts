@@ -165,4 +165,13 @@ describe('edauConv', () => {
       );
     });
   });
+
+  it('names the nearest bound for one that there is not', () => {
+    tf.tidy(() => {
+      const { x, weights } = edauProblem(edauCases[1] as EdauCase, 1, 'spectral');
+      expect(() => edauConv(x, weights, { bound: 'spectrum' as EdauBound })).toThrow(
+        'edauConv: bound: no such bound; expected one of frobenius, spectral, product, got "spectrum". Did you mean "spectral"?',
+      );
+    });
+  });
 });

