@@ -15,7 +15,7 @@ export interface UnitMatrices extends UnitSizes {
   readonly b: tf.Tensor2D;
 }
 
-export interface UnitValues {
+interface UnitValues {
   /** v_jᵀp [M, n] */
   readonly alignment: tf.Tensor2D;
   /** ‖v_j‖² [M, n]; rounding may leave it below 0. */

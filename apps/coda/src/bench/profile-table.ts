@@ -14,7 +14,7 @@ interface TraceEvent {
   readonly args: Readonly<Record<string, string | readonly Readonly<Record<string, readonly number[]>>[]>>;
 }
 
-export interface ProfiledNode {
+interface ProfiledNode {
   readonly name: string;
   readonly op: string;
   readonly inputs: string;

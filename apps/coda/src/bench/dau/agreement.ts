@@ -7,7 +7,7 @@ import { CodaError, type NamedArrays, type NdArray } from '@coda-nets/core';
  * - map: contributions cancel, so that an entry's own size says nothing
  * - gradient: sums over all positions of a batch, of terms that cancel
  */
-export const agreementTolerances = { logits: 1e-5, loss: 1e-5, map: 1e-4, gradient: 1e-4 } as const;
+const agreementTolerances = { logits: 1e-5, loss: 1e-5, map: 1e-4, gradient: 1e-4 } as const;
 
 export interface Agreement {
   /** The tensor that is furthest apart, measured by its tolerance. */

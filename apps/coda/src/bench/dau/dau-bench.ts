@@ -51,7 +51,7 @@ export interface DauMemoryRow {
   readonly peaks: readonly PeakMemory[];
 }
 
-export interface MatmulPeak {
+interface MatmulPeak {
   readonly name: string;
   /** GFLOP/s */
   readonly gflops: number;
