@@ -17,6 +17,19 @@ test('the README shows the example and the command that runs it', async () => {
   expect(readme).toContain('node apps/coda/examples/explain.mjs');
 });
 
+test('the example of the training package trains', async () => {
+  expect(await text('../../../packages/train/README.md')).toContain(`\`\`\`ts\n${await text('train-readme-example.ts')}\`\`\``);
+  const folder = await mkdtemp(join(tmpdir(), 'coda-readme-'));
+  const log = vi.spyOn(console, 'log').mockImplementation(() => undefined);
+  onTestFinished(async () => {
+    log.mockRestore();
+    await rm(folder, { recursive: true, force: true });
+  });
+  const { trainSmall } = await import('./train-readme-example.ts');
+  expect(await trainSmall(join(folder, 'run'))).toBe(8);
+  expect(log.mock.calls.map(([epoch, loss]) => [epoch, loss > 0])).toEqual([[1, true], [2, true]]);
+});
+
 test('the example explains an image of the demo', async () => {
   const root = await mkdtemp(join(tmpdir(), 'coda-readme-'));
   const before = process.cwd();
