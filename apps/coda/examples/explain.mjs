@@ -10,7 +10,8 @@ const { engine } = await resolveEngine();
 const { images } = await loadImages(['runs/demo/images/00-cat.png'], { size: model.preprocessing.size });
 const explain = await explainer({ engine, network, weights: model.weights });
 
-for (const { target, probability, taps } of await explain.explain(images)) { // the top class; or a class for each image
+// the top class; or a class for each image
+for (const { target, probability, taps } of await explain.explain(images)) {
   console.log(model.classNames[target], probability);
   for (const { name, map, exact, residual } of taps) {
     console.log(name, map.shape, exact ? `exact, residual ${residual}` : 'gradient × activation');

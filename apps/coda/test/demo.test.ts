@@ -39,12 +39,19 @@ describe('the demo’s command line', () => {
     const files = {
       'config.json': JSON.stringify({ ...trainPresets['hybrid-cifar10-resnet20']?.config, epochs: 2 }),
       'metrics.jsonl': '{"type":"epoch","epoch":1}\n{"type":"epoch","epoch":2}\n',
-      'metrics.json': JSON.stringify({ testAccuracy: 0.8656, trainSeconds: 376, completenessResidual: 1.3e-7, onnxMaxAbsDiff: 4.8e-6 }),
+      'metrics.json': JSON.stringify({
+        testAccuracy: 0.8656,
+        trainSeconds: 376,
+        completenessResidual: 1.3e-7,
+        onnxMaxAbsDiff: 4.8e-6,
+      }),
     };
     for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
     const { code, out, err } = await demo('--out', folder);
     expect([code, err]).toEqual([0, '']);
-    expect(out).toContain(`The demo in ${folder} is finished.\n  test accuracy          86.56 %   (training 6 min 16 s)\n`);
+    expect(out).toContain(
+      `The demo in ${folder} is finished.\n  test accuracy          86.56 %   (training 6 min 16 s)\n`,
+    );
     expect(out).toContain('1.30e-7');
     expect(out).toContain('4.80e-6');
     expect(out).toContain(`Look at   '${join(folder, 'report.html')}' `);

@@ -18,16 +18,21 @@ test('the README shows the example and the command that runs it', async () => {
 });
 
 test('the example of the training package trains', async () => {
-  expect(await text('../../../packages/train/README.md')).toContain(`\`\`\`ts\n${await text('train-readme-example.ts')}\`\`\``);
+  expect(await text('../../../packages/train/README.md')).toContain(
+    `\`\`\`ts\n${await text('readme-train-example.ts')}\`\`\``,
+  );
   const folder = await mkdtemp(join(tmpdir(), 'coda-readme-'));
   const log = vi.spyOn(console, 'log').mockImplementation(() => undefined);
   onTestFinished(async () => {
     log.mockRestore();
     await rm(folder, { recursive: true, force: true });
   });
-  const { trainSmall } = await import('./train-readme-example.ts');
+  const { trainSmall } = await import('./readme-train-example.ts');
   expect(await trainSmall(join(folder, 'run'))).toBe(8);
-  expect(log.mock.calls.map(([epoch, loss]) => [epoch, loss > 0])).toEqual([[1, true], [2, true]]);
+  expect(log.mock.calls.map(([epoch, loss]) => [epoch, loss > 0])).toEqual([
+    [1, true],
+    [2, true],
+  ]);
 });
 
 test('the example explains an image of the demo', async () => {
