@@ -1,13 +1,13 @@
 /** Every kind of network and every preset by name: the one place that knows all of them. */
 import { CodaError, nearestName, type JsonObject, type Network } from '@coda-nets/core';
-import { codaNetwork, codaPresets, type CodaConfig } from '@coda-nets/dau';
-import { hybrid, hybridPresets, type HybridOptions } from '@coda-nets/hybrid';
-import { resnet, type ResnetOptions } from '@coda-nets/resnet';
+import { codaNetwork, codaPresets } from '@coda-nets/dau';
+import { hybrid, hybridPresets } from '@coda-nets/hybrid';
+import { resnet } from '@coda-nets/resnet';
 
-const builders: Readonly<Record<string, (config: never) => Network>> = {
-  coda: (config: CodaConfig) => codaNetwork(config),
-  hybrid: (config: HybridOptions) => hybrid(config),
-  resnet: (config: ResnetOptions) => resnet(config),
+const builders: Readonly<Record<string, (config: JsonObject) => Network>> = {
+  coda: (config) => codaNetwork(config),
+  hybrid,
+  resnet,
 };
 
 /** The network of a config; the builder of its `kind` checks the rest. */
@@ -26,7 +26,7 @@ export function buildNetwork(config: JsonObject, where: string): Network {
     });
   }
   try {
-    return builder(config as never);
+    return builder(config);
   } catch (error) {
     throw CodaError.isInstance(error) ? error.within(where) : error;
   }

@@ -12,6 +12,7 @@ import { infoCommand } from './commands/info.ts';
 import { predictCommand } from './commands/predict.ts';
 import { trainCommand } from './commands/train.ts';
 import { verifyCommand } from './commands/verify.ts';
+import { Interrupted } from './interrupted.ts';
 import { projectVersion } from './project-version.ts';
 
 /** Done, the work failed, the call was wrong. */
@@ -50,7 +51,7 @@ export async function runCli(args: readonly string[]): Promise<ExitCode> {
   } catch (error) {
     // commander has said what was wrong, or printed the help it was asked for
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    return reportError(error);
+    return error instanceof Interrupted ? 1 : reportError(error);
   }
 }
 

@@ -18,7 +18,7 @@ export interface ExportOptions {
 }
 
 /** The opset whose operators are written. */
-const OPSET = 17;
+export const OPSET = 17;
 
 /** The file's output for a tap's map. */
 export const mapOutput = (tap: string): string => (tap === 'input' ? 'contributions' : `contributions_${tap}`);

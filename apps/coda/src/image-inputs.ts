@@ -5,6 +5,8 @@ import type { OpenModel } from './open-model.ts';
 
 export interface ImageInputs {
   readonly names: readonly string[];
+  /** The files that were read. */
+  readonly files: readonly string[];
   /** [N, H, W, 3], float32 in [0, 1] */
   readonly images: NdArray<'float32'>;
   /** A `.npy` batch was given: it went in as it is, and answers are batches too. */
@@ -13,6 +15,6 @@ export interface ImageInputs {
 
 /** Images get the model's preprocessing; a `.npy` batch keeps its size, which need not be the one the model was trained with. */
 export async function imageInputs(paths: readonly string[], { model }: OpenModel): Promise<ImageInputs> {
-  const { names, images } = await loadImages(paths, { size: model.preprocessing.size });
-  return { names, images, batch: paths.length === 1 && /\.npy$/i.test(paths[0] as string) };
+  const { names, files, images } = await loadImages(paths, { size: model.preprocessing.size });
+  return { names, files, images, batch: paths.length === 1 && /\.npy$/i.test(paths[0] as string) };
 }

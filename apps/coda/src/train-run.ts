@@ -1,8 +1,8 @@
 /** A training as the command line and the demo run it: preset or config, stem, run folder, bars. */
-import { CodaError, initWeights, Random, type Engine, type JsonObject, type Model } from '@coda-nets/core';
+import { CodaError, initWeights, Random, type Engine, type JsonObject } from '@coda-nets/core';
 import { readFileBytes, readModel } from '@coda-nets/core/node';
 import { withStemWeights, type Hybrid } from '@coda-nets/hybrid';
-import { parseTrainConfig, storedConfig, train, type ImageDataset, type TrainConfigInput, type TrainEvent } from '@coda-nets/train';
+import { parseTrainConfig, storedConfig, train, type ImageDataset, type TrainConfig, type TrainConfigInput, type TrainEvent } from '@coda-nets/train';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildNetwork } from './build-network.ts';
@@ -24,9 +24,11 @@ export interface TrainRunOptions {
   readonly out: string;
   readonly io: CommandIo;
   readonly signal: AbortSignal;
+  /**
+   * Goes on with the run in `out`. A preset only says what was started: of all else than the network the run's own config is taken.
+   * `overrides` and what a config file says must equal it.
+   */
   readonly resume?: boolean;
-  /** Takes up a run that was interrupted and starts one that is finished, or was started by another config, anew. */
-  readonly restart?: boolean;
   /** Takes the place of the preset's stem. */
   readonly stem?: string | undefined;
   /** Keys of the config that the call sets. */
@@ -40,69 +42,69 @@ export interface TrainRun {
   readonly seconds: number;
   readonly config: TrainConfigInput;
   readonly validation: { readonly top1: number } | undefined;
-  /** The model as it was last saved. */
-  readonly model: Model;
 }
 
 export async function trainRun(options: TrainRunOptions): Promise<TrainRun> {
-  const { preset, data, dataset, engine, out, io, signal, overrides = {} } = options;
+  const { preset, data, dataset, engine, out, io, signal, resume = false, overrides = {} } = options;
   const source = await sourceOf(preset);
-  const config: TrainConfigInput = { ...source.config, data, ...overrides };
-  parseTrainConfig(config, preset);
+  const stored = resume && !isFile(preset) ? await storedConfig(out) : undefined;
+  const config: TrainConfigInput = { ...source.config, ...stored, network: source.config.network, data, ...overrides };
+  const parsed = parseTrainConfig(config, preset);
+  if (overrides.limit !== undefined) checkLimit(overrides.limit, parsed);
   const network = buildNetwork(config.network as JsonObject, `${preset}: network`);
   const stem = options.stem ?? source.stem;
   // the head's weights are drawn as the trainer draws them; the stem's are taken
   const drawn = initWeights(network, Random.seeded(config.seed ?? 0).split('weights'));
   const initialWeights = stem === undefined ? undefined : withStemWeights(network as Hybrid, drawn, (await readModel(stem)).weights, stem);
   if (stem !== undefined) io.say(`stem: ${stem}`);
-  let resume = options.resume === true;
-  if (options.restart === true) {
-    resume = (await storedConfig(out)) !== undefined;
-    if (resume && (await isFinished(out))) {
-      await forget(out);
-      resume = false;
-    }
-  }
-  const run = (again: boolean) => {
-    const bars = trainBars(io);
-    return train({
-      network,
-      dataset,
-      engine,
-      config: { ...config, network: network.config },
-      out,
-      resume: again,
-      ...(initialWeights !== undefined && { initialWeights }),
-      onEvent: bars.onEvent,
-      signal,
-    }).finally(() => bars.stop());
-  };
-  const result = await run(resume).catch(async (error: unknown) => {
-    const stale = options.restart === true && resume && CodaError.isInstance(error) && error.kind === 'mismatch';
-    if (!stale) throw error;
-    io.say(`the run in ${out} is of another config: starting anew`);
-    await forget(out);
-    return run(false);
-  });
-  const model = await readModel(join(out, 'last.safetensors'));
-  return { ...result, config, model };
+  const bars = trainBars(io);
+  const result = await train({
+    network,
+    dataset,
+    engine,
+    config: { ...config, network: network.config },
+    out,
+    resume,
+    ...(initialWeights !== undefined && { initialWeights }),
+    onEvent: bars.onEvent,
+    signal,
+  }).finally(() => bars.stop());
+  return { ...result, config };
 }
 
-/** What a run folder holds; nothing else in it is touched. */
-async function forget(out: string): Promise<void> {
+/** The trainer says the same of the config's keys; who gave `--limit` is told of that. */
+function checkLimit(limit: number, { batch, validation }: TrainConfig): void {
+  const heldOut = validation.kind === 'held-out' ? validation.count : 0;
+  if (limit >= heldOut + batch) return;
+  throw new CodaError({
+    kind: 'argument',
+    where: 'train: --limit',
+    problem: `too few images for a batch of ${batch}${heldOut > 0 ? ` beside the ${heldOut} held out for validation` : ''}`,
+    expected: `at least ${heldOut + batch}`,
+    got: String(limit),
+  });
+}
+
+/** Deletes what a run folder holds; nothing else in it is touched. */
+export async function forgetRun(out: string): Promise<void> {
   for (const name of ['checkpoints', 'metrics.jsonl', 'last.safetensors', 'best.safetensors', 'config.json']) {
     await rm(join(out, name), { recursive: true, force: true });
   }
 }
 
-async function isFinished(out: string): Promise<boolean> {
+/** Whether the folder holds a run that was trained to its last epoch. */
+export async function isFinished(out: string): Promise<boolean> {
   const config = await storedConfig(out);
   const epochs = await readEpochs(out);
   return config !== undefined && (epochs.at(-1)?.epoch ?? 0) >= config.epochs;
 }
 
+function isFile(preset: string): boolean {
+  return preset.endsWith('.json');
+}
+
 async function sourceOf(preset: string): Promise<TrainPreset> {
-  if (!preset.endsWith('.json')) return trainPreset(preset);
+  if (!isFile(preset)) return trainPreset(preset);
   return { config: (await readConfig(preset)) as unknown as TrainConfigInput };
 }
 

@@ -61,6 +61,14 @@ export async function writeExplanations(options: WriteOptions): Promise<readonly
   return files;
 }
 
+/** The files that `writeExplanations` writes into `out`. */
+export function explanationFiles(out: string, { names, batch }: ImageInputs, taps: readonly string[]): readonly string[] {
+  const files = batch
+    ? ['logits.npy', ...taps.map((tap) => `${tap}.npy`)]
+    : names.flatMap((name) => [`${name}.png`, ...taps.map((tap) => `${name}.${tap}.npy`)]);
+  return [...files, 'explanation.json'].map((name) => join(out, name));
+}
+
 /** Image n of a batch [N, H, W, 3]. */
 export function imageOf(images: NdArray<'float32'>, n: number): NdArray<'float32'> {
   const shape = images.shape.slice(1);

@@ -328,7 +328,10 @@ describe('what bad input gets', () => {
       '--out',
       at('own.safetensors'),
     );
-    expect([result.code, result.err]).toEqual([2, expect.stringContaining('the state dict would be overwritten')]);
+    expect([result.code, result.err]).toEqual([
+      2,
+      expect.stringContaining('own.safetensors is read by this command and would be overwritten'),
+    ]);
     expect(await readFile(at('own.safetensors'))).toEqual(bytes);
   });
 

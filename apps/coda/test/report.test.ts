@@ -129,6 +129,14 @@ test('a six-channel linear map is shown in its colours', async () => {
 });
 
 describe('learningCurves', () => {
+  test('leaves room for the labels behind the last points', () => {
+    const html = learningCurves([{ epoch: 1, validationAccuracy: 0.5, validationLoss: 0.0712 }, { epoch: 2, validationAccuracy: 0.88, validationLoss: 0.0682 }], 'validation');
+    const labels = Array.from(parse(html).querySelectorAll('svg text'), (x) => [x.textContent, /translate\(([\d.]+)/.exec(x.getAttribute('transform') ?? '')?.[1]] as const).filter(([text]) => text?.startsWith('validation '));
+    expect(labels.map(([text]) => text)).toEqual(['validation 88%', 'validation 0.0682']);
+    // 440 wide; a letter of 12 px semibold system-ui is 6.7 px on average
+    for (const [text, x] of labels) expect(Number(x) + 8 + 6.7 * (text as string).length).toBeLessThan(440);
+  });
+
   const paths = (html: string): number => Array.from(parse(html).querySelectorAll('svg path[stroke-linejoin], svg [aria-label=line] path')).length;
 
   test('draws a line for each series that is there, in charts and in a table', () => {

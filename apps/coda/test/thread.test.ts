@@ -1,12 +1,14 @@
 /** The whole thread on toy data, without a network: train a stem and a hybrid, kill and resume, explain, export, verify; and what bad input gets. */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { decodeSafetensors } from '@coda-nets/core';
+import { decodeSafetensors, encodeNpy } from '@coda-nets/core';
 import { buildNetwork, openModel } from '../src/index.ts';
-import { explainer } from '@coda-nets/depth';
+import { imageInputs } from '../src/image-inputs.ts';
+import { explanationFiles } from '../src/write-explanations.ts';
+import { encodePng, explainer } from '@coda-nets/depth';
 import { eagerEngine, onnxRuntimeEngine } from '@coda-nets/engine';
 import { openDataset, syntheticDataset, train, writeCifar10 } from '@coda-nets/train';
 import { useBackend } from '@coda-nets/tools/testkit';
@@ -153,6 +155,10 @@ describe('what bad input gets', () => {
       [['export', hybridFile, '--out', join(folder, 'no5.onnx'), '--explain', '--taps', 'layer2.1'], 2, /layer2\.0/],
       [['export', hybridFile, '--outt', 'x'], 2, /--out/],
       [['evaluat', hybridFile], 2, /evaluate/],
+      [['export', hybridFile, '--out', join(folder, 'no6.onnx'), '--opset', '9'], 2, /--opset.*Expected 17/],
+      [['predict', join(folder, 'run'), join(folder, 'broken.png')], 1, /run: this is a folder, not a file\. Did you mean .*run\/last\.safetensors\?/],
+      [['info', join(folder, 'run')], 1, /Did you mean .*run\/last\.safetensors\?/],
+      [['info', join(folder, 'broken.png')], 1, /broken\.png: this is not a safetensors file/],
     ];
     for (const [args, code, message] of cases) {
       const result = await coda(...args);
@@ -160,6 +166,43 @@ describe('what bad input gets', () => {
       expect(result.err).not.toContain('    at ');
     }
     expect((await readdir(folder)).filter((name) => name.startsWith('no'))).toEqual([]);
+  });
+});
+
+describe('what a command reads', () => {
+  it('is not written over', async () => {
+    const inputs = join(folder, 'inputs');
+    const [picture, batch, model, targets] = ['cat.png', 'logits.npy', 'model.safetensors', 'input.npy'].map((name) => join(inputs, name)) as [string, string, string, string];
+    await mkdir(inputs);
+    await writeFile(picture, await encodePng({ width: 32, height: 32, data: new Uint8Array(32 * 32 * 4) }));
+    await writeFile(batch, encodeNpy({ dtype: 'uint8', shape: [1, 32, 32, 3], data: new Uint8Array(32 * 32 * 3) }));
+    await writeFile(targets, encodeNpy({ dtype: 'int32', shape: [1], data: Int32Array.of(3) }));
+    await copyFile(hybridFile, model);
+    const link = join(folder, 'link');
+    await symlink(inputs, link);
+    const before = await Promise.all([picture, batch, model, targets].map((path) => readFile(path)));
+    const cases: readonly (readonly [readonly string[], string])[] = [
+      [['explain', hybridFile, picture, '--out', inputs], picture],
+      [['explain', hybridFile, picture, '--out', link], join(link, 'cat.png')],
+      [['explain', hybridFile, inputs, '--out', inputs], picture],
+      [['explain', hybridFile, batch, '--out', inputs], batch],
+      [['explain', hybridFile, picture, '--target', targets, '--out', inputs], picture],
+      [['predict', hybridFile, batch, '--out', batch], batch],
+      [['predict', hybridFile, inputs, '--out', picture], picture],
+      [['predict', model, picture, '--out', join(link, 'model.safetensors')], join(link, 'model.safetensors')],
+      [['export', model, '--out', join(inputs, '..', 'inputs', 'model.safetensors')], model],
+    ];
+    for (const [args, output] of cases) {
+      const { code, err } = await coda(...args);
+      expect([code, err]).toEqual([2, `error: ${args[0]}: --out: ${output} is read by this command and would be overwritten. Choose another place.\n`]);
+    }
+    expect(await Promise.all([picture, batch, model, targets].map((path) => readFile(path)))).toEqual(before);
+    expect((await readdir(inputs)).sort()).toEqual(['cat.png', 'input.npy', 'logits.npy', 'model.safetensors']);
+
+    const { files } = JSON.parse((await coda('explain', hybridFile, picture, '--out', join(folder, 'explained'), '--json')).out);
+    const open = await openModel(hybridFile);
+    const taps = open.network.taps.map(({ name }) => name);
+    expect(files).toEqual(explanationFiles(join(folder, 'explained'), await imageInputs([picture], open), taps));
   });
 });
 

@@ -7,6 +7,7 @@
 import { arrayView, bytesOf, bytesPerElement } from './array-view.ts';
 import { duplicateKey } from './duplicate-key.ts';
 import { CodaError } from './errors.ts';
+import { fileKind } from './file-signature.ts';
 import { requireLittleEndian } from './little-endian.ts';
 import { sizeOf, type DType, type NamedArrays, type NdArray } from './nd-array.ts';
 
@@ -117,6 +118,8 @@ function headerEnd(bytes: Uint8Array, where: string): number {
   if (bytes.length < 8) throw malformed(where, 'the file ends inside its header length', '8 bytes', `${bytes.length}`);
   const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
   if (length > BigInt(maxHeaderBytes)) {
+    // the header of a real one begins with a brace
+    if (bytes.length > 8 && bytes[8] !== 0x7b) throw malformed(where, 'this is not a safetensors file', 'a safetensors file', fileKind(bytes));
     throw malformed(where, 'the header is too long', `at most ${maxHeaderBytes} bytes`, `${length}`);
   }
   if (8 + Number(length) > bytes.length) {

@@ -67,6 +67,8 @@ describe('nearestName', () => {
     ['lr', ['LR', 'batch'], 'LR'],
     ['xyz', ['layers', 'norm'], undefined],
     ['ab', ['cd'], undefined],
+    ['hyb', ['hybrid-small', 'hybrid-large'], 'hybrid-small'],
+    ['hy', ['hybrid-small'], undefined],
     ['a', [], undefined],
   ])('%s among %j is %s', (name, candidates, expected) => {
     expect(nearestName(name, candidates)).toBe(expected);

@@ -102,6 +102,9 @@ describe('decodeSafetensors', () => {
   it.each<[string, Uint8Array, string]>([
     ['no header length', new Uint8Array(7), 'the file ends inside its header length; expected 8 bytes, got 7'],
     ['a header length beyond the limit', Uint8Array.of(1, 225, 245, 5, 0, 0, 0, 0), 'the header is too long; expected at most 100000000 bytes, got 100000001'],
+    ['a text', new TextEncoder().encode('Networks that explain themselves'), 'this is not a safetensors file; expected a safetensors file'],
+    ['a PNG', Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10, 0, 0, 0, 13), 'this is not a safetensors file; expected a safetensors file, got a PNG image'],
+    ['an ONNX file', Uint8Array.of(8, 10, 18, 9, 99, 111, 100, 97, 45, 110, 101, 116), 'this is not a safetensors file; expected a safetensors file, got an ONNX file'],
     ['a header length beyond 2^53', new Uint8Array(8).fill(255), 'the header is too long; expected at most 100000000 bytes, got 18446744073709551615'],
     ['a header that runs past the end', Uint8Array.of(3, 0, 0, 0, 0, 0, 0, 0, 123), 'the file ends inside its header; expected 11 bytes, got 9'],
     ['a header that is not UTF-8', Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe), 'the header is not UTF-8'],

@@ -3,7 +3,7 @@
  * arXiv 2109.13004, section 3. Every tap is exact: Σ contributions = z − b₀.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import type { Network } from '@coda-nets/core';
+import type { JsonObject, Network } from '@coda-nets/core';
 import { parseCodaConfig, type CodaConfig } from './coda-config.ts';
 import { codaLayers } from './coda-layers.ts';
 import { codaLinearMap } from './coda-linear-map.ts';
@@ -17,10 +17,10 @@ export interface CodaRuntime {
 }
 
 /**
- * The network of a config. Throws a CodaError that names what is wrong in it.
+ * The network of a config, which may come out of a file: all of it is checked. Throws a CodaError that names what is wrong in it.
  * The tap `input` is the encoded image: 6 channels for `rgb6`.
  */
-export function codaNetwork(config: CodaConfig, { unitsAtOnce }: CodaRuntime = {}): Network {
+export function codaNetwork(config: CodaConfig | JsonObject, { unitsAtOnce }: CodaRuntime = {}): Network {
   const canonical = parseCodaConfig(config);
   const { inputShape, encoding, layers, norm, eps, temperature, logitBias, classes } = canonical;
   const inputChannels = encoding === 'rgb6' ? 6 : 3;

@@ -10,6 +10,7 @@ import {
   holdConstant,
   inferenceContext,
   type FrozenStem,
+  type JsonObject,
   type NamedArrays,
   type NamedTensors,
   type Network,
@@ -29,12 +30,12 @@ export interface Hybrid extends Network {
 }
 
 /**
- * The network of a config. Weights: `stem.` and torchvision's name (layouts as in `resnet`), then `head.0.B`, `head.0.A`, `head.0.b`, ….
+ * The network of a config, which may come out of a file: all of it is checked. Weights: `stem.` and torchvision's name (layouts as in `resnet`), then `head.0.B`, `head.0.A`, `head.0.b`, ….
  * Taps: the backbone's from `input` to the cut, then `head.0`, …; the cut and those of the head are exact.
  * A frozen stem's weights and statistics all have the role `frozen`, get no gradient, and its batch norm stays in inference mode while the
  * head is trained; its `frozenStem` lets the features be computed once. Throws a CodaError for a bad config.
  */
-export function hybrid(options: HybridOptions): Hybrid {
+export function hybrid(options: HybridOptions | JsonObject): Hybrid {
   const config = parseHybridConfig(options);
   const frozen = config.stem === 'frozen';
   const stem = resnetStem(config.backbone, config.cut);

@@ -9,6 +9,7 @@ import {
   withDynamicWeightsHeld,
   type ForwardContext,
   type Network,
+  type JsonObject,
 } from '@coda-nets/core';
 import { expectClose, expectNoLeak, randomTensor, useBackend } from '@coda-nets/tools/testkit';
 import { edauBounds } from '@coda-nets/dau';
@@ -205,7 +206,7 @@ describe.each(Object.keys(hybridPresets))('preset %s', (name) => {
   });
 
   it('is built again, the same, from its config as JSON', () => {
-    const again = hybrid(JSON.parse(JSON.stringify(network.config)) as HybridOptions);
+    const again = hybrid(JSON.parse(JSON.stringify(network.config)) as JsonObject);
     expect(again.config).toEqual(network.config);
     expect(Object.keys(again.weights)).toEqual(Object.keys(network.weights));
   });

@@ -4,7 +4,14 @@
  * torchvision's ResNets have. Normalisation stands inside the network.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { CodaError, type ForwardContext, type ForwardResult, type NamedTensors, type Network } from '@coda-nets/core';
+import {
+  CodaError,
+  type ForwardContext,
+  type ForwardResult,
+  type JsonObject,
+  type NamedTensors,
+  type Network,
+} from '@coda-nets/core';
 import { LayerScope } from './layer-scope.ts';
 import { parseResnetConfig, type ResnetConfig, type ResnetOptions } from './resnet-config.ts';
 import { resnetCuts, resnetStem, type StemResult } from './resnet-stem.ts';
@@ -20,13 +27,14 @@ export interface Resnet extends Network {
 }
 
 /**
+ * The network of a config, which may come out of a file: all of it is checked.
  * Weights have torchvision's names: `conv1.weight`, `bn1.{weight,bias,running_mean,running_var}`, `layer1.0.conv1.weight`, …,
  * `layer2.0.downsample.0.weight`, `layer2.0.downsample.1.…`, `fc.weight`, `fc.bias`. Layouts are TensorFlow's: kernels [k, k, in, out],
  * `fc.weight` [in, out]; files of PyTorch have [out, in, k, k] and [out, in] and are to be transposed on import.
  * Taps: `input` (the image), `conv1` (after batch norm and relu), `layer1.0`, … (after the block's last relu).
  * Throws a CodaError for a bad config.
  */
-export function resnet(options: ResnetOptions): Resnet {
+export function resnet(options: ResnetOptions | JsonObject): Resnet {
   const config = parseResnetConfig(options);
   const stem = resnetStem(config, resnetCuts(config).at(-1) as string);
   const [, , channels] = stem.featureShape;

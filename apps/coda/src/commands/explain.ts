@@ -7,7 +7,8 @@ import { defineCommand, engineOf, ioOf, nameList, oneOf, type CommonOptions } fr
 import { imageInputs } from '../image-inputs.ts';
 import { imagesAtATime } from '../images-at-a-time.ts';
 import { openModel } from '../open-model.ts';
-import { writeExplanations } from '../write-explanations.ts';
+import { refuseOverwriting } from '../refuse-overwriting.ts';
+import { explanationFiles, writeExplanations } from '../write-explanations.ts';
 
 /** Eight bytes a class for ten million inputs. */
 const MAX_TARGET_BYTES = 80_000_000;
@@ -38,6 +39,9 @@ export function explainCommand(): Command {
       const count = inputs.names.length;
       const targets = await targetsOf(options.target, count, network.classes, model.classNames);
       const taps = options.tap.includes('all') ? network.taps.map(({ name }) => name) : options.tap;
+      const outputs = explanationFiles(options.out, inputs, taps);
+      const targetFile = options.target?.endsWith('.npy') === true ? options.target : undefined;
+      await refuseOverwriting('explain: --out', outputs, [path, targetFile, ...inputs.files]);
       const [, height, width] = inputs.images.shape as [number, number, number, number];
       const explain = await explainer({
         engine: await engineOf(options, io),

@@ -1,10 +1,11 @@
 /** `coda export` */
 import { writeFileAtomic } from '@coda-nets/core/node';
 import type { Command } from 'commander';
-import { defineCommand, ioOf, nameList, oneOf, usageError, wholeNumber, type CommonOptions } from '../define-command.ts';
-import { exportedTaps, exportNetwork, mapOutput } from '../export-network.ts';
+import { defineCommand, ioOf, nameList, oneOf, usageError, type CommonOptions } from '../define-command.ts';
+import { exportedTaps, exportNetwork, mapOutput, OPSET } from '../export-network.ts';
 import { openModel } from '../open-model.ts';
 import { projectVersion } from '../project-version.ts';
+import { refuseOverwriting } from '../refuse-overwriting.ts';
 
 interface Options extends CommonOptions {
   readonly out: string;
@@ -12,7 +13,6 @@ interface Options extends CommonOptions {
   readonly taps?: readonly string[];
   readonly input: 'nchw' | 'nhwc';
   readonly dtype: 'float32' | 'uint8';
-  readonly opset: number;
 }
 
 export function exportCommand(): Command {
@@ -23,18 +23,19 @@ export function exportCommand(): Command {
     .option('--taps <names>', 'taps with a map of their own, between commas (default: every exact one)', nameList)
     .option('--input <layout>', 'nchw or nhwc', oneOf('nchw', 'nhwc'), 'nhwc')
     .option('--dtype <type>', 'float32 in [0, 1] or uint8', oneOf('float32', 'uint8'), 'float32')
-    .option('--opset <n>', 'ONNX opset', wholeNumber(1), 17)
+    .option('--opset <n>', 'ONNX opset', oneOf(String(OPSET)), String(OPSET))
     .action(async (path: string, options: Options) => {
       const io = ioOf(options);
       if (options.taps !== undefined && options.explain === undefined) {
         throw usageError('export: --taps', 'without --explain there are no maps');
       }
+      await refuseOverwriting('export: --out', [options.out], [path]);
       const { network, model } = await openModel(path);
-      const bytes = exportNetwork(network, model, { ...options, version: projectVersion });
+      const bytes = exportNetwork(network, model, { ...options, opset: OPSET, version: projectVersion });
       await writeFileAtomic(options.out, bytes);
       const outputs = ['logits', ...exportedTaps(network, options).map(mapOutput)];
       io.say(`${options.out}: ${(bytes.length / 1e6).toFixed(2)} MB, outputs ${outputs.join(', ')}`);
       io.say(`next: coda verify ${options.out} --model ${path}`);
-      io.result({ file: options.out, bytes: bytes.length, outputs, opset: options.opset });
+      io.result({ file: options.out, bytes: bytes.length, outputs, opset: OPSET });
     });
 }

@@ -2,7 +2,6 @@
 import { checkWeights, CodaError, nearestName, sizeOf, type NamedArrays } from '@coda-nets/core';
 import { writeModel } from '@coda-nets/core/node';
 import { codaPytorchLayers, codaPytorchLayersJson, importCodaPytorch, type CodaConfig } from '@coda-nets/dau';
-import { realpath } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { buildNetwork } from '../build-network.ts';
@@ -10,6 +9,7 @@ import { classNamesOf } from '../class-names.ts';
 import { defineCommand, ioOf, usageError, type CommonOptions } from '../define-command.ts';
 import { readConfig } from '../read-json.ts';
 import { readStateDict } from '../read-state-dict.ts';
+import { refuseOverwriting } from '../refuse-overwriting.ts';
 
 interface Options extends CommonOptions {
   readonly format: string;
@@ -40,6 +40,7 @@ export function importCommand(): Command {
     .action(async (path: string, options: Options) => {
       const io = ioOf(options);
       checkFormat(options.format);
+      await refuseOverwriting('import: --out', [options.out], [path, options.config, options.classNames]);
       const { tensors, sha256 } = await readStateDict(path);
       if (options.config === undefined) throw configNeeded(path, tensors);
       const network = buildNetwork(await readConfig(options.config), options.config);
@@ -56,8 +57,6 @@ export function importCommand(): Command {
       const classNames = await classNamesOf(options.classNames, network.classes);
       const weights = importCodaPytorch(tensors, config as unknown as CodaConfig, path);
       checkWeights(network, weights, path);
-      if (await isSameFile(path, options.out))
-        throw usageError('import: --out', 'the state dict would be overwritten', 'another file');
       const [height, width] = network.inputShape;
       const provenance = { importedFrom: basename(path), format: options.format, sha256 };
       await writeModel(options.out, {
@@ -110,9 +109,4 @@ function configNeeded(path: string, tensors: NamedArrays): CodaError {
       'stride and padding of each layer, inputShape, norm, temperature and logitBias are not in it',
     'a JSON file such as docs/config/coda.json',
   );
-}
-
-async function isSameFile(a: string, b: string): Promise<boolean> {
-  const [first, second] = await Promise.all([a, b].map((path) => realpath(path).catch(() => undefined)));
-  return first !== undefined && first === second;
 }

@@ -1,12 +1,12 @@
 /** `coda info` */
 import { CodaError, inferenceContext, nearestName, sizeOf, type JsonObject, type Network } from '@coda-nets/core';
-import { readModel } from '@coda-nets/core/node';
 import { trace } from '@coda-nets/onnx';
 import { existsSync } from 'node:fs';
 import type * as tf from '@tensorflow/tfjs-core';
 import type { Command } from 'commander';
 import { buildNetwork, networkPresets } from '../build-network.ts';
 import { defineCommand, ioOf, type CommonOptions } from '../define-command.ts';
+import { readModelFile } from '../open-model.ts';
 import { readConfig } from '../read-json.ts';
 
 export function infoCommand(): Command {
@@ -35,7 +35,7 @@ export function infoCommand(): Command {
 async function configOf(name: string): Promise<{ config: JsonObject; provenance?: JsonObject | undefined }> {
   if (Object.hasOwn(networkPresets, name)) return { config: networkPresets[name] as JsonObject };
   if (name.endsWith('.json')) return { config: await readConfig(name) };
-  if (existsSync(name) || /[/\\.]/.test(name)) return readModel(name);
+  if (existsSync(name) || /[/\\.]/.test(name)) return readModelFile(name);
   const nearest = nearestName(name, Object.keys(networkPresets));
   throw new CodaError({
     kind: 'argument',

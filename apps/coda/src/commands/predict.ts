@@ -6,6 +6,7 @@ import { classify, topClasses } from '../classify.ts';
 import { defineCommand, engineOf, ioOf, wholeNumber, type CommonOptions } from '../define-command.ts';
 import { imageInputs } from '../image-inputs.ts';
 import { openModel } from '../open-model.ts';
+import { refuseOverwriting } from '../refuse-overwriting.ts';
 
 interface Options extends CommonOptions {
   readonly out?: string;
@@ -21,7 +22,8 @@ export function predictCommand(): Command {
     .action(async (path: string, inputs: string[], options: Options) => {
       const io = ioOf(options);
       const open = await openModel(path);
-      const { names, images } = await imageInputs(inputs, open);
+      const { names, images, files } = await imageInputs(inputs, open);
+      if (options.out !== undefined) await refuseOverwriting('predict: --out', [options.out], [path, ...files]);
       const result = await classify(await engineOf(options, io), open, images);
       const predictions = names.map((name, n) => ({ input: name, top: topClasses(result, n, open.model.classNames, options.top) }));
       for (const { input, top } of predictions) {

@@ -2,7 +2,9 @@
 import { openDataset, type TrainConfigInput } from '@coda-nets/train';
 import type { Command } from 'commander';
 import { defineCommand, engineOf, ioOf, positiveNumber, wholeNumber, type CommonOptions } from '../define-command.ts';
+import { Interrupted } from '../interrupted.ts';
 import { duration } from '../progress.ts';
+import { quoted } from '../quoted.ts';
 import { trainPresets } from '../train-presets.ts';
 import { trainRun } from '../train-run.ts';
 
@@ -49,14 +51,29 @@ export function trainCommand(): Command {
       process.once('SIGTERM', stop);
       try {
         const run = await trainRun({ ...options, preset, dataset, engine, io, signal: controller.signal, resume: options.resume === true, overrides });
-        const accuracy = run.validation === undefined ? '' : `, validation accuracy ${(100 * run.validation.top1).toFixed(2)} %`;
-        io.say(`${run.finished ? 'finished' : 'interrupted, saved'}: step ${run.step} of ${run.totalSteps}, ${duration(run.seconds)}${accuracy}`);
-        io.say(run.finished ? `model: ${options.out}/last.safetensors` : `go on with: coda train ${preset} --data ${options.data} --out ${options.out} --resume`);
-        io.result({ out: options.out, finished: run.finished, step: run.step, totalSteps: run.totalSteps, seconds: run.seconds, validation: run.validation });
-        if (!run.finished) process.exitCode = 1;
+        const { step, totalSteps, seconds, finished, validation } = run;
+        io.result({ out: options.out, finished, step, totalSteps, seconds, validation });
+        if (!finished) {
+          const saved = step === 0 ? 'nothing trained yet' : `saved at step ${step} of ${totalSteps} after ${duration(seconds)}`;
+          io.say(`interrupted, ${saved}; go on with: ${resumeLine(command, preset)}`);
+          throw new Interrupted();
+        }
+        const accuracy = validation === undefined ? '' : `, validation accuracy ${(100 * validation.top1).toFixed(2)} %`;
+        io.say(`finished: step ${step} of ${totalSteps}, ${duration(seconds)}${accuracy}`);
+        io.say(`model: ${options.out}/last.safetensors`);
       } finally {
         process.off('SIGINT', stop);
         process.off('SIGTERM', stop);
       }
     });
+}
+
+/** The call that goes on: the same one, with its options. */
+function resumeLine(command: Command, preset: string): string {
+  const given = command.options.filter((option) => option.attributeName() !== 'resume' && command.getOptionValueSource(option.attributeName()) === 'cli');
+  const words = given.flatMap((option) => {
+    const value: unknown = command.getOptionValue(option.attributeName());
+    return typeof value === 'boolean' ? [option.long as string] : [option.long as string, quoted(String(value))];
+  });
+  return ['coda train', quoted(preset), ...words, '--resume'].join(' ');
 }

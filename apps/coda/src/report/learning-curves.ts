@@ -3,6 +3,11 @@ import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 import { percentHtml } from './escape-html.ts';
 
+/** Between the last point and its label. */
+const LABEL_GAP = 8;
+/** The widest that a letter or digit of 12 px semibold is on average in the report's fonts: 0.62 em. */
+const LETTER_WIDTH = 7.5;
+
 export interface EpochFigures {
   /** From 1. */
   readonly epoch: number;
@@ -63,7 +68,7 @@ function chart(title: string, allSeries: readonly Series[], format: (x: number) 
     width: 440,
     height: 240,
     marginLeft: 44,
-    marginRight: 78,
+    marginRight: endLabelWidth(allSeries, format),
     marginBottom: 36,
     style: { background: 'none', color: 'inherit', fontSize: '12px', fontFamily: 'inherit', overflow: 'visible' },
     ariaLabel: `${title} over epochs`,
@@ -76,9 +81,9 @@ function chart(title: string, allSeries: readonly Series[], format: (x: number) 
       Plot.text([points.at(-1) as Point], {
         x: 'epoch',
         y: 'value',
-        text: () => `${name} ${format(points.at(-1)?.value as number)}`,
+        text: () => endLabel(name, points, format),
         textAnchor: 'start',
-        dx: 8,
+        dx: LABEL_GAP,
         dy: labelShift(allSeries, i),
         fill: colour,
         fontWeight: 600,
@@ -86,6 +91,16 @@ function chart(title: string, allSeries: readonly Series[], format: (x: number) 
     ]),
   });
   return `<figure class="chart"><figcaption>${title}</figcaption>${svg.outerHTML}</figure>`;
+}
+
+function endLabel(name: string, points: readonly Point[], format: (x: number) => string): string {
+  return `${name} ${format(points.at(-1)?.value as number)}`;
+}
+
+/** Room for the longest label behind the last point. */
+function endLabelWidth(allSeries: readonly Series[], format: (x: number) => string): number {
+  const letters = Math.max(...allSeries.map(({ name, points }) => endLabel(name, points, format).length));
+  return LABEL_GAP + Math.ceil(letters * LETTER_WIDTH);
 }
 
 /** Two labels that would lie on each other are moved apart. */

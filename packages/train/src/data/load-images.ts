@@ -20,6 +20,8 @@ export interface LoadImagesOptions {
 export interface LoadedImages {
   /** File names without their ending; of a `.npy` batch with `-0`, `-1` … behind; each once. */
   readonly names: readonly string[];
+  /** What was read, with folders opened; a `.npy` batch is one file. */
+  readonly files: readonly string[];
   /** [N, H, W, 3] in [0, 1]. */
   readonly images: NdArray<'float32'>;
 }
@@ -72,7 +74,7 @@ export async function loadImages(
       collector.add(some[i] as string, part.value);
     }
   }
-  return collector.collected();
+  return { files, ...collector.collected() };
 }
 
 interface Part {
@@ -123,7 +125,7 @@ class Collector {
     }
   }
 
-  collected(): LoadedImages {
+  collected(): Omit<LoadedImages, 'files'> {
     const { height, width } = this.#first as { height: number; width: number };
     const data = new Float32Array(this.#values);
     let position = 0;

@@ -1,6 +1,6 @@
 /** Finds a data set by its name or its folder: what `--data` takes. */
 import { stat } from 'node:fs/promises';
-import { CodaError } from '@coda-nets/core';
+import { CodaError, nearestName } from '@coda-nets/core';
 import { dataFolder } from './data-cache.ts';
 import type { ImageDataset } from './image-dataset.ts';
 import { openCifar10 } from './open-cifar10.ts';
@@ -25,12 +25,14 @@ export async function openDataset(nameOrFolder: string): Promise<ImageDataset> {
     });
   }
   if (await isFolder(nameOrFolder)) return openCifar10(nameOrFolder);
+  const nearest = nearestName(nameOrFolder, datasetNames);
   throw new CodaError({
     kind: 'argument',
     where: 'openDataset',
     problem: 'no such data set',
     expected: `${datasetNames.join(', ')} or a folder`,
     got: JSON.stringify(nameOrFolder),
+    hint: nearest === undefined ? undefined : `Did you mean ${nearest}?`,
   });
 }
 

@@ -11,6 +11,7 @@ import { create } from 'tar';
 import { onTestFinished } from 'vitest';
 import { packRecords, type ExpectedFile } from '../../src/data/cifar10-format.ts';
 import type { ArchiveSource } from '../../src/data/cifar10-sources.ts';
+import type { FetchProgress } from '../../src/data/fetch-cifar10.ts';
 import { syntheticDataset } from '../../src/data/synthetic-dataset.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
@@ -85,7 +86,7 @@ export interface Request {
   readonly range: string | undefined;
 }
 
-type Answer = (response: ServerResponse, request: IncomingMessage) => void;
+export type Answer = (response: ServerResponse, request: IncomingMessage) => void;
 
 /** Answers request i with `answers[i]`, and all later ones with the last. */
 export async function serve(...answers: readonly Answer[]): Promise<{ url: string; requests: readonly Request[] }> {
@@ -102,8 +103,25 @@ export async function serve(...answers: readonly Answer[]): Promise<{ url: strin
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/archive`, requests };
 }
 
-/** The archive as a good server gives it, ranges and all; after `cut` bytes of the file the connection breaks. */
-export function give(archive: Uint8Array, { cut, ignoreRange = false }: { cut?: number; ignoreRange?: boolean } = {}): Answer {
+/** Tells when a download has so many bytes of the file on the disk, so that nothing has to guess how long that takes. */
+export function watchBytes(): { onProgress: (progress: FetchProgress) => void; at: (bytes: number) => Promise<void> } {
+  const waiting = new Map<number, () => void>();
+  return {
+    onProgress: ({ phase, done }) => {
+      if (phase === 'download') waiting.get(done)?.();
+    },
+    at: (bytes) => new Promise((resolve) => waiting.set(bytes, resolve)),
+  };
+}
+
+interface GiveOptions {
+  /** So many bytes of the file come; the connection breaks when `received` is fulfilled. */
+  readonly cut?: { readonly at: number; readonly received: Promise<void> };
+  readonly ignoreRange?: boolean;
+}
+
+/** The archive as a good server gives it, ranges and all. */
+export function give(archive: Uint8Array, { cut, ignoreRange = false }: GiveOptions = {}): Answer {
   return (response, request) => {
     const range = /^bytes=(\d+)-$/.exec(request.headers.range ?? '');
     const start = range === null || ignoreRange ? 0 : Number(range[1]);
@@ -111,13 +129,13 @@ export function give(archive: Uint8Array, { cut, ignoreRange = false }: { cut?: 
     if (start === 0) response.writeHead(200, headers);
     else response.writeHead(206, { ...headers, 'content-range': `bytes ${start}-${archive.length - 1}/${archive.length}` });
     if (cut === undefined) response.end(archive.subarray(start));
-    else response.write(archive.subarray(start, cut), () => setTimeout(() => response.destroy(), 20));
+    else {
+      response.write(archive.subarray(start, cut.at));
+      void cut.received.then(() => response.destroy());
+    }
   };
 }
 
 export function status(code: number): Answer {
   return (response) => response.writeHead(code).end('no');
 }
-
-/** Accepts and never says a word. */
-export const silence: Answer = () => {};

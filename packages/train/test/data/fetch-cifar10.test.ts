@@ -1,19 +1,26 @@
 import { readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodaError } from '@coda-nets/core';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { fetchFiles, type FetchOptions, type FetchProgress } from '../../src/data/fetch-cifar10.ts';
 import { openCifar10 } from '../../src/data/open-cifar10.ts';
 import { syntheticDataset } from '../../src/data/synthetic-dataset.ts';
 import { writeCifar10 } from '../../src/data/write-cifar10.ts';
-import { files, give, members, officialArchive, pngArchive, serve, silence, sourceOf, status, toy } from './archive-server.ts';
+import { files, give, members, officialArchive, pngArchive, serve, sourceOf, status, toy, watchBytes, type Answer } from './archive-server.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
-const timing = { connectMs: 300, stallMs: 300, pauseMs: 1 };
+/** Longer than any pause of a busy machine: where a time-out is the point, the clock is turned. */
+const timing = { connectMs: 60_000, stallMs: 90_000, pauseMs: 1 };
 const everything = [...files.map(({ name }) => name), 'batches.meta.txt', 'coda-dataset.json'].sort();
 
 async function fetchInto(to: string, options: FetchOptions) {
   return fetchFiles(files, { to, timing, ...options });
+}
+
+/** Lets a test turn the clock of `setTimeout`. */
+function useTurnableClock(): void {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
 }
 
 async function expectWhole(folder: string): Promise<void> {
@@ -44,9 +51,11 @@ describe('fetching', () => {
 
   test('goes on after a cut connection from the byte it had', async () => {
     const archive = await officialArchive();
-    const { url, requests } = await serve(give(archive, { cut: 1000 }), status(503), give(archive, { cut: 3000 }), give(archive));
+    const { at, onProgress } = watchBytes();
+    const cut = (bytes: number) => give(archive, { cut: { at: bytes, received: at(bytes) } });
+    const { url, requests } = await serve(cut(1000), status(503), cut(3000), give(archive));
     const folder = await temporaryFolder();
-    await fetchInto(folder, { sources: [sourceOf(archive, url)] });
+    await fetchInto(folder, { sources: [sourceOf(archive, url)], onProgress });
     expect(requests.map(({ range }) => range)).toEqual([undefined, 'bytes=1000-', 'bytes=1000-', 'bytes=3000-']);
     await expectWhole(folder);
   });
@@ -54,8 +63,9 @@ describe('fetching', () => {
   test('goes on in a later call, and starts over where the server ignores the range', async () => {
     const archive = await officialArchive();
     const folder = await temporaryFolder();
-    const bad = await serve(give(archive, { cut: 2000 }), status(503));
-    await expect(fetchInto(folder, { sources: [sourceOf(archive, bad.url)] })).rejects.toThrow(
+    const { at, onProgress } = watchBytes();
+    const bad = await serve(give(archive, { cut: { at: 2000, received: at(2000) } }), status(503));
+    await expect(fetchInto(folder, { sources: [sourceOf(archive, bad.url)], onProgress })).rejects.toThrow(
       'fetchCifar10: no source gave the data set (test official: the download failed: the server answered 503). Run it again',
     );
     expect(bad.requests.length).toBe(5);
@@ -80,27 +90,30 @@ describe('fetching', () => {
 
   test('a stalled download is cut and goes on', async () => {
     const archive = await officialArchive();
-    const stalled = (response: Parameters<typeof silence>[0]) => {
+    const stalled = (response: Parameters<Answer>[0]) => {
       response.writeHead(200, { 'content-length': archive.length });
       response.write(archive.subarray(0, 700));
     };
     const { url, requests } = await serve(stalled, give(archive));
     const folder = await temporaryFolder();
-    await fetchInto(folder, { sources: [sourceOf(archive, url)] });
+    const { at, onProgress } = watchBytes();
+    useTurnableClock();
+    void at(700).then(() => vi.advanceTimersByTime(timing.stallMs));
+    await fetchInto(folder, { sources: [sourceOf(archive, url)], onProgress });
     expect(requests.map(({ range }) => range)).toEqual([undefined, 'bytes=700-']);
   });
 });
 
 describe('failing over', () => {
   const failures = {
-    'a server that says nothing': [silence, 'the download failed: no answer within 0.3 s'],
+    'a server that says nothing': [() => vi.advanceTimersByTime(timing.connectMs), 'the download failed: no answer within 60 s'],
     'a server without the file': [status(404), 'the download failed: the server answered 404'],
     'another size': [
-      (response: Parameters<typeof silence>[0]) => response.end('short'),
+      (response: Parameters<Answer>[0]) => response.end('short'),
       'the file does not have the known size; expected',
     ],
     'more than the size': [
-      (response: Parameters<typeof silence>[0]) => {
+      (response: Parameters<Answer>[0]) => {
         response.writeHead(200);
         response.end(new Uint8Array(1_000_000));
       },
@@ -113,6 +126,7 @@ describe('failing over', () => {
     const second = await serve(give(png));
     const folder = await temporaryFolder();
     const lines: string[] = [];
+    useTurnableClock();
     const result = await fetchInto(folder, {
       sources: [sourceOf(official, first.url), sourceOf(png, second.url, 'png')],
       onProgress: ({ phase, message }) => phase === 'failed' && lines.push(message ?? ''),
@@ -253,10 +267,16 @@ describe('the folder', () => {
 
   test('two calls at once fetch once', async () => {
     const archive = await officialArchive();
-    const { url, requests } = await serve((response, request) => setTimeout(() => give(archive)(response, request), 150));
-    const folder = await temporaryFolder();
     const waits: FetchProgress[] = [];
-    const onProgress = (p: FetchProgress) => p.phase === 'wait' && waits.push(p);
+    let oneWaits = (): void => undefined;
+    const waiting = new Promise<void>((resolve) => (oneWaits = resolve));
+    const { url, requests } = await serve((response, request) => void waiting.then(() => give(archive)(response, request)));
+    const folder = await temporaryFolder();
+    const onProgress = (p: FetchProgress) => {
+      if (p.phase !== 'wait') return;
+      waits.push(p);
+      oneWaits();
+    };
     const call = () => fetchInto(folder, { sources: [sourceOf(archive, url)], onProgress });
     const results = await Promise.all([call(), call()]);
     expect(results.map(({ fetched }) => fetched).sort((a, b) => Number(a) - Number(b))).toEqual([false, true]);
@@ -285,7 +305,7 @@ describe('the folder', () => {
       response.write(archive.subarray(0, 900));
     });
     const folder = await temporaryFolder();
-    const onProgress = ({ phase }: FetchProgress) => phase === 'download' && abort.abort();
+    const onProgress = ({ phase, done }: FetchProgress) => phase === 'download' && done === 900 && abort.abort();
     await expect(fetchInto(folder, { sources: [sourceOf(archive, url)], signal: abort.signal, onProgress })).rejects.toThrow(
       'aborted',
     );

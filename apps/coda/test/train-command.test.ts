@@ -1,0 +1,118 @@
+/** `coda train` interrupted and taken up again by the line it printed, and what it refuses. */
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { syntheticDataset, writeCifar10 } from '@coda-nets/train';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { coda, codaInterruptedAt } from './run-coda.ts';
+
+let folder = '';
+let data = '';
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'coda-train-'));
+  data = join(folder, 'data');
+  // as many as the hybrid's preset wants: 1000 held out and a batch of 64
+  await writeCifar10(data, syntheticDataset({ classes: 10, perClass: 110, testPerClass: 1 }));
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** What stands behind `go on with: coda`. */
+function printedLine(out: string): string[] {
+  const line = /go on with: coda (.*)\n/.exec(out)?.[1];
+  expect(line).toBeDefined();
+  return (line as string).split(' ');
+}
+
+describe('an interrupted training', () => {
+  it('prints a line that goes on, and a preset alone takes the config of the run', async () => {
+    const run = join(folder, 'run');
+    const start = ['train', 'resnet20-cifar10', '--data', data, '--out', run];
+    const first = await codaInterruptedAt(
+      /epoch 1\/2/,
+      ...start,
+      '--epochs',
+      '2',
+      '--batch',
+      '4',
+      '--limit',
+      '8',
+      '--lr',
+      '0.01',
+      '--seed',
+      '3',
+    );
+    expect(first.out).toMatch(
+      /\ninterrupted, saved at step 2 of 4 after [^;]+; go on with: coda train resnet20-cifar10 /,
+    );
+    expect(first.code).toBe(1);
+    expect(first.err).toBe('');
+
+    const other = await coda(...start, '--epochs', '5', '--resume');
+    expect([other.code, other.err]).toEqual([
+      1,
+      expect.stringMatching(/config\.json: epochs: the run to resume has another value; expected 2, got 5/),
+    ]);
+    const hybrid = await coda('train', 'hybrid-cifar10-resnet20', ...start.slice(2), '--resume');
+    expect([hybrid.code, hybrid.err]).toEqual([
+      1,
+      expect.stringMatching(/config\.json: network\.\w+: the run to resume has another value/),
+    ]);
+
+    const line = printedLine(first.out);
+    expect([...line].sort()).toEqual(
+      [...start, '--epochs', '2', '--batch', '4', '--limit', '8', '--lr', '0.01', '--seed', '3', '--resume'].sort(),
+    );
+    const second = await coda(...line);
+    expect([second.code, second.err]).toEqual([0, '']);
+    expect(second.out).toContain('finished: step 4 of 4');
+
+    const plain = await coda(...start, '--resume');
+    expect([plain.code, plain.err]).toEqual([0, '']);
+    expect(plain.out).toContain('finished: step 4 of 4');
+  });
+
+  it('before its first step has one clean line too', async () => {
+    const run = join(folder, 'early');
+    const { code, out, err } = await codaInterruptedAt(
+      /^stem: /,
+      'train',
+      'hybrid-cifar10-resnet20',
+      '--data',
+      data,
+      '--out',
+      run,
+      '--epochs',
+      '1',
+    );
+    expect([code, err]).toEqual([1, '']);
+    expect(out).toContain(
+      `\ninterrupted, nothing trained yet; go on with: coda train hybrid-cifar10-resnet20 --data ${data} --out ${run} --epochs 1 --resume\n`,
+    );
+    expect(existsSync(join(run, 'last.safetensors'))).toBe(false);
+  });
+});
+
+describe('a wrong call', () => {
+  it.each([
+    [
+      ['hybrid-cifar10-resnet20', '--limit', '400'],
+      /^error: train: --limit: too few images for a batch of 64 beside the 1000 held out for validation; expected at least 1064, got 400\n$/,
+    ],
+    [['hybrid'], /"hybrid" is neither a config file \(\.json\) nor a preset; .*Did you mean hybrid-cifar10-resnet20\?/],
+  ])('%s is answered with what works', async (args, message) => {
+    const { code, err } = await coda('train', ...args, '--data', data, '--out', join(folder, 'no'));
+    expect([code, err]).toEqual([2, expect.stringMatching(message)]);
+    expect(existsSync(join(folder, 'no'))).toBe(false);
+  });
+
+  it('a misspelt data set too', async () => {
+    const { code, err } = await coda('train', 'resnet20-cifar10', '--data', 'cifr10', '--out', join(folder, 'no'));
+    expect([code, err]).toEqual([
+      2,
+      expect.stringMatching(/no such data set; .*got "cifr10"\. Did you mean cifar10\?/),
+    ]);
+  });
+});
