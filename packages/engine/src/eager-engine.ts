@@ -54,9 +54,12 @@ function eager(backend: string, fn: TensorFunction, signature: Signature): Compi
     checkInputs(inputs, signature.inputs as Readonly<Record<string, ArraySpec>>);
     const results = onBackend(() => {
       const feeds = place(inputs);
-      const all = tf.tidy(() => ({ ...fn({ ...constants, ...carried, ...feeds }) }));
-      tf.dispose(feeds);
-      return all;
+      try {
+        // clones: a function may hand on what it was given, or one tensor under two names
+        return tf.tidy(() => Object.fromEntries(Object.entries(fn({ ...constants, ...carried, ...feeds })).map(([name, y]) => [name, tf.clone(y)])));
+      } finally {
+        tf.dispose(feeds);
+      }
     });
     const missing = carriedNames.filter((name) => !(name in results));
     if (missing.length > 0) {
@@ -67,7 +70,7 @@ function eager(backend: string, fn: TensorFunction, signature: Signature): Compi
     tf.dispose(outputs.map(([, tensor]) => tensor));
     for (const name of carriedNames) {
       const next = results[name] as tf.Tensor;
-      if (next !== carried[name]) carried[name]?.dispose();
+      carried[name]?.dispose();
       carried[name] = next;
     }
     return Object.fromEntries(arrays);

@@ -53,6 +53,20 @@ describe.each([...engines, sharing])('%s', (_, open) => {
     await product.dispose();
   });
 
+  it('takes a function that hands on what it was given, or swaps what it carries', async () => {
+    const same = await (await open()).compile(
+      ({ x, w, a, b }) => ({ y: x as tf.Tensor, again: x as tf.Tensor, v: w as tf.Tensor, a: b as tf.Tensor, b: a as tf.Tensor }),
+      { inputs: { x: { shape: [1], dtype: 'float32' } }, constants: { w: vector(7) }, carried: { a: vector(1), b: vector(2) } },
+    );
+    for (const swapped of [true, false]) {
+      const { y, again, v } = await same.run({ x: vector(5) });
+      expect([y?.data[0], again?.data[0], v?.data[0]]).toEqual([5, 5, 7]);
+      const { a, b } = await same.carried();
+      expect([a?.data[0], b?.data[0]]).toEqual(swapped ? [2, 1] : [1, 2]);
+    }
+    await same.dispose();
+  });
+
   it('spreads one value over a batch of any size', async () => {
     const spread = await (await open()).compile(
       ({ x }) => {

@@ -31,7 +31,7 @@ export function generaliseBatch(first: Graph, firstSize: number, second: Graph, 
     return known;
   };
   const added: Node[] = [];
-  const constant = (a: Value, b: Value, node: Node, position: number): Value => {
+  const constant = (a: Value, b: Value, [node, other]: readonly [Node, Node], position: number): Value => {
     const left = first.constants.get(a) as NdArray;
     const right = second.constants.get(b) as NdArray;
     if (sameNumbers(left, right)) {
@@ -41,7 +41,8 @@ export function generaliseBatch(first: Graph, firstSize: number, second: Graph, 
       return known;
     }
     if (node.op === 'Expand' && position === 1) return expandShape(left, right, node);
-    const array = dynamicOperand(left, right, node, position);
+    const axes = node.inputs[3] === undefined ? undefined : first.constants.get(node.inputs[3]);
+    const array = dynamicOperand(left, right, { node, other, axes }, position);
     const result: Value = { dtype: array.dtype, shape: array.shape };
     constants.set(result, array);
     return result;
@@ -82,7 +83,7 @@ export function generaliseBatch(first: Graph, firstSize: number, second: Graph, 
       const b = other.inputs[position];
       if (a === undefined || b === undefined) return undefined;
       if (first.constants.has(a) !== second.constants.has(b)) throw refusal(node.op, 'a constant that depends on the batch size');
-      return first.constants.has(a) ? constant(a, b, node, position) : pair(a, b, node.op);
+      return first.constants.has(a) ? constant(a, b, [node, other], position) : pair(a, b, node.op);
     });
     const before = added.splice(0);
     return [...before, { ...node, inputs: operands, output: pair(node.output, other.output, node.op) }];
@@ -98,8 +99,13 @@ function sameNumbers(a: NdArray, b: NdArray): boolean {
   return true;
 }
 
-/** Where a size may stand for the batch: the one −1 of a reshape, and the end of a slice that takes the whole axis. */
-function dynamicOperand(a: NdArray, b: NdArray, node: Node, position: number): NdArray {
+/** Where a size may stand for the batch: the one −1 of a reshape, and the end of a slice that reaches the end of the axis with any batch. */
+function dynamicOperand(
+  a: NdArray,
+  b: NdArray,
+  { node, other, axes }: { readonly node: Node; readonly other: Node; readonly axes: NdArray | undefined },
+  position: number,
+): NdArray {
   const reshape = node.op === 'Reshape' && position === 1;
   const sliceEnd = node.op === 'Slice' && position === 2;
   if (!(reshape || sliceEnd) || a.shape.join() !== b.shape.join()) {
@@ -107,9 +113,18 @@ function dynamicOperand(a: NdArray, b: NdArray, node: Node, position: number): N
   }
   const numbers = [...(a.data as BigInt64Array)];
   const changed = numbers.flatMap((n, i) => (n === b.data[i] ? [] : [i]));
+  if (sliceEnd && !changed.every((i) => reachesEnd(node, axes, a, i) && reachesEnd(other, axes, b, i))) {
+    throw refusal(node.op, 'a slice that ends at a size of the batch, before its axis does,');
+  }
   if (reshape && changed.length > 1) throw refusal(node.op, 'a reshape with two sizes that depend on the batch');
   for (const i of changed) numbers[i] = reshape ? -1n : END;
   return ndArray('int64', a.shape, BigInt64Array.from(numbers));
+}
+
+/** Whether entry i of a slice's ends is the whole size of the axis it is about. */
+function reachesEnd({ inputs }: Node, axes: NdArray | undefined, ends: NdArray, i: number): boolean {
+  const axis = axes === undefined ? i : Number(axes.data[i]);
+  return inputs[0]?.shape[axis] === Number(ends.data[i]);
 }
 
 function refusal(where: string, problem: string, hint?: string): CodaError {

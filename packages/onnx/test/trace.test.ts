@@ -112,6 +112,12 @@ describe('trace', () => {
 describe('trace refuses', () => {
   const refusals: readonly (readonly [string, TensorFunction, Signature, string])[] = [
     [
+      'a slice that ends at the batch size, inside its axis',
+      ({ x }) => ({ y: tf.slice(tf.concat([x as tf.Tensor, x as tf.Tensor], 0), [0, 0], [(x as tf.Tensor).shape[0] as number, 2]) }),
+      { inputs: { x: { shape: ['batch', 2], dtype: 'float32' } } },
+      'trace: Slice: a slice that ends at a size of the batch, before its axis does, does not make a graph for any batch size',
+    ],
+    [
       'a batch size used as a number',
       ({ x }) => ({ y: tf.mul(x as tf.Tensor, 1 / (x as tf.Tensor).shape[0]) }),
       { inputs: { x: float('batch', 3) } },

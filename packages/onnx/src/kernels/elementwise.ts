@@ -136,12 +136,28 @@ kernel<Unary>('Square', ({ x }, { layouts }) => elementwise(layouts, 'Mul', [x, 
 kernel<Unary>('Rsqrt', ({ x }, { layouts }) => {
   return elementwise(layouts, 'Reciprocal', [elementwise(layouts, 'Sqrt', [x], 'float32')], 'float32');
 });
+/** log(1 + x) = 2 artanh(x / (2 + x)), which keeps its digits where x is small; ONNX has no Log1p. */
 kernel<Unary>('Log1p', ({ x }, { layouts, builder }) => {
-  return elementwise(layouts, 'Log', [elementwise(layouts, 'Add', [x, filled(builder.scalar(1), [])], 'float32')], 'float32');
+  const two = filled(builder.scalar(2), []);
+  const ratio = elementwise(layouts, 'Div', [x, elementwise(layouts, 'Add', [x, two], 'float32')], 'float32');
+  const small = elementwise(layouts, 'Mul', [elementwise(layouts, 'Atanh', [ratio], 'float32'), two], 'float32');
+  const large = elementwise(layouts, 'Log', [elementwise(layouts, 'Add', [x, filled(builder.scalar(1), [])], 'float32')], 'float32');
+  return elementwise(layouts, 'Where', [isSmall(x, layouts, builder), small, large], 'float32');
 });
+/** eˣ − 1 = tanh(x/2) · (eˣ + 1), which keeps its digits where x is small; ONNX has no Expm1. */
 kernel<Unary>('Expm1', ({ x }, { layouts, builder }) => {
-  return elementwise(layouts, 'Sub', [elementwise(layouts, 'Exp', [x], 'float32'), filled(builder.scalar(1), [])], 'float32');
+  const one = filled(builder.scalar(1), []);
+  const exp = elementwise(layouts, 'Exp', [x], 'float32');
+  const half = elementwise(layouts, 'Mul', [x, filled(builder.scalar(0.5), [])], 'float32');
+  const small = elementwise(layouts, 'Mul', [elementwise(layouts, 'Tanh', [half], 'float32'), elementwise(layouts, 'Add', [exp, one], 'float32')], 'float32');
+  return elementwise(layouts, 'Where', [isSmall(x, layouts, builder), small, elementwise(layouts, 'Sub', [exp, one], 'float32')], 'float32');
 });
+
+/** |x| < ½ */
+function isSmall(x: TracedArray, layouts: Layouts, builder: GraphBuilder): TracedArray {
+  return elementwise(layouts, 'Less', [elementwise(layouts, 'Abs', [x], 'float32'), filled(builder.scalar(0.5), [])], 'bool');
+}
+
 kernel<Unary>('Relu6', ({ x }, { layouts, builder }) => {
   return elementwise(layouts, 'Min', [elementwise(layouts, 'Relu', [x], 'float32'), filled(builder.scalar(6), [])], 'float32');
 });
