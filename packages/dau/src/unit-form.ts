@@ -60,15 +60,15 @@ export type UnitFormName = 'low-rank' | 'explicit';
 
 /** Multiply-adds in the time in which one number is written or read: 150 GFLOP/s a core against 5 GB/s, see docs/decisions/0005. */
 const MULTIPLY_ADDS_PER_NUMBER = 60;
-/** How often a training step touches each of the n·r numbers of a position (A_jᵀp, G_j u + h_j and two outer products), or each of the n·d of v. */
+/** How often a training step writes or reads each of the n·r numbers of a position (A_jᵀp, G_j u + h_j and two outer products), or each of the n·d of v and its gradient. */
 const LOW_RANK_TOUCHES = 11;
-const EXPLICIT_TOUCHES = 7;
+const EXPLICIT_TOUCHES = 15;
 
 /**
  * The cheaper form for a patch of d entries and rank r, for any number of units and positions: per unit and position a training step costs
  *
  *     low-rank    3·r·(d + r) multiply-adds and 11·r numbers touched
- *     explicit    3·r·d       multiply-adds and  7·d numbers touched
+ *     explicit    3·r·d       multiply-adds and 15·d numbers touched
  */
 export function cheaperForm({ d, r }: Pick<UnitSizes, 'd' | 'r'>): UnitFormName {
   const lowRank = 3 * r * (d + r) + MULTIPLY_ADDS_PER_NUMBER * LOW_RANK_TOUCHES * r;
