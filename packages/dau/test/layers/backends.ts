@@ -9,7 +9,8 @@ export function describeOnBackends(what: string, suite: (backend: TestBackend) =
   for (const backend of backends) {
     const missing = here.get(backend) !== true;
     describe.skipIf(missing)(`${what} on ${backend}${missing ? ' (SKIPPED: not installed here)' : ''}`, () => {
-      beforeAll(() => useBackend(backend));
+      // TensorFlow alone takes seconds to load.
+      beforeAll(() => useBackend(backend), 60_000);
       suite(backend);
     });
   }

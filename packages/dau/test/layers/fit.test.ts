@@ -7,6 +7,8 @@ import { describeOnBackends } from './backends.ts';
 import { toyClasses, toyImages, toySide } from './toy-images.ts';
 
 const inputShape = [toySide, toySide, 3];
+/** tfjs-node draws a bar for every epoch otherwise. */
+const quiet = { verbose: 0 } as const;
 
 const coda = (): LayersModel =>
   sequential({
@@ -55,7 +57,7 @@ describeOnBackends('fit', (backend) => {
         metrics: ['accuracy'],
       });
       const [train, test] = [toyImages(48, 1), toyImages(60, 2)];
-      const { history } = await model.fit(train.images, train.labels, { epochs: 10, batchSize: 16, shuffle: false });
+      const { history } = await model.fit(train.images, train.labels, { epochs: 10, batchSize: 16, shuffle: false, ...quiet });
       const [loss, accuracy] = tf.tidy(() => (model.evaluate(test.images, test.labels) as tf.Scalar[]).map((value) => value.dataSync()[0] as number));
       const losses = history['loss'] as number[];
       expect(losses.at(-1)).toBeLessThan(0.5 * (losses[0] as number));
