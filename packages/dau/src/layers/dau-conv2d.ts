@@ -1,5 +1,5 @@
 /**
- * `dauConv` as a layer of `tf.layers`. At each position, with the k×k patch p ∈ R^d (d = k²·C) and for each of n units j:
+ * `dauConv` (and `edauConv`, for its norms) as a layer of `tf.layers`. At each position, with the k×k patch p ∈ R^d (d = k²·C) and for each of n units j:
  *
  *     out_j = w_j(p)ᵀ p      w_j = g(A_j B p + b_j)      SQ: g(v) = v/‖v‖ · ‖v‖²/(1+‖v‖²)      L2: g(v) = v/‖v‖
  *
@@ -10,7 +10,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { layers, type Shape } from '@tensorflow/tfjs-layers';
 import * as v from 'valibot';
-import { dauConv } from '../dau-conv.ts';
+import { anyUnit } from './any-unit.ts';
 import { dauVariables, type DauVariables } from './dau-variables.ts';
 import { oneShape, oneTensor, placeOf, refuseShape } from './layer-input.ts';
 import { ownOptions, size, unitEntries, zeros, type UnitOptions } from './layer-options.ts';
@@ -60,10 +60,10 @@ export class DauConv2d extends layers.Layer {
   }
 
   override build(inputShape: Shape | Shape[]): void {
-    const { filters: units, kernelSize: k, rank, seed } = this.#options;
+    const { filters: units, kernelSize: k, rank, norm, seed } = this.#options;
     const channels = this.#check(oneShape(this, inputShape))[3] as number;
     this.#weights = dauVariables(
-      { patch: [k, k, channels], units, rank, seed, name: this.name },
+      { patch: [k, k, channels], units, rank, norm, seed, name: this.name },
       (name, shape, initializer) => this.addWeight(name, shape, 'float32', initializer),
     );
     this.built = true;
@@ -76,14 +76,14 @@ export class DauConv2d extends layers.Layer {
       const [, height, width] = this.#check(x.shape) as tf.Tensor4D['shape'];
       const { strides: stride, norm, eps } = this.#options;
       const { A, B, b } = this.#weights as DauVariables;
-      const weights = { A: A.read(), B: B.read(), b: b.read() };
+      const weights = { A: A.read(), B: B.read(), ...(b !== undefined && { b: b.read() }) };
       const rows = zerosAround(height, this.#options);
       const columns = zerosAround(width, this.#options);
       const [padding] = rows;
       if ([...rows, ...columns].every((zeros) => zeros === padding)) {
-        return dauConv(x, weights, { stride, padding, norm, eps });
+        return anyUnit(x, weights, { stride, padding, norm, eps });
       }
-      return dauConv(tf.pad(x, [[0, 0], [...rows], [...columns], [0, 0]]), weights, { stride, norm, eps });
+      return anyUnit(tf.pad(x, [[0, 0], [...rows], [...columns], [0, 0]]), weights, { stride, norm, eps });
     });
   }
 

@@ -10,7 +10,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { layers, type Shape } from '@tensorflow/tfjs-layers';
 import type * as v from 'valibot';
-import { dauConv } from '../dau-conv.ts';
+import { anyUnit } from './any-unit.ts';
 import { dauVariables, type DauVariables } from './dau-variables.ts';
 import { oneShape, oneTensor, placeOf, refuseShape } from './layer-input.ts';
 import { ownOptions, size, unitEntries, type UnitOptions } from './layer-options.ts';
@@ -35,9 +35,9 @@ export class DauDense extends layers.Layer {
   }
 
   override build(inputShape: Shape | Shape[]): void {
-    const { units, rank, seed } = this.#options;
+    const { units, rank, norm, seed } = this.#options;
     const d = this.#check(oneShape(this, inputShape)).at(-1) as number;
-    this.#weights = dauVariables({ patch: [d], units, rank, seed, name: this.name }, (name, shape, initializer) =>
+    this.#weights = dauVariables({ patch: [d], units, rank, norm, seed, name: this.name }, (name, shape, initializer) =>
       this.addWeight(name, shape, 'float32', initializer),
     );
     this.built = true;
@@ -53,9 +53,9 @@ export class DauDense extends layers.Layer {
       const weights = {
         A: tf.reshape(A.read(), [1, 1, d, units, rank]),
         B: tf.reshape(B.read(), [1, 1, d, rank]),
-        b: tf.reshape(b.read(), [1, 1, d, units]),
+        ...(b !== undefined && { b: tf.reshape(b.read(), [1, 1, d, units]) }),
       };
-      const y = dauConv(tf.reshape(x, [-1, 1, 1, d]), weights, { norm, eps });
+      const y = anyUnit(tf.reshape(x, [-1, 1, 1, d]), weights, { norm, eps });
       return tf.reshape(y, [...x.shape.slice(0, -1), units]);
     });
   }

@@ -2,17 +2,21 @@
 import { Random, sizeOf } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { initializers, LayerVariable } from '@tensorflow/tfjs-layers';
+import type { CodaNorm } from '../coda-layers.ts';
+import { isEdauBound } from '../edau-conv.ts';
 import { uniformInit } from '../uniform-init.ts';
 
 type Initializer = ReturnType<typeof initializers.ones>;
 
-export type DauVariables = Readonly<Record<'A' | 'B' | 'b', LayerVariable>>;
+/** eDAUs have no b. */
+export type DauVariables = Readonly<Record<'A' | 'B', LayerVariable>> & { readonly b?: LayerVariable };
 
 export interface DauVariablesOptions {
   /** [k, k, C] or [d]: what stands before the units' axes. */
   readonly patch: readonly number[];
   readonly units: number;
   readonly rank: number;
+  readonly norm: CodaNorm;
   readonly seed: number | null;
   /** Of the layer: gives the stream of random numbers where there is no seed. */
   readonly name: string;
@@ -20,7 +24,7 @@ export interface DauVariablesOptions {
 
 /** A [patch, n, r], B [patch, r], b [patch, n], each U(−1/√fan_in, 1/√fan_in): fan_in is d for B, r for A and b. `add` is the layer's `addWeight`. */
 export function dauVariables(
-  { patch, units, rank, seed, name }: DauVariablesOptions,
+  { patch, units, rank, norm, seed, name }: DauVariablesOptions,
   add: (name: string, shape: number[], initializer: Initializer) => LayerVariable,
 ): DauVariables {
   const random = seed === null ? Random.seeded(0).split(name) : Random.seeded(seed);
@@ -33,7 +37,7 @@ export function dauVariables(
   return {
     A: uniform('A', [...patch, units, rank], rank),
     B: uniform('B', [...patch, rank], sizeOf(patch)),
-    b: uniform('b', [...patch, units], rank),
+    ...(!isEdauBound(norm) && { b: uniform('b', [...patch, units], rank) }),
   };
 }
 

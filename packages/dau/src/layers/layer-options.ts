@@ -5,7 +5,9 @@
 import type { layers } from '@tensorflow/tfjs-layers';
 import * as v from 'valibot';
 import { parseConfig } from '@coda-nets/core';
-import { defaultDauEpsilon, type DauNorm } from '../dau-conv.ts';
+import { codaNormSchema } from '../coda-config.ts';
+import type { CodaNorm } from '../coda-layers.ts';
+import { defaultDauEpsilon } from '../dau-conv.ts';
 
 /** What every layer of `tf.layers` takes: `name`, `inputShape`, `trainable`, … */
 export type LayerOptions = NonNullable<ConstructorParameters<typeof layers.Layer>[0]>;
@@ -21,7 +23,7 @@ export const zeros = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(m
 /** What every unit takes, convolutional or dense. */
 export const unitEntries = {
   rank: size,
-  norm: v.optional(v.picklist(['sq', 'l2']), 'sq'),
+  norm: codaNormSchema,
   eps: v.optional(positive, defaultDauEpsilon),
   seed: v.optional(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffff_ffff))), null),
 };
@@ -30,8 +32,8 @@ export const unitEntries = {
 export interface UnitOptions extends LayerOptions {
   /** r: the dimension all units of the layer share. */
   readonly rank: number;
-  /** Default `sq`. */
-  readonly norm?: DauNorm;
+  /** `sq` (default) and `l2` are DAUs; `frobenius`, `spectral` and `product` are eDAUs, a reconstruction, which have no b. */
+  readonly norm?: CodaNorm;
   /** ε of every unit's norm; default 1e-12. */
   readonly eps?: number;
   /** Of the first weights: an integer in [0, 2³²). By default they follow from the layer's name, so that no two layers begin alike. */

@@ -3,7 +3,7 @@ import { initializers, input, layers, model as modelOf, sequential, type LayersM
 import { beforeAll, describe, expect, it } from 'vitest';
 import { gradientsAtTaps, withDynamicWeightsHeld } from '@coda-nets/core';
 import { expectClose, expectNoLeak, randomTensor, useBackend } from '@coda-nets/tools/testkit';
-import { codaNetwork } from '../../src/index.ts';
+import { codaNetwork, edauBounds } from '../../src/index.ts';
 import {
   contributions,
   dauConv2d,
@@ -13,6 +13,7 @@ import {
   rgb6,
   sumPoolLogits,
   type ContributionsOptions,
+  type DauConv2dOptions,
 } from '../../src/layers/index.ts';
 import { describeOnBackends } from './backends.ts';
 
@@ -21,13 +22,13 @@ const completenessTolerance = 1e-5;
 /** The same ops on the same backend, recorded in another order. */
 const sameOps = { rtol: 1e-6, relativeTo: 'largest' } as const;
 
-function codaModel(): LayersModel {
+function codaModel(norm: DauConv2dOptions['norm'] = 'sq'): LayersModel {
   return sequential({
     layers: [
       rgb6({ inputShape: [9, 7, 3], name: 'rgb' }),
-      dauConv2d({ filters: 4, kernelSize: 3, padding: 'same', rank: 3, name: 'first', seed: 1 }),
+      dauConv2d({ filters: 4, kernelSize: 3, padding: 'same', rank: 3, norm, name: 'first', seed: 1 }),
       dauConv2d({ filters: 5, kernelSize: 3, strides: 2, padding: 1, rank: 4, norm: 'l2', name: 'second', seed: 2 }),
-      dauDense({ units: 3, rank: 2, name: 'third', seed: 3 }),
+      dauDense({ units: 3, rank: 2, norm, name: 'third', seed: 3 }),
       sumPoolLogits({ temperature: 10, name: 'logits' }),
     ],
   });
@@ -83,6 +84,16 @@ describeOnBackends('contributions', () => {
       expect(Object.keys(found)).toEqual(['rgb', 'first', 'second', 'third']);
       for (const [name, residual] of Object.entries(found)) expect(residual, name).toBeLessThan(completenessTolerance);
       x.dispose();
+    });
+    model.dispose();
+  });
+
+  it.each(edauBounds)('of efficient units sum to z − b₀ too (%s)', (norm) => {
+    const model = codaModel(norm);
+    tf.tidy(() => {
+      for (const [name, residual] of Object.entries(residuals(contributions, model, images(1)))) {
+        expect(residual, name).toBeLessThan(completenessTolerance);
+      }
     });
     model.dispose();
   });

@@ -3,9 +3,10 @@ import { layers, sequential, type Shape } from '@tensorflow/tfjs-layers';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { initWeights, inferenceContext, Random } from '@coda-nets/core';
 import { expectClose, expectNoLeak, randomTensor, useBackend } from '@coda-nets/tools/testkit';
-import { binaryCrossEntropy, codaLayers, codaNetwork, dauConv, type DauWeights } from '../../src/index.ts';
+import { binaryCrossEntropy, codaLayers, codaNetwork, dauConv, edauBounds, type DauWeights } from '../../src/index.ts';
 import { dauConv2d, dauDense, rgb6, sumPoolLogits, type Padding } from '../../src/layers/index.ts';
 import { slowDau } from '../slow-dau.ts';
+import { slowEdau } from '../slow-edau.ts';
 import { describeOnBackends } from './backends.ts';
 
 /** float32 sums of up to 50·3 products against float64, relative to the largest, since the sums cancel. */
@@ -45,6 +46,23 @@ describeOnBackends('dauConv2d', () => {
       expect(layer.computeOutputShape([2, height, width, 2])).toEqual(y.shape);
     });
     layer.dispose();
+  });
+
+  it.each(edauBounds)('is the efficient unit, without b, where its norm is one (%s)', (norm) => {
+    const options = { rank: 2, norm, eps: 0.1, seed: 3 } as const;
+    const [conv, dense] = [dauConv2d({ filters: 3, kernelSize: 3, strides: 2, padding: 1, ...options }), dauDense({ units: 3, ...options })];
+    tf.tidy(() => {
+      const x = randomTensor<tf.Rank.R4>([2, 6, 5, 2], 1);
+      const xs = Float64Array.from(x.dataSync());
+      const y = conv.apply(x) as tf.Tensor;
+      const z = dense.apply(x) as tf.Tensor;
+      for (const layer of [conv, dense]) expect(layer.getWeights()).toHaveLength(2);
+      const shared = { n: 3, r: 2, bound: norm, eps: 0.1, x: xs } as const;
+      expectClose(y, slowEdau({ ...shared, ...doubles(conv), shape: x.shape, k: 3, stride: 2, padding: 1 }), valueTolerance);
+      expectClose(z, slowEdau({ ...shared, ...doubles(dense), shape: [60, 1, 1, 2], k: 1, stride: 1, padding: 0 }), valueTolerance);
+    });
+    conv.dispose();
+    dense.dispose();
   });
 
   it('has the output and the weight gradients of dauConv', () => {
@@ -220,7 +238,7 @@ describe('layers of tf.layers', () => {
     ['a rank of 0', () => dauDense({ units: 2, rank: 0, name: 'head' }), 'DauDense "head": rank: invalid value; expected >=1, got 0'],
     ['an unknown padding', () => dauConv2d({ filters: 2, kernelSize: 3, rank: 2, padding: 'full' as never, name: 'stem' }), 'DauConv2d "stem": padding: not a valid value; expected ("valid" | "same" | number), got "full"'],
     ['a kernel that is not square', () => dauConv2d({ filters: 2, kernelSize: [3, 5], rank: 2, name: 'stem' }), 'DauConv2d "stem": kernelSize: not square; got [3,5]'],
-    ['an unknown norm', () => dauDense({ units: 2, rank: 2, norm: 'squash' as never, name: 'head' }), 'DauDense "head": norm: not a valid value; expected ("sq" | "l2"), got "squash"'],
+    ['an unknown norm', () => dauDense({ units: 2, rank: 2, norm: 'squash' as never, name: 'head' }), 'DauDense "head": norm: not a valid value; expected ("sq" | "l2" | "frobenius" | "spectral" | "product"), got "squash"'],
     ['a temperature of 0', () => sumPoolLogits({ temperature: 0, name: 'logits' }), 'SumPoolLogits "logits": temperature: invalid value; expected >0, got 0'],
     ['a misspelt option of the encoding', () => rgb6({ inputShpe: [8, 8, 3], name: 'rgb' } as never), 'Rgb6 "rgb": inputShpe: unknown key; expected one of name, inputShape, batchInputShape, batchSize, dtype, inputDType, trainable, weights. Did you mean "inputShape"?'],
     ['an input that is no map', () => dauConv2d({ filters: 2, kernelSize: 3, rank: 2, name: 'stem', inputShape: [8] }).apply(tf.ones([2, 8])), 'DauConv2d "stem": input: not an input of this layer; expected [N, H, W, C], got [2, 8]'],
