@@ -58,7 +58,7 @@ export function affine(x: tf.Tensor2D, y: tf.Tensor2D, bias: tf.Tensor): tf.Tens
 /** `low-rank` never builds v; `explicit` does. */
 export type UnitFormName = 'low-rank' | 'explicit';
 
-/** Multiply-adds in the time in which one number is written or read: 150 GFLOP/s a core against 5 GB/s, see docs/decisions/0005. */
+/** Multiply-adds in the time in which one number is written or read: 150 GFLOP/s a core against 5 GB/s, see docs/decisions/0007. */
 const MULTIPLY_ADDS_PER_NUMBER = 60;
 /** How often a training step writes or reads each of the n·r numbers of a position (A_jᵀp, G_j u + h_j and two outer products), or each of the n·d of v and its gradient. */
 const LOW_RANK_TOUCHES = 11;
