@@ -210,18 +210,32 @@ describe('kill -9 and resume', () => {
   it('ends in the same bits as a run that nobody killed', async (context) => {
     const main = new URL('../dist/main.js', import.meta.url).pathname;
     if (!existsSync(main)) context.skip('the command is not built: pnpm build');
-    await writeFile(join(folder, 'long.json'), JSON.stringify({ network: resnetConfig, batch: 20, learningRate: 1e-3, checkpointEverySteps: 3, epochs: 6, augmentation: { kind: 'flip-and-crop' } }));
+    // 200 images: 10 steps an epoch
+    const totalSteps = 100;
+    await writeFile(join(folder, 'long.json'), JSON.stringify({ network: resnetConfig, batch: 20, learningRate: 1e-3, checkpointEverySteps: 3, epochs: 10, augmentation: { kind: 'flip-and-crop' } }));
     const args = (out: string) => [main, 'train', join(folder, 'long.json'), '--data', join(folder, 'data'), '--out', join(folder, out)];
+    const newest = async (): Promise<number> => {
+      const names = await readdir(join(folder, 'killed/checkpoints')).catch(() => []);
+      return Math.max(0, ...names.filter((name) => /^\d+$/.test(name)).map(Number));
+    };
     expect(spawnSync(process.execPath, args('whole')).status).toBe(0);
-    for (const delay of [900, 1300]) {
-      const child = spawn(process.execPath, [...args('killed'), ...(existsSync(join(folder, 'killed/config.json')) ? ['--resume'] : [])]);
-      await new Promise((resolve) => setTimeout(resolve, delay));
+    let before = 0;
+    for (const resume of [[], ['--resume']]) {
+      const child = spawn(process.execPath, [...args('killed'), ...resume], { stdio: 'ignore' });
+      const ended = new Promise<NodeJS.Signals | null>((resolve) => child.once('exit', (_, signal) => resolve(signal)));
+      // two checkpoints further: the second run has then gone on from what the first one left
+      while ((await newest()) < before + 6 && child.exitCode === null) await new Promise((resolve) => setTimeout(resolve, 2));
       child.kill('SIGKILL');
-      await new Promise((resolve) => (child.exitCode === null && child.signalCode === null ? child.once('exit', resolve) : resolve(undefined)));
+      expect(await ended).toBe('SIGKILL');
+      const reached = await newest();
+      expect(reached).toBeGreaterThan(before);
+      expect(reached).toBeLessThan(totalSteps);
+      before = reached;
     }
-    const resumed = spawnSync(process.execPath, [...args('killed'), ...(existsSync(join(folder, 'killed/config.json')) ? ['--resume'] : [])], { encoding: 'utf8' });
-    expect(resumed.stderr).not.toContain('error');
+    const resumed = spawnSync(process.execPath, [...args('killed'), '--resume'], { encoding: 'utf8' });
+    expect([resumed.status, resumed.stderr]).toEqual([0, expect.not.stringContaining('error')]);
+    expect(await newest()).toBe(totalSteps);
     const weightsOf = async (run: string) => decodeSafetensors(await readFile(join(folder, run, 'last.safetensors')), run).tensors;
     expect(await weightsOf('killed')).toEqual(await weightsOf('whole'));
-  }, 60_000);
+  }, 120_000);
 });
