@@ -1,5 +1,5 @@
 /** The folder a training run lives in: its config, its metrics, where its checkpoints and models are. Layout: see the package's README. */
-import { mkdir, open, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodaError } from '@coda-nets/core';
 import { readFileBytes, writeFileAtomic } from '@coda-nets/core/node';
@@ -20,19 +20,29 @@ export interface RunFolder {
   /** Makes sure that all lines so far are on the disk. */
   flush(): Promise<void>;
   close(): Promise<void>;
+  /** Deletes what a new run has before its first step: config and metrics. */
+  discard(): Promise<void>;
 }
 
-/** Makes the folder of a new run. Throws a CodaError where there is one already. */
+/** Makes the folder where there is none. Throws a CodaError where that cannot be. */
+export async function makeFolder(path: string): Promise<void> {
+  await orUnavailable(path, mkdir(path, { recursive: true }));
+}
+
+/** Throws a CodaError where the folder holds a run. */
+export async function refuseRun(path: string): Promise<void> {
+  if ((await storedConfig(path)) === undefined) return;
+  throw new CodaError({
+    kind: 'argument',
+    where: path,
+    problem: 'there is a run in this folder already',
+    hint: 'Go on with it with --resume, or choose another folder.',
+  });
+}
+
+/** Makes a new run of a folder that holds none. */
 export async function createRunFolder(path: string, config: TrainConfig): Promise<void> {
-  await mkdir(path, { recursive: true });
-  if ((await storedConfig(path)) !== undefined) {
-    throw new CodaError({
-      kind: 'argument',
-      where: path,
-      problem: 'there is a run in this folder already',
-      hint: 'Go on with it with --resume, or choose another folder.',
-    });
-  }
+  await refuseRun(path);
   await writeFileAtomic(join(path, 'config.json'), `${JSON.stringify(config, undefined, 2)}\n`);
 }
 
@@ -72,17 +82,20 @@ export async function storedConfig(path: string): Promise<TrainConfig | undefine
 export async function openRunFolder(path: string, step: number): Promise<RunFolder> {
   const metrics = join(path, 'metrics.jsonl');
   await cutMetrics(metrics, step);
-  const file: FileHandle = await open(metrics, 'a');
+  const file: FileHandle = await orUnavailable(metrics, open(metrics, 'a'));
   return {
     path,
     checkpoints: join(path, 'checkpoints'),
     best: join(path, 'best.safetensors'),
     last: join(path, 'last.safetensors'),
     log: async (line) => {
-      await file.appendFile(`${JSON.stringify(line)}\n`);
+      await orUnavailable(metrics, file.appendFile(`${JSON.stringify(line)}\n`));
     },
-    flush: () => file.sync(),
+    flush: () => orUnavailable(metrics, file.sync()),
     close: () => file.close(),
+    discard: async () => {
+      for (const name of ['metrics.jsonl', 'config.json']) await rm(join(path, name), { force: true });
+    },
   };
 }
 
@@ -112,4 +125,14 @@ function stepOf(line: string): number {
 
 function isMissing(cause: unknown): boolean {
   return (cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
+}
+
+/** The same promise, with the file system's errors as a CodaError of kind `unavailable` that names the path, as `writeFileAtomic` has them. */
+async function orUnavailable<T>(path: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    throw new CodaError({ kind: 'unavailable', where: path, problem: `could not be written (${code ?? message})`, cause });
+  }
 }

@@ -29,7 +29,7 @@ import type { ImageDataset, ImageSplit } from './data/image-dataset.ts';
 import { evaluate } from './evaluation.ts';
 import { computeFeatures, type Features } from './frozen-features.ts';
 import { initialSlots, optimiser } from './optimisers.ts';
-import { checkRunFolder, createRunFolder, openRunFolder, type RunFolder } from './run-folder.ts';
+import { checkRunFolder, createRunFolder, makeFolder, openRunFolder, refuseRun, type RunFolder } from './run-folder.ts';
 import { learningRateAt } from './schedules.ts';
 import { parseTrainConfig, type TrainConfig, type TrainConfigInput } from './train-config.ts';
 import type { TrainEvent } from './train-events.ts';
@@ -80,23 +80,31 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const config = parseTrainConfig({ ...options.config, network: network.config });
   checkDataset(network, dataset);
   const split = splits(config, dataset);
+  checkCacheFeatures(network, config);
+  // a lock needs its folder; whether there is a run in it is asked again where nobody else can make one
   if (resume) await checkRunFolder(out, config);
-  else await createRunFolder(out, config);
+  else await makeFolder(out);
   const inUse = (): never => {
-    throw new CodaError({ kind: 'unavailable', where: out, problem: 'another process is training in this folder' });
+    throw new CodaError({
+      kind: 'unavailable',
+      where: out,
+      problem: 'another process is training in this folder',
+      hint: `Where you know that none is, delete ${join(out, '.lock')}.`,
+    });
   };
   return withFolderLock(
     out,
     async () => {
+      if (resume) await checkRunFolder(out, config);
+      else await refuseRun(out);
       const folderOf = join(out, 'checkpoints');
       const checkpoint = resume ? await lastCheckpoint(folderOf, onEvent) : undefined;
       if (checkpoint !== undefined) checkCheckpoint(checkpoint, network, split.train, options.engine, folderOf, onEvent);
-      const run = await openRunFolder(out, checkpoint?.state.step ?? 0);
-      try {
-        return await runTraining(options, config, split, run, checkpoint);
-      } finally {
-        await run.close();
-      }
+      const openRun = async (): Promise<RunFolder> => {
+        if (!resume) await createRunFolder(out, config);
+        return openRunFolder(out, checkpoint?.state.step ?? 0);
+      };
+      return runTraining(options, config, split, openRun, checkpoint);
     },
     { onWait: inUse },
   );
@@ -127,6 +135,17 @@ function tooFew(key: string, got: number, most: number): CodaError {
     problem: 'there are too few training images',
     expected: `at most ${most}`,
     got: String(got),
+  });
+}
+
+function checkCacheFeatures(network: Network, { cacheFeatures }: TrainConfig): void {
+  if (!cacheFeatures || network.frozenStem !== undefined) return;
+  throw new CodaError({
+    kind: 'argument',
+    where: 'train: config: cacheFeatures',
+    problem: 'this network has no frozen stem whose features could be kept',
+    expected: 'a hybrid with a frozen stem',
+    got: `kind ${JSON.stringify(network.config.kind)}`,
   });
 }
 
@@ -202,7 +221,7 @@ async function firstWeights({ network, initialWeights }: TrainOptions, config: T
       kind: 'mismatch',
       where,
       problem: `frozen weights are never trained and need values: there is none for ${JSON.stringify(missing[0])}`,
-      hint: 'Start from a trained model that has them (initFrom).',
+      hint: 'Start from a trained model that has them: `--stem FILE` on the command line, `initFrom` in a config.',
     });
   }
   if (fromFile && Object.keys(taken).length === 0) {
@@ -213,11 +232,12 @@ async function firstWeights({ network, initialWeights }: TrainOptions, config: T
   return weights;
 }
 
+/** `openRun` is called when weights, optimiser and compiled step are there: a call that cannot work leaves no run behind. */
 async function runTraining(
   options: TrainOptions,
   config: TrainConfig,
   { train: trainSplit, validation: validationSplit }: Splits,
-  run: RunFolder,
+  openRun: () => Promise<RunFolder>,
   checkpoint: Checkpoint | undefined,
 ): Promise<TrainResult> {
   const { network, dataset, engine, featureCacheFolder, onEvent, signal } = options;
@@ -273,27 +293,6 @@ async function runTraining(
   });
   if (state.step === totalSteps && !state.epochEndPending) return result(startWeights);
 
-  let trainFeatures: Features | undefined;
-  let validationFeatures: Features | undefined;
-  if (config.cacheFeatures) {
-    const compute = (split: ImageSplit, name: 'train' | 'validation'): Promise<Features | undefined> =>
-      computeFeatures({
-        engine,
-        network,
-        weights: startWeights,
-        split,
-        precision: config.featurePrecision,
-        copies: name === 'train' ? copiesOf(config.augmentation) : ['none'],
-        onProgress: (done, total) => onEvent?.({ type: 'features', split: name, done, total }),
-        ...(featureCacheFolder === undefined ? {} : { cacheFolder: featureCacheFolder }),
-        ...(signal === undefined ? {} : { signal }),
-      });
-    trainFeatures = await compute(trainSplit, 'train');
-    if (validationSplit !== undefined && !aborted()) validationFeatures = await compute(validationSplit, 'validation');
-    // nothing was trained yet: there is nothing to save
-    if (aborted()) return result(startWeights);
-  }
-
   const step = trainingStep({
     network,
     optimiser: optimise,
@@ -301,23 +300,46 @@ async function runTraining(
     input: config.cacheFeatures ? 'features' : 'images',
     ...(config.linearMapPenalty === undefined ? {} : { linearMapPenalty: config.linearMapPenalty }),
   });
-  const source: BatchSource = {
-    sampler,
-    split: trainSplit,
-    augmentation: config.augmentation,
-    features: trainFeatures,
-    penalty: config.linearMapPenalty && { perImage: config.linearMapPenalty.classes, of: network.classes },
-  };
-  const alignmentNow = async (weights: NamedArrays): Promise<Alignment | undefined> => {
-    if (network.dynamicLinear === undefined || config.alignmentImages === 0) return undefined;
-    const split = validationSplit ?? trainSplit;
-    const indices = Uint32Array.from({ length: Math.min(config.alignmentImages, split.length) }, (_, i) => i);
-    const features = validationSplit === undefined ? trainFeatures : validationFeatures;
-    const batch = features === undefined ? assembleBatch(split, indices).images : features.batch(indices, 'none');
-    return measureAlignment({ engine, network, weights, [features === undefined ? 'images' : 'features']: batch });
-  };
   const compiled = await engine.compile(step.fn, step.signature(startWeights, startSlots));
+  let opened: RunFolder | undefined;
   try {
+    const run = (opened = await openRun());
+    let trainFeatures: Features | undefined;
+    let validationFeatures: Features | undefined;
+    if (config.cacheFeatures) {
+      const compute = (split: ImageSplit, name: 'train' | 'validation'): Promise<Features | undefined> =>
+        computeFeatures({
+          engine,
+          network,
+          weights: startWeights,
+          split,
+          precision: config.featurePrecision,
+          copies: name === 'train' ? copiesOf(config.augmentation) : ['none'],
+          onProgress: (done, total) => onEvent?.({ type: 'features', split: name, done, total }),
+          ...(featureCacheFolder === undefined ? {} : { cacheFolder: featureCacheFolder }),
+          ...(signal === undefined ? {} : { signal }),
+        });
+      trainFeatures = await compute(trainSplit, 'train');
+      if (validationSplit !== undefined && !aborted()) validationFeatures = await compute(validationSplit, 'validation');
+      // nothing was trained yet: there is nothing to save
+      if (aborted()) return result(startWeights);
+    }
+
+    const source: BatchSource = {
+      sampler,
+      split: trainSplit,
+      augmentation: config.augmentation,
+      features: trainFeatures,
+      penalty: config.linearMapPenalty && { perImage: config.linearMapPenalty.classes, of: network.classes },
+    };
+    const alignmentNow = async (weights: NamedArrays): Promise<Alignment | undefined> => {
+      if (network.dynamicLinear === undefined || config.alignmentImages === 0) return undefined;
+      const split = validationSplit ?? trainSplit;
+      const indices = Uint32Array.from({ length: Math.min(config.alignmentImages, split.length) }, (_, i) => i);
+      const features = validationSplit === undefined ? trainFeatures : validationFeatures;
+      const batch = features === undefined ? assembleBatch(split, indices).images : features.batch(indices, 'none');
+      return measureAlignment({ engine, network, weights, [features === undefined ? 'images' : 'features']: batch });
+    };
     let lastSave = performance.now();
     let current: { weights: NamedArrays; slots: NamedArrays } | undefined;
     /** The weights and slots as they are now; fetched once a step. Throws where one is not finite. */
@@ -472,7 +494,12 @@ async function runTraining(
       await save();
     }
     return result(weights);
+  } catch (error) {
+    // what failed before its first step (an engine without a kernel, a loss that is NaN at once) is no run to go on with
+    if (options.resume !== true && state.step === 0) await opened?.discard();
+    throw error;
   } finally {
+    await opened?.close();
     await compiled.dispose();
   }
 }

@@ -15,8 +15,10 @@ export interface FolderLockOptions {
 const lockFile = '.lock';
 /** An owner touches its lock this often. */
 const heartbeatMs = 5000;
-/** A lock untouched for this long belongs to nobody. */
+/** A lock of another machine, whose processes cannot be asked, belongs to nobody when it was untouched for this long. */
 const staleMs = 60_000;
+/** The locks that this process holds: a restarted container may give a dead owner's process number to its successor. */
+const heldHere = new Set<string>();
 
 /** Runs `work` while holding the lock of `folder`, which exists. */
 export async function withFolderLock<T>(
@@ -32,12 +34,14 @@ export async function withFolderLock<T>(
     waited = true;
     await sleep(pollMs, undefined, { signal });
   }
+  heldHere.add(mark);
   const heartbeat = setInterval(() => void utimes(path, new Date(), new Date()).catch(() => {}), heartbeatMs);
   heartbeat.unref();
   try {
     return await work();
   } finally {
     clearInterval(heartbeat);
+    heldHere.delete(mark);
     if ((await readFile(path, 'utf8').catch(() => '')) === mark) await rm(path, { force: true });
   }
 }
@@ -64,7 +68,7 @@ async function releaseIfDead(path: string): Promise<boolean> {
   const seen = await readFile(path, 'utf8').catch(() => undefined);
   const touched = await stat(path).catch(() => undefined);
   if (seen === undefined || touched === undefined) return true;
-  if (Date.now() - touched.mtimeMs < staleMs && isAlive(seen)) return false;
+  if (isAlive(seen, touched.mtimeMs)) return false;
   const aside = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.dead`;
   try {
     await rename(path, aside);
@@ -77,14 +81,16 @@ async function releaseIfDead(path: string): Promise<boolean> {
   return true;
 }
 
-function isAlive(mark: string): boolean {
-  let owner: { pid?: unknown; host?: unknown };
+/** On this machine the process is asked: one that was stopped, or computes without a pause, is silent and alive. */
+function isAlive(mark: string, touchedMs: number): boolean {
+  let owner: { pid?: unknown; host?: unknown } | null;
   try {
     owner = JSON.parse(mark) as typeof owner;
   } catch {
     return false;
   }
-  if (owner.host !== hostname() || typeof owner.pid !== 'number') return true;
+  if (owner?.host !== hostname() || typeof owner.pid !== 'number') return Date.now() - touchedMs < staleMs;
+  if (owner.pid === process.pid) return heldHere.has(mark);
   try {
     process.kill(owner.pid, 0);
     return true;
