@@ -3,4 +3,4 @@ export { expectClose, type Comparable, type Tolerance } from './expect-close.ts'
 export { expectNoLeak } from './expect-no-leak.ts';
 export { finiteDifference } from './finite-difference.ts';
 export { randomTensor, randomValues } from './random-tensor.ts';
-export { useBackend } from './use-backend.ts';
+export { hasBackend, useBackend, type TestBackend } from './use-backend.ts';
