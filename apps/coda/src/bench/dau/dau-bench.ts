@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommandIo } from '../../command-io.ts';
-import { interleave, type Contender, type Timing } from '../interleave.ts';
+import { interleave, type Timing } from '../interleave.ts';
 import { engineMatmul, matmulFlops, peakShape, type MatmulShape } from '../matmul-peak.ts';
 import { checkAgreement, type Agreement } from './agreement.ts';
 import { dauFlops } from './dau-flops.ts';
@@ -83,7 +83,8 @@ export async function dauBench(options: DauBenchOptions): Promise<DauBenchResult
     const rows: DauRow[] = [];
     for (const work of works) {
       if (stopped()) break;
-      rows.push(await measureRow(work, networks[work.network] as BenchNetwork, files[work.network] as WorkFiles, twins, options));
+      const row = await measureRow(work, networks[work.network] as BenchNetwork, files[work.network] as WorkFiles, twins, options);
+      if (row.timings.length > 0) rows.push(row);
     }
     const memory: DauMemoryRow[] = [];
     for (const work of works) {
@@ -130,9 +131,9 @@ async function measureRow(
       prepared.push({ ...(await twins.work('published', work, files, taps, 'explain-tap-by-tap')), mostRounds: 2 });
     }
     const agreement = await agreementOf(label, prepared);
-    const bar = io.progress(label, prepared.length * (rounds + 1), 'samples');
+    const bar = io.progress(label, prepared.reduce((sum, { mostRounds = rounds }) => sum + Math.min(rounds, mostRounds), 0), 'samples');
     let done = 0;
-    const { timings, otherProcessors } = await interleave(prepared as readonly Contender[], {
+    const { timings, otherProcessors } = await interleave(prepared, {
       rounds,
       stopped: () => signal?.aborted === true,
       onSample: () => bar.update(++done),
