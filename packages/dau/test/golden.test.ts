@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { decodeSafetensors, gradientsAtTaps, trainingContext, withDynamicWeightsHeld, type NdArray } from '@coda-nets/core';
-import { expectClose, useBackend } from '@coda-nets/tools/testkit';
+import { expectClose, hasBackend, useBackend } from '@coda-nets/tools/testkit';
 import { codaNetwork, type CodaConfig } from '../src/index.ts';
 
 /** float32 here, float64 there, up to seven layers; relative to the largest of each tensor, since contributions cancel. */
@@ -54,53 +54,62 @@ it('has a golden file that is the one its manifest describes', () => {
   expect(manifest.networks.length).toBeGreaterThanOrEqual(12);
 });
 
-describe.each(['cpu', 'wasm'] as const)('on %s, against PyTorch in the published formulation', (backend) => {
-  beforeAll(() => useBackend(backend), 60_000);
+const backends = await Promise.all(
+  (['cpu', 'wasm', 'tensorflow'] as const).map(async (backend) => ({ backend, missing: !(await hasBackend(backend)) })),
+);
 
-  describe.each(manifest.networks)('$name', ({ name, config }) => {
-    const network = codaNetwork(config);
-    const taps = network.taps.map((tap) => tap.name);
-    const weightsOf = (what: '' | 'gradient.'): Record<string, tf.Tensor> =>
-      Object.assign({}, ...config.layers.map((_, i) => fromPublished(name, what, i)));
-
-    it('gives the same activations and contributions at every tap', () => {
-      tf.tidy(() => {
-        const weights = weightsOf('');
-        // tf.oneHot refuses one class
-        const chosen = tf.cast(tf.equal(tf.expandDims(golden(`${name}/labels`), 1), tf.range(0, network.classes, 1, 'int32')), 'float32');
-        const { activations, gradients, extra } = withDynamicWeightsHeld(() =>
-          gradientsAtTaps((context) => {
-            const { logits } = network.forward(weights, golden(`${name}/images`) as tf.Tensor4D, context);
-            return { objective: tf.sum(tf.mul(logits, chosen)), logits };
-          }, taps),
-        );
-        expectClose(extra['logits'] as tf.Tensor, golden(`${name}/logits`), tolerance);
-        for (const [i, tap] of taps.entries()) {
-          const a = activations[tap] as tf.Tensor;
-          expectClose(a, golden(`${name}/activation.${i}`), tolerance);
-          expectClose(tf.mul(a, gradients[tap] as tf.Tensor), golden(`${name}/contribution.${i}`), tolerance);
-        }
-      });
-    });
-
-    it('gives the same loss, and gradients of weights and images', ({ skip }) => {
-      orSkip(skip, () =>
-        tf.tidy(() => {
-          const weights = weightsOf('');
-          const names = Object.keys(weights);
-          const loss = (images: tf.Tensor, ...values: tf.Tensor[]): tf.Scalar => {
-            const named = Object.fromEntries(names.map((weight, i) => [weight, values[i] as tf.Tensor]));
-            const { logits } = network.forward(named, images as tf.Tensor4D, trainingContext);
-            return network.loss(logits, golden(`${name}/targets`) as tf.Tensor2D);
-          };
-          const { value, grads } = tf.valueAndGrads(loss as never)([golden(`${name}/images`), ...Object.values(weights)]);
-          expectClose(value, golden(`${name}/loss`), tolerance);
-          const [ofImages, ...ofWeights] = grads as [tf.Tensor, ...tf.Tensor[]];
-          expectClose(ofImages, golden(`${name}/gradient.images`), tolerance);
-          const expected = weightsOf('gradient.');
-          for (const [i, weight] of names.entries()) expectClose(ofWeights[i] as tf.Tensor, expected[weight] as tf.Tensor, tolerance);
-        }),
-      );
+for (const { backend, missing } of backends) {
+  describe.skipIf(missing)(`on ${backend}${missing ? ' (SKIPPED: not installed here)' : ''}, against PyTorch in the published formulation`, () => {
+    beforeAll(() => useBackend(backend), 60_000);
+    describe.each(manifest.networks)('$name', (network) => {
+      agreesWithGolden(network);
     });
   });
-});
+}
+
+function agreesWithGolden({ name, config }: (typeof manifest.networks)[number]): void {
+  const network = codaNetwork(config);
+  const taps = network.taps.map((tap) => tap.name);
+  const weightsOf = (what: '' | 'gradient.'): Record<string, tf.Tensor> =>
+    Object.assign({}, ...config.layers.map((_, i) => fromPublished(name, what, i)));
+
+  it('gives the same activations and contributions at every tap', () => {
+    tf.tidy(() => {
+      const weights = weightsOf('');
+      // tf.oneHot refuses one class
+      const chosen = tf.cast(tf.equal(tf.expandDims(golden(`${name}/labels`), 1), tf.range(0, network.classes, 1, 'int32')), 'float32');
+      const { activations, gradients, extra } = withDynamicWeightsHeld(() =>
+        gradientsAtTaps((context) => {
+          const { logits } = network.forward(weights, golden(`${name}/images`) as tf.Tensor4D, context);
+          return { objective: tf.sum(tf.mul(logits, chosen)), logits };
+        }, taps),
+      );
+      expectClose(extra['logits'] as tf.Tensor, golden(`${name}/logits`), tolerance);
+      for (const [i, tap] of taps.entries()) {
+        const a = activations[tap] as tf.Tensor;
+        expectClose(a, golden(`${name}/activation.${i}`), tolerance);
+        expectClose(tf.mul(a, gradients[tap] as tf.Tensor), golden(`${name}/contribution.${i}`), tolerance);
+      }
+    });
+  });
+
+  it('gives the same loss, and gradients of weights and images', ({ skip }) => {
+    orSkip(skip, () =>
+      tf.tidy(() => {
+        const weights = weightsOf('');
+        const names = Object.keys(weights);
+        const loss = (images: tf.Tensor, ...values: tf.Tensor[]): tf.Scalar => {
+          const named = Object.fromEntries(names.map((weight, i) => [weight, values[i] as tf.Tensor]));
+          const { logits } = network.forward(named, images as tf.Tensor4D, trainingContext);
+          return network.loss(logits, golden(`${name}/targets`) as tf.Tensor2D);
+        };
+        const { value, grads } = tf.valueAndGrads(loss as never)([golden(`${name}/images`), ...Object.values(weights)]);
+        expectClose(value, golden(`${name}/loss`), tolerance);
+        const [ofImages, ...ofWeights] = grads as [tf.Tensor, ...tf.Tensor[]];
+        expectClose(ofImages, golden(`${name}/gradient.images`), tolerance);
+        const expected = weightsOf('gradient.');
+        for (const [i, weight] of names.entries()) expectClose(ofWeights[i] as tf.Tensor, expected[weight] as tf.Tensor, tolerance);
+      }),
+    );
+  });
+}

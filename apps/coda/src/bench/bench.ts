@@ -10,6 +10,8 @@ export interface BenchRun {
   /** Of each contender. */
   readonly threads: number;
   readonly rounds: number;
+  /** Leave out what takes minutes. */
+  readonly quick: boolean;
   readonly seed: number;
   /** Rows to measure by id; default all. */
   readonly works?: readonly string[];

@@ -42,11 +42,11 @@ export interface InterleaveOptions {
   /** Pause before each sample, in which the threads of the last contender go to sleep (they spin for some milliseconds); default 20. */
   readonly settleMs?: number;
   readonly onSample?: () => void;
-  /** Asked before each round after the first; true ends it there. */
+  /** Asked before each sample; true ends it there, and leaves out who has none. */
   readonly stopped?: () => boolean;
 }
 
-/** One call of each to warm up, then the rounds. */
+/** Who takes long must have run before: its first call counts. A short call is tried twice at its first turn, to see how often it has to be repeated. */
 export async function interleave(
   contenders: readonly Contender[],
   { rounds, leastSampleMs = 200, settleMs = 20, onSample = () => undefined, stopped = () => false }: InterleaveOptions,
@@ -58,34 +58,33 @@ export async function interleave(
     ownMs += repeats * sample.processorMs;
     return sample;
   };
-  const repeats: number[] = [];
-  for (const contender of contenders) {
-    const first = await measure(contender, 1);
-    // the first call of all allocates; a short one is asked again before its length counts
-    const { ms } = first.ms < leastSampleMs ? await measure(contender, 1) : first;
-    repeats.push(Math.max(1, Math.ceil(leastSampleMs / Math.max(ms, 0.01))));
-    onSample();
-  }
-  const samples: Sample[][] = contenders.map(() => []);
-  for (let round = 0; round < rounds && (round === 0 || !stopped()); round++) {
-    for (const [i, contender] of contenders.entries()) {
-      if (round >= (contender.mostRounds ?? rounds)) continue;
+  const turns = contenders.map((contender) => ({ contender, repeats: 0, samples: [] as Sample[] }));
+  for (let round = 0; round < rounds; round++) {
+    for (const turn of turns) {
+      const { contender, samples } = turn;
+      if (stopped() || round >= (contender.mostRounds ?? rounds)) continue;
       await new Promise((resolve) => setTimeout(resolve, settleMs));
-      samples[i]?.push(await measure(contender, repeats[i] as number));
+      if (turn.repeats === 0) {
+        const first = await measure(contender, 1);
+        const { ms } = first.ms < leastSampleMs ? await measure(contender, 1) : first;
+        turn.repeats = Math.max(1, Math.ceil(leastSampleMs / Math.max(ms, 0.01)));
+        samples.push(first.ms < leastSampleMs ? await measure(contender, turn.repeats) : first);
+      } else {
+        samples.push(await measure(contender, turn.repeats));
+      }
       onSample();
     }
   }
-  const timings = contenders.map(({ name }, i) => {
-    const own = samples[i] as Sample[];
-    return {
+  const timings = turns
+    .filter(({ samples }) => samples.length > 0)
+    .map(({ contender: { name }, repeats, samples }) => ({
       name,
-      medianMs: median(own.map(({ ms }) => ms)),
-      minMs: Math.min(...own.map(({ ms }) => ms)),
-      medianProcessorMs: median(own.map(({ processorMs }) => processorMs)),
-      repeats: repeats[i] as number,
-      samples: own,
-    };
-  });
+      medianMs: median(samples.map(({ ms }) => ms)),
+      minMs: Math.min(...samples.map(({ ms }) => ms)),
+      medianProcessorMs: median(samples.map(({ processorMs }) => processorMs)),
+      repeats,
+      samples,
+    }));
   return { timings, otherProcessors: otherWork(ownMs) };
 }
 

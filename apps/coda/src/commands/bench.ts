@@ -24,7 +24,7 @@ interface Options extends CommonOptions {
 export function benchCommand(): Command {
   return defineCommand('bench', 'the benches; ratios against the reference where Python with torch is present', 'coda bench dau --python venv/bin/python')
     .argument('[name...]', `which benches (default: all): ${benches.map(({ name, description }) => `${name} (${description})`).join(', ')}`)
-    .option('--quick', `medians of ${QUICK_ROUNDS} rounds, not of ${ROUNDS}`)
+    .option('--quick', `medians of ${QUICK_ROUNDS} rounds, not of ${ROUNDS}, and without what takes minutes`)
     .option('--threads <n>', 'threads of every contender (default: every core)', wholeNumber(1))
     .option('--works <names>', 'only these rows, between commas', nameList)
     .option('--python <path>', 'the Python with torch that runs the reference (default: CODA_PYTHON, else python3)')
@@ -43,6 +43,7 @@ export function benchCommand(): Command {
           threads: options.threads ?? availableParallelism(),
           python: !options.twins ? { kind: 'none' } : options.python === undefined ? { kind: 'default' } : { kind: 'path', path: options.python },
           rounds: options.quick === true ? QUICK_ROUNDS : ROUNDS,
+          quick: options.quick === true,
           seed: options.seed,
           ...(options.works !== undefined && { works: options.works }),
           ...(options.profile !== undefined && { profile: options.profile === true ? 'train-s' : options.profile }),

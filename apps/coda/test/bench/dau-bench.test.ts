@@ -157,7 +157,7 @@ describe('a run on toy networks', () => {
     for (const { id, agreement, timings } of result.rows) {
       const names = ['ours (onnxruntime)', 'published', 'low-rank', ...(id === 'explain-s-all' ? ['published, tap by tap'] : [])];
       expect(timings.map(({ name }) => name)).toEqual(names);
-      expect(Object.keys(agreement)).toEqual(names.filter((name) => name !== 'published'));
+      expect(Object.keys(agreement)).toEqual(['ours (onnxruntime)', 'low-rank']);
       // something was compared: float32 sums in different orders are never all equal
       expect(Math.max(...Object.values(agreement).map(({ deviation }) => deviation))).toBeGreaterThan(0);
     }

@@ -21,13 +21,13 @@ function contender(name: string, times: readonly number[], log: string[], mostRo
 }
 
 describe('interleave', () => {
-  it('warms each up, then measures round by round, and takes medians', async () => {
+  it('measures round by round, repeats short calls, and takes medians', async () => {
     const log: string[] = [];
-    const slow = contender('slow', [900, 300, 500, 400], log);
+    const slow = contender('slow', [900, 300, 400], log);
     const fast = contender('fast', [90, 10, 11, 13, 12], log);
     const { timings, otherProcessors } = await interleave([slow, fast], { rounds: 3, leastSampleMs: 100, settleMs: 0 });
     // a call of 10 ms is repeated until a sample takes 100
-    expect(log).toEqual(['slow×1', 'fast×1', 'fast×1', 'slow×1', 'fast×10', 'slow×1', 'fast×10', 'slow×1', 'fast×10']);
+    expect(log).toEqual(['slow×1', 'fast×1', 'fast×1', 'fast×10', 'slow×1', 'fast×10', 'slow×1', 'fast×10']);
     expect(timings.map(({ name, medianMs, minMs, medianProcessorMs, repeats }) => ({ name, medianMs, minMs, medianProcessorMs, repeats }))).toEqual([
       { name: 'slow', medianMs: 400, minMs: 300, medianProcessorMs: 800, repeats: 1 },
       { name: 'fast', medianMs: 12, minMs: 11, medianProcessorMs: 24, repeats: 10 },
@@ -35,14 +35,20 @@ describe('interleave', () => {
     expect(otherProcessors).toBeGreaterThanOrEqual(0);
   });
 
-  it('lets one leave early, and ends between rounds when it is stopped', async () => {
+  it('lets one leave early, and ends between samples when it is stopped', async () => {
     const log: string[] = [];
-    const all = [contender('a', [500, 500, 500, 500], log), contender('b', [500, 500, 500, 500], log, 1)];
+    const all = [contender('a', [500, 500, 500], log), contender('b', [500], log, 1), contender('c', [500, 500], log)];
     let samples = 0;
-    const { timings } = await interleave(all, { rounds: 9, settleMs: 0, onSample: () => samples++, stopped: () => log.length >= 5 });
-    expect(log).toEqual(['a×1', 'b×1', 'a×1', 'b×1', 'a×1']);
-    expect(samples).toBe(5);
-    expect(timings.map(({ samples }) => samples.length)).toEqual([2, 1]);
+    const { timings } = await interleave(all, { rounds: 9, settleMs: 0, onSample: () => samples++, stopped: () => log.length >= 6 });
+    expect(log).toEqual(['a×1', 'b×1', 'c×1', 'a×1', 'c×1', 'a×1']);
+    expect(samples).toBe(6);
+    expect(timings.map(({ samples }) => samples.length)).toEqual([3, 1, 2]);
+  });
+
+  it('leaves out who had no turn before it was stopped', async () => {
+    const log: string[] = [];
+    const { timings } = await interleave([contender('a', [500], log), contender('b', [], log)], { rounds: 1, settleMs: 0, stopped: () => log.length > 0 });
+    expect(timings.map(({ name }) => name)).toEqual(['a']);
   });
 
   it('measures a call by the clock and by the processor', async () => {

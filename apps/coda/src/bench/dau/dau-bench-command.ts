@@ -12,7 +12,7 @@ export const dauBenchCommand: Bench = {
   name: 'dau',
   description: 'CoDA networks trained, run and explained, against PyTorch in the published and in our low-rank form',
   run: async (options) => {
-    const { engines, threads, rounds, seed, works, io, signal } = options;
+    const { engines, threads, rounds, quick, seed, works, io, signal } = options;
     const chosen = works === undefined ? dauWorks : works.map((id) => workOf(id, '--works'));
     const profiled = options.profile === undefined ? undefined : workOf(options.profile, '--profile');
     const start = await twinStarter(options);
@@ -20,6 +20,7 @@ export const dauBenchCommand: Bench = {
       engines,
       threads,
       rounds,
+      tapByTap: !quick,
       seed,
       io,
       signal,

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CommandIo } from '../../command-io.ts';
-import { interleave, type Contender, type Timing } from '../interleave.ts';
+import { interleave, type Timing } from '../interleave.ts';
 import { engineMatmul, matmulFlops, peakShape, type MatmulShape } from '../matmul-peak.ts';
 import { checkAgreement, type Agreement } from './agreement.ts';
 import { dauFlops } from './dau-flops.ts';
@@ -22,6 +22,8 @@ export interface DauBenchOptions {
   /** Starts the PyTorch twins in a new process; left out, ours alone is measured. */
   readonly startTwins?: StartTwins;
   readonly rounds: number;
+  /** Whether the published form also explains tap by tap where a work asks for it, once: that takes ten times as long. Default true. */
+  readonly tapByTap?: boolean;
   readonly seed: number;
   readonly io: CommandIo;
   readonly works?: readonly DauWork[];
@@ -83,7 +85,8 @@ export async function dauBench(options: DauBenchOptions): Promise<DauBenchResult
     const rows: DauRow[] = [];
     for (const work of works) {
       if (stopped()) break;
-      rows.push(await measureRow(work, networks[work.network] as BenchNetwork, files[work.network] as WorkFiles, twins, options));
+      const row = await measureRow(work, networks[work.network] as BenchNetwork, files[work.network] as WorkFiles, twins, options);
+      if (row.timings.length > 0) rows.push(row);
     }
     const memory: DauMemoryRow[] = [];
     for (const work of works) {
@@ -118,7 +121,7 @@ async function measureRow(
   { label: networkLabel, config }: BenchNetwork,
   files: WorkFiles,
   twins: Twins | undefined,
-  { engines, rounds, io, signal }: DauBenchOptions,
+  { engines, rounds, tapByTap = true, io, signal }: DauBenchOptions,
 ): Promise<DauRow> {
   const label = `${work.label}, ${networkLabel}, batch ${work.batch}`;
   const prepared: PreparedWork[] = [];
@@ -126,13 +129,14 @@ async function measureRow(
     for (const engine of engines) prepared.push(await ourWork(work, files, engine));
     const taps = tapIndices(work, config);
     for (const form of twins === undefined ? [] : twinForms) prepared.push(await (twins as Twins).work(form, work, files, taps));
-    if (twins !== undefined && work.tapByTap === true) {
-      prepared.push({ ...(await twins.work('published', work, files, taps, 'explain-tap-by-tap')), mostRounds: 2 });
-    }
     const agreement = await agreementOf(label, prepared);
-    const bar = io.progress(label, prepared.length * (rounds + 1), 'samples');
+    if (twins !== undefined && tapByTap && work.tapByTap === true) {
+      // its numbers are held by the tests of the twins
+      prepared.push({ ...(await twins.work('published', work, files, taps, 'explain-tap-by-tap')), mostRounds: 1 });
+    }
+    const bar = io.progress(label, prepared.reduce((sum, { mostRounds = rounds }) => sum + Math.min(rounds, mostRounds), 0), 'samples');
     let done = 0;
-    const { timings, otherProcessors } = await interleave(prepared as readonly Contender[], {
+    const { timings, otherProcessors } = await interleave(prepared, {
       rounds,
       stopped: () => signal?.aborted === true,
       onSample: () => bar.update(++done),
