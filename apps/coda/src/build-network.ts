@@ -21,7 +21,7 @@ export function buildNetwork(config: JsonObject, where: string): Network {
       where: `${where}: kind`,
       problem: 'no kind of network',
       expected: Object.keys(builders).join(', '),
-      got: JSON.stringify(kind) ?? 'nothing',
+      got: kind === undefined ? 'nothing' : typeof kind === 'object' ? 'no string' : JSON.stringify(kind),
       hint: nearest === undefined ? undefined : `Did you mean "${nearest}"?`,
     });
   }

@@ -1,5 +1,5 @@
 /** Logits and probabilities of a model, compiled once for any batch of images of one size. */
-import { inferenceContext, ndArray, sizeOf, type Engine, type NdArray } from '@coda-nets/core';
+import { CodaError, inferenceContext, ndArray, sizeOf, type Engine, type NdArray } from '@coda-nets/core';
 import type * as tf from '@tensorflow/tfjs-core';
 import { imagesAtATime } from './images-at-a-time.ts';
 import type { OpenModel } from './open-model.ts';
@@ -36,6 +36,19 @@ export async function classify(engine: Engine, { network, model }: OpenModel, im
   await compiled.dispose();
   const rows = [count, network.classes];
   return { logits: ndArray('float32', rows, logits), probabilities: ndArray('float32', rows, probabilities) };
+}
+
+/** Throws a CodaError that names the first image with a logit that is NaN or infinite: its probabilities mean nothing. */
+export function checkFinite({ logits }: Classification, names: readonly string[]): void {
+  const bad = logits.data.findIndex((logit) => !Number.isFinite(logit));
+  if (bad === -1) return;
+  const classes = logits.shape[1] as number;
+  throw new CodaError({
+    kind: 'numeric',
+    where: `predict: image ${names[Math.floor(bad / classes)]}`,
+    problem: `the logit of class ${bad % classes} is ${logits.data[bad]}`,
+    hint: 'Are the weights of this model finite?',
+  });
 }
 
 export interface RankedClass {

@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** The `coda` executable. */
 import { runCli } from './cli.ts';
+import { surviveClosedOutputs } from './closed-outputs.ts';
 
+surviveClosedOutputs();
 process.exitCode = await runCli(process.argv.slice(2));

@@ -15,7 +15,18 @@ export async function openModel(path: string): Promise<OpenModel> {
   const model = await readModelFile(path);
   const network = buildNetwork(model.config, path);
   checkWeights(network, model.weights, path);
+  checkMetadata(network, model, path);
   return { path, model, network };
+}
+
+/** The file's own statements about its network: each must be true of the network its config means. */
+function checkMetadata({ classes, inputShape }: Network, { classNames, preprocessing }: Model, path: string): void {
+  const mismatch = (key: string, problem: string, expected: string, got: string): CodaError =>
+    new CodaError({ kind: 'mismatch', where: `${path}: metadata "${key}"`, problem, expected, got });
+  if (classNames.length !== classes) throw mismatch('class_names', "not one name for each of the network's classes", `${classes}`, `${classNames.length}`);
+  const [height, width] = inputShape;
+  const size = preprocessing.size.join(' × ');
+  if (size !== `${height} × ${width}`) throw mismatch('preprocessing', "not the size of the network's input", `${height} × ${width}`, size);
 }
 
 /** Who names a run folder is told of the model in it. */

@@ -24,7 +24,7 @@ export async function readConfig(path: string): Promise<JsonObject> {
       where: path,
       problem: 'not a config',
       expected: 'a JSON object',
-      got: JSON.stringify(value).slice(0, 40),
+      got: Array.isArray(value) ? 'an array' : JSON.stringify(value).slice(0, 40),
     });
   }
   const { $schema: _, ...config } = value as JsonObject;

@@ -116,7 +116,7 @@ export interface EpochLine {
   readonly validationAccuracy?: number;
 }
 
-/** The epochs in a run's metrics.jsonl. */
+/** The epochs in a run's metrics.jsonl. The last line of a run that was killed may be half a line. */
 export async function readEpochs(out: string): Promise<readonly EpochLine[]> {
   let text: string;
   try {
@@ -124,11 +124,22 @@ export async function readEpochs(out: string): Promise<readonly EpochLine[]> {
   } catch {
     return [];
   }
-  const lines = text.split('\n').filter((line) => line !== '');
-  const parsed = lines.map((line) => JSON.parse(line) as EpochLine & { type: string; validation?: { loss: number; top1: number } });
-  return parsed
+  return text
+    .split('\n')
+    .flatMap(metricsLine)
     .filter(({ type }) => type === 'epoch')
     .map(({ validation, ...line }) => (validation === undefined ? line : { ...line, validationLoss: validation.loss, validationAccuracy: validation.top1 }));
+}
+
+type MetricsLine = EpochLine & { readonly type: string; readonly validation?: { readonly loss: number; readonly top1: number } };
+
+/** None where the line is not whole. */
+function metricsLine(line: string): MetricsLine[] {
+  try {
+    return [JSON.parse(line) as MetricsLine];
+  } catch {
+    return [];
+  }
 }
 
 /** Draws a training's events: a bar for features, a bar for steps, a line an epoch. */

@@ -15,6 +15,8 @@ export interface Verification {
 
 /** Batches of several sizes, so that the batch is seen to be free. */
 const BATCHES = [1, 3, 64] as const;
+/** No batch has room for more. */
+export const MOST_IMAGES = Math.max(...BATCHES);
 
 /**
  * images: [N, H, W, 3], float32 in [0, 1] (multiples of 1/255 for a uint8 file). Each image is explained for its top class, and every other one for a

@@ -1,5 +1,5 @@
 /** The files of an explanation: pictures, maps as .npy, and one JSON that says what each number is. */
-import { encodeNpy, ndArray, sizeOf, type NdArray, type Network } from '@coda-nets/core';
+import { CodaError, encodeNpy, ndArray, sizeOf, type NdArray, type Network } from '@coda-nets/core';
 import { writeFileAtomic } from '@coda-nets/core/node';
 import { encodePng, pictureOf, strip, type Explanation } from '@coda-nets/depth';
 import { mkdir } from 'node:fs/promises';
@@ -18,7 +18,11 @@ export interface WriteOptions {
 /** Returns the files written, `explanation.json` last: where it is, all others are. */
 export async function writeExplanations(options: WriteOptions): Promise<readonly string[]> {
   const { out, inputs, explanations, network, classNames, method } = options;
-  await mkdir(out, { recursive: true });
+  await mkdir(out, { recursive: true }).catch((cause: unknown) => {
+    const { code } = cause as NodeJS.ErrnoException;
+    const problem = code === 'EEXIST' || code === 'ENOTDIR' ? 'a file is where the folder should be' : `the folder cannot be made (${code ?? String(cause)})`;
+    throw new CodaError({ kind: 'argument', where: `explain: --out ${JSON.stringify(out)}`, problem, cause });
+  });
   const files: string[] = [];
   const write = async (name: string, bytes: Uint8Array | string): Promise<void> => {
     files.push(join(out, name));

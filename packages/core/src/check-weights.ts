@@ -1,12 +1,14 @@
 /** Whether named arrays are the weights of a network, and the first weights of a new one. */
 import { CodaError } from './errors.ts';
 import { nearestName } from './nearest-name.ts';
-import { sameShape, type NamedArrays, type NdArray } from './nd-array.ts';
+import { sameShape, sizeOf, type NamedArrays, type NdArray } from './nd-array.ts';
 import type { Network } from './network.ts';
 import type { Random } from './random.ts';
 
 /** So many names of a kind are listed; a wholly different network would fill a screen. */
 const namesListed = 8;
+/** 4 GB of float32, what a model file may hold; a training has three times as many beside its activations. */
+const maxWeights = 1e9;
 
 /**
  * Throws one CodaError of kind `mismatch` that lists missing, unexpected and mismatched (shape or dtype) names together.
@@ -35,8 +37,18 @@ export function checkWeights(network: Pick<Network, 'weights'>, weights: NamedAr
   });
 }
 
-/** The weights of a new network; each has its own random stream, split by its name, so that no weight depends on another's size. */
+/** The weights of a new network; each has its own random stream, split by its name, so that no weight depends on another's size. Throws a CodaError for a network of more than 10⁹ weights before any is drawn. */
 export function initWeights(network: Pick<Network, 'weights'>, random: Random): NamedArrays {
+  const count = Object.values(network.weights).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  if (count > maxWeights) {
+    throw new CodaError({
+      kind: 'unsupported',
+      where: 'initWeights',
+      problem: 'the network has too many weights',
+      expected: `at most ${maxWeights.toLocaleString('en')}`,
+      got: count.toLocaleString('en'),
+    });
+  }
   const weights: Record<string, NdArray> = {};
   for (const [name, spec] of Object.entries(network.weights)) weights[name] = spec.init(random.split(name));
   return weights;

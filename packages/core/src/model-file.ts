@@ -12,6 +12,11 @@ import { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
 
 const format = 'coda-nets';
 const version = '1';
+/** Ten times what a config has. Without a limit, who prints the value again runs out of stack. */
+const maxNesting = 64;
+
+/** It is printed on terminals and into pictures: a control character there is an escape sequence or an accident. */
+const className = v.pipe(v.string(), v.check((name) => !/\p{Cc}/u.test(name), 'a control character'));
 
 export interface Model {
   readonly config: JsonObject & { readonly kind: string };
@@ -63,7 +68,7 @@ export function decodeModel(bytes: Uint8Array, where: string): Model {
   }
   const config = field(metadata, 'config', v.looseObject({ kind: v.string() }), where);
   const preprocessing = field(metadata, 'preprocessing', preprocessingSchema, where);
-  const classNames = field(metadata, 'class_names', v.array(v.string()), where);
+  const classNames = field(metadata, 'class_names', v.array(className), where);
   const model = { config: config as Model['config'], preprocessing: preprocessing as Preprocessing, classNames, weights };
   if (metadata['provenance'] === undefined) return model;
   return { ...model, provenance: field(metadata, 'provenance', v.looseObject({}), where) as JsonObject };
@@ -84,6 +89,7 @@ function field<Schema extends v.GenericSchema>(
   } catch (cause) {
     throw new CodaError({ kind: 'malformed', where: place, problem: 'not JSON', cause });
   }
+  if (!nestsAtMost(value, maxNesting)) throw new CodaError({ kind: 'malformed', where: place, problem: 'nested too deep', expected: `at most ${maxNesting} levels` });
   try {
     return parseConfig(schema, value, place);
   } catch (error) {
@@ -91,4 +97,9 @@ function field<Schema extends v.GenericSchema>(
     const { where: leaf, problem, expected, got, hint } = error;
     throw new CodaError({ kind: 'malformed', where: leaf, problem, expected, got, hint, cause: error });
   }
+}
+
+function nestsAtMost(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return levels > 0 && Object.values(value).every((item) => nestsAtMost(item, levels - 1));
 }

@@ -4,6 +4,7 @@
 import * as v from 'valibot';
 import { CodaError } from './errors.ts';
 import { nearestName } from './nearest-name.ts';
+import { shown } from './shown.ts';
 
 /**
  * The value as `schema` types it, with its defaults filled in. `where` names the config in errors: `config.json`.
@@ -100,9 +101,4 @@ function optionsAt(schema: v.GenericSchema, path: readonly unknown[]): string[] 
 
 function isString(value: unknown): value is string {
   return typeof value === 'string';
-}
-
-function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing';
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }

@@ -10,16 +10,13 @@ export const preprocessingSchema = v.strictObject({
   size: v.tuple([side, side]),
   layout: v.literal('rgb'),
   range: v.tuple([v.literal(0), v.literal(1)]),
-  resize: v.exactOptional(side),
 });
 
 export interface Preprocessing {
-  /** Pixels the network gets. */
+  /** Pixels the network gets: an image is scaled until it just covers them, and the middle is cut out. */
   readonly size: readonly [height: number, width: number];
   /** The order of the channels, last in memory: [H, W, 3]. */
   readonly layout: 'rgb';
   /** What the darkest and brightest values become. */
   readonly range: readonly [0, 1];
-  /** The shorter side is resized to this before the centre of `size` is cut out; without it the image is resized to `size`. */
-  readonly resize?: number;
 }

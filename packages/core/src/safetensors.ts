@@ -10,6 +10,7 @@ import { CodaError } from './errors.ts';
 import { fileKind } from './file-signature.ts';
 import { requireLittleEndian } from './little-endian.ts';
 import { sizeOf, type DType, type NamedArrays, type NdArray } from './nd-array.ts';
+import { shown } from './shown.ts';
 
 /** The reference implementation's own limit: a header is parsed as a whole, before anything in it can be believed. */
 const maxHeaderBytes = 100_000_000;
@@ -198,11 +199,6 @@ function isObject(value: unknown): value is Record<string, unknown> {
 /** A number that may be a dimension or an offset; −0 is no integer of the format's. */
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0 && !Object.is(value, -0);
-}
-
-function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing';
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
 function malformed(where: string, problem: string, expected?: string, got?: string, cause?: unknown): CodaError {

@@ -58,4 +58,14 @@ describe('initWeights', () => {
     const expected = Random.seeded(1).split('fc.bias');
     expect(one['fc.bias']).toEqual(ndArray('float32', [3], Float32Array.from({ length: 3 }, () => expected.uniform())));
   });
+
+  it('refuses what no machine holds before it makes any of it', () => {
+    const never = (): never => {
+      throw new Error('allocated');
+    };
+    const network = { weights: { small: { ...spec(1), init: never }, huge: { ...spec(65_536, 32, 32, 64), init: never } } };
+    expect(() => initWeights(network, Random.seeded(1))).toThrow(
+      'initWeights: the network has too many weights; expected at most 1,000,000,000, got 4,294,967,297',
+    );
+  });
 });

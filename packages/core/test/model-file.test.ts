@@ -3,7 +3,7 @@ import { CodaError, decodeModel, decodeSafetensors, encodeModel, encodeSafetenso
 
 const model: Model = {
   config: { kind: 'coda', classes: 2, layers: [{ out: 2 }] },
-  preprocessing: { size: [32, 24], layout: 'rgb', range: [0, 1], resize: 40 },
+  preprocessing: { size: [32, 24], layout: 'rgb', range: [0, 1] },
   classNames: ['cat', 'dög'],
   weights: { w: ndArray('float32', [2], Float32Array.of(1, 2)), b: ndArray('float32', [], Float32Array.of(3)) },
   provenance: { seed: 1, data: 'CIFAR-10' },
@@ -32,7 +32,7 @@ describe('model file', () => {
       format: 'coda-nets',
       version: '1',
       config: '{"kind":"coda","classes":2,"layers":[{"out":2}]}',
-      preprocessing: '{"size":[32,24],"layout":"rgb","range":[0,1],"resize":40}',
+      preprocessing: '{"size":[32,24],"layout":"rgb","range":[0,1]}',
       class_names: '["cat","dög"]',
       provenance: '{"seed":1,"data":"CIFAR-10"}',
     });
@@ -52,6 +52,8 @@ describe('model file', () => {
     ['a config that is not JSON', withMetadata({ config: '{' }), 'malformed', 'm.safetensors: metadata "config": not JSON'],
     ['a config without a kind', withMetadata({ config: '{}' }), 'malformed', 'm.safetensors: metadata "config": kind: missing'],
     ['class names that are numbers', withMetadata({ class_names: '["a",1]' }), 'malformed', 'm.safetensors: metadata "class_names": [1]: not a valid value; expected string, got 1'],
+    ['a class name that rewrites the terminal', withMetadata({ class_names: '["cat","\\u001b[2J"]' }), 'malformed', 'm.safetensors: metadata "class_names": [1]: a control character; got "\\u001b[2J"'],
+    ['a resize, which nobody would do', withMetadata({ preprocessing: '{"size":[1,1],"layout":"rgb","range":[0,1],"resize":2}' }), 'malformed', 'm.safetensors: metadata "preprocessing": resize: unknown key; expected one of size, layout, range. Did you mean "size"?'],
     ['a size of zero', withMetadata({ preprocessing: '{"size":[0,1],"layout":"rgb","range":[0,1]}' }), 'malformed', 'm.safetensors: metadata "preprocessing": size[0]: invalid value; expected >=1, got 0'],
     ['another layout', withMetadata({ preprocessing: '{"size":[1,1],"layout":"bgr","range":[0,1]}' }), 'malformed', 'm.safetensors: metadata "preprocessing": layout: not a valid value; expected "rgb", got "bgr". Did you mean "rgb"?'],
     ['half a file', encodeModel(model).slice(0, -3), 'malformed', 'm.safetensors: tensor "w": the data runs past the end of the file; expected at most 9 bytes of data, got 12'],

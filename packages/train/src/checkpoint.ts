@@ -1,9 +1,10 @@
 /** A moment of a training run on disk: complete or not there. What it takes to go on exactly; not the model files people use. */
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { CodaError, decodeSafetensors, encodeSafetensors, parseConfig, type NamedArrays } from '@coda-nets/core';
 import { readFileBytes, writeFileAtomic } from '@coda-nets/core/node';
+import { makeFolder } from './run-folder.ts';
 
 const number = v.number();
 /** A run without a penalty adds up nothing. */
@@ -45,12 +46,12 @@ const stepFolder = /^\d+$/;
 
 /** Written beside, flushed, renamed to `<folder>/<step>`; older ones than the last two are removed. */
 export async function writeCheckpoint(folder: string, { state, weights, slots }: Checkpoint): Promise<string> {
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const name = String(state.step);
   const path = join(folder, name);
   const beside = join(folder, `.${name}.tmp`);
   await rm(beside, { recursive: true, force: true });
-  await mkdir(beside);
+  await makeFolder(beside);
   await writeFileAtomic(join(beside, 'weights.safetensors'), encodeSafetensors(weights));
   await writeFileAtomic(join(beside, 'optimiser.safetensors'), encodeSafetensors(slots));
   await writeFileAtomic(join(beside, 'state.json'), `${JSON.stringify(state, undefined, 2)}\n`);

@@ -40,7 +40,11 @@ export interface EvaluateOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Evaluates all images of `split` in order, each once, batch norm in inference mode. Undefined only where `signal` ended it. */
+/**
+ * Evaluates all images of `split` in order, each once, batch norm in inference mode. Undefined only where `signal` ended it.
+ *
+ * @throws CodaError `argument` without images, `numeric` where a logit is NaN or infinite: it names the image.
+ */
 export async function evaluate(options: EvaluateOptions & { readonly signal?: never }): Promise<Evaluation>;
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation | undefined>;
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation | undefined> {
@@ -75,6 +79,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation | u
       const batch = useFeatures ? features.batch(indices, 'none') : undefined;
       const { images, labels } = batch === undefined ? assembleBatch(split, indices) : { images: batch, labels: labelsOf(split, indices) };
       const { logits } = (await compiled.run({ [input]: images })) as { logits: NdArray<'float32'> };
+      checkFinite(logits, indices);
       loss += (await meanLoss.of(logits, labels)) * indices.length;
       for (let i = 0; i < indices.length; i++) {
         const rank = rankOf(logits.data, i * network.classes, network.classes, labels.data[i] as number);
@@ -90,6 +95,18 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation | u
     await compiled.dispose();
     await meanLoss.dispose();
   }
+}
+
+function checkFinite({ data, shape }: NdArray<'float32'>, indices: ArrayLike<number>): void {
+  const bad = data.findIndex((logit) => !Number.isFinite(logit));
+  if (bad === -1) return;
+  const classes = shape[1] as number;
+  throw new CodaError({
+    kind: 'numeric',
+    where: `evaluate: image ${indices[Math.floor(bad / classes)]}`,
+    problem: `the logit of class ${bad % classes} is ${data[bad]}`,
+    hint: 'Are the weights of this model finite?',
+  });
 }
 
 /** The network's loss is a mean over the batch, a size that a graph for any batch does not know: a small function for each size that comes. */
@@ -116,7 +133,7 @@ function lossBySize(engine: Engine, network: Network) {
   };
 }
 
-/** How many logits are before that of `label`: larger, or equal and earlier. A NaN is before everything. */
+/** How many logits are before that of `label`: larger, or equal and earlier. */
 function rankOf(logits: Float32Array, from: number, classes: number, label: number): number {
   const own = logits[from + label] as number;
   let rank = 0;

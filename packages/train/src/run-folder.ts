@@ -1,5 +1,5 @@
 /** The folder a training run lives in: its config, its metrics, where its checkpoints and models are. Layout: see the package's README. */
-import { mkdir, open, rm, type FileHandle } from 'node:fs/promises';
+import { access, constants, mkdir, open, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodaError } from '@coda-nets/core';
 import { readFileBytes, writeFileAtomic } from '@coda-nets/core/node';
@@ -24,9 +24,10 @@ export interface RunFolder {
   discard(): Promise<void>;
 }
 
-/** Makes the folder where there is none. Throws a CodaError where that cannot be. */
+/** Makes the folder where there is none. Throws a CodaError where that cannot be, or nothing can be written in it. */
 export async function makeFolder(path: string): Promise<void> {
   await orUnavailable(path, mkdir(path, { recursive: true }));
+  await orUnavailable(path, access(path, constants.W_OK));
 }
 
 /** Throws a CodaError where the folder holds a run. */
@@ -133,6 +134,6 @@ async function orUnavailable<T>(path: string, work: Promise<T>): Promise<T> {
     return await work;
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    throw new CodaError({ kind: 'unavailable', where: path, problem: `could not be written (${code ?? message})`, cause });
+    throw new CodaError({ kind: 'unavailable', where: path === '' ? '""' : path, problem: `could not be written (${code ?? message})`, cause });
   }
 }

@@ -48,7 +48,7 @@ export interface TrainOptions {
   readonly resume?: boolean;
   /** Weights to start from, by name; the others are drawn. Overrides `config.initFrom`, which is then a note for people. */
   readonly initialWeights?: NamedArrays;
-  /** Default: the network's input size, without a resize. */
+  /** Default: the network's input size. */
   readonly preprocessing?: Preprocessing;
   /** Kept features are also written here, see `computeFeatures`. */
   readonly featureCacheFolder?: string;
@@ -83,7 +83,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   checkCacheFeatures(network, config);
   // a lock needs its folder; whether there is a run in it is asked again where nobody else can make one
   if (resume) await checkRunFolder(out, config);
-  else await makeFolder(out);
+  await makeFolder(out);
   const inUse = (): never => {
     throw new CodaError({
       kind: 'unavailable',

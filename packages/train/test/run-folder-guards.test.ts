@@ -1,11 +1,12 @@
 /** What a failed start, a second process and a silent owner do to a run folder. No number is computed here: the engine is a stand-in. */
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ndArray, zerosArray, type Engine, type NamedArrays, type Network, type WeightSpec } from '@coda-nets/core';
 import { describe, expect, it } from 'vitest';
-import { syntheticDataset, train, type TrainOptions } from '../src/index.ts';
+import { evaluate, openCifar10, syntheticDataset, train, writeCifar10, type TrainOptions } from '../src/index.ts';
+import { fetchCifar10 } from '../src/data/fetch-cifar10.ts';
 import { withFolderLock } from '../src/data/folder-lock.ts';
 import { temporaryFolder } from './data/temporary-folder.ts';
 
@@ -117,5 +118,47 @@ describe('the lock of a folder', () => {
     expect((await lockedBy({ pid: 2 ** 30, host: hostname() })).got).toBe('got it');
     expect((await lockedBy({ pid: process.ppid, host: `not-${hostname()}` })).got).toBe('got it');
     expect((await lockedBy({ pid: process.pid, host: hostname() })).got).toBe('got it');
+  });
+});
+
+describe('a data folder of somebody else', () => {
+  it('is not fetched into, and no hint says that it could be', async () => {
+    const folder = await temporaryFolder();
+    await writeCifar10(folder, syntheticDataset({ classes: 2, perClass: 4 }));
+    const file = join(folder, 'data_batch_1.bin');
+    const before = await readFile(file);
+    await rm(join(folder, 'test_batch.bin'));
+    const missing = `${join(folder, 'test_batch.bin')}: this file of the data set is missing`;
+    await expect(openCifar10(folder)).rejects.toThrow(new RegExp(`^${missing}$`));
+    // and without its manifest, where nothing says whose it is
+    await rm(join(folder, 'coda-dataset.json'));
+    await expect(openCifar10(folder)).rejects.toThrow(new RegExp(`^${missing}$`));
+    await expect(fetchCifar10({ to: folder, sources: [] })).rejects.toThrow(
+      `fetchCifar10: ${file}: this file is not of CIFAR-10 and would be overwritten. Choose another folder, or delete the file.`,
+    );
+    expect(await readFile(file)).toEqual(before);
+  });
+});
+
+describe('evaluate', () => {
+  it.each([NaN, Infinity])('names the image whose logit is %s', async (value) => {
+    const split = dataset.split('train');
+    let first = 0;
+    const engine = {
+      compile: async () => ({
+        run: async ({ images }: NamedArrays) => {
+          const n = images?.shape[0] ?? 0;
+          const data = new Float32Array(n * 2);
+          // image 5, class 1
+          if (first <= 5 && 5 < first + n) data[(5 - first) * 2 + 1] = value;
+          first += n;
+          return { logits: ndArray('float32', [n, 2], data), loss: ndArray('float32', [], Float32Array.of(1)) };
+        },
+        dispose: async () => undefined,
+      }),
+    } as unknown as Engine;
+    await expect(evaluate({ network: networkWith('parameter'), weights: {}, engine, split, batchSize: 3 })).rejects.toThrow(
+      `evaluate: image 5: the logit of class 1 is ${value}. Are the weights of this model finite?`,
+    );
   });
 });

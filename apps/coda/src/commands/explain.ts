@@ -3,7 +3,7 @@ import { CodaError, decodeNpy, nearestName } from '@coda-nets/core';
 import { readFileBytes } from '@coda-nets/core/node';
 import { explainer } from '@coda-nets/depth';
 import type { Command } from 'commander';
-import { defineCommand, engineOf, ioOf, nameList, oneOf, type CommonOptions } from '../define-command.ts';
+import { defineCommand, engineOf, ioOf, nameList, oneOf, usageError, type CommonOptions } from '../define-command.ts';
 import { imageInputs } from '../image-inputs.ts';
 import { imagesAtATime } from '../images-at-a-time.ts';
 import { openModel } from '../open-model.ts';
@@ -33,6 +33,7 @@ export function explainCommand(): Command {
     .option('--method <name>', 'contributions, or the baseline inputTimesGradient', oneOf('contributions', 'inputTimesGradient'), 'contributions')
     .action(async (path: string, paths: string[], options: Options) => {
       const io = ioOf(options);
+      if (options.tap.length === 0) throw usageError('explain: --tap', 'no tap is named', 'names between commas, or all');
       const open = await openModel(path);
       const { network, model } = open;
       const inputs = await imageInputs(paths, open);

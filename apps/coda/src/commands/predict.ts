@@ -2,7 +2,7 @@
 import { encodeNpy } from '@coda-nets/core';
 import { writeFileAtomic } from '@coda-nets/core/node';
 import type { Command } from 'commander';
-import { classify, topClasses } from '../classify.ts';
+import { checkFinite, classify, topClasses } from '../classify.ts';
 import { defineCommand, engineOf, ioOf, wholeNumber, type CommonOptions } from '../define-command.ts';
 import { imageInputs } from '../image-inputs.ts';
 import { openModel } from '../open-model.ts';
@@ -25,6 +25,7 @@ export function predictCommand(): Command {
       const { names, images, files } = await imageInputs(inputs, open);
       if (options.out !== undefined) await refuseOverwriting('predict: --out', [options.out], [path, ...files]);
       const result = await classify(await engineOf(options, io), open, images);
+      checkFinite(result, names);
       const predictions = names.map((name, n) => ({ input: name, top: topClasses(result, n, open.model.classNames, options.top) }));
       for (const { input, top } of predictions) {
         io.say(`${input}: ${top.map((c) => `${c.name} ${(100 * c.probability).toFixed(1)} %`).join(', ')}`);

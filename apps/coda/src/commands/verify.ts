@@ -6,7 +6,7 @@ import { assembleBatch, openDataset } from '@coda-nets/train';
 import type { Command } from 'commander';
 import { defineCommand, ioOf, positiveNumber, wholeNumber, type CommonOptions } from '../define-command.ts';
 import { openModel } from '../open-model.ts';
-import { verifyOnnx } from '../verify-onnx.ts';
+import { MOST_IMAGES, verifyOnnx } from '../verify-onnx.ts';
 
 /** protobuf's own limit of a file. */
 const MAX_ONNX_BYTES = 2 ** 31 - 1;
@@ -25,7 +25,7 @@ export function verifyCommand(): Command {
     .argument('<file>', 'an ONNX file of `coda export`')
     .requiredOption('--model <file>', 'the model file it was made from')
     .option('--data <name>', 'take test images of this data set (default: random images)')
-    .option('--limit <n>', 'how many images', wholeNumber(1), 8)
+    .option('--limit <n>', `how many images, ${MOST_IMAGES} at most`, wholeNumber(1), 8)
     .option('--tolerance <x>', 'largest deviation that passes', positiveNumber, VERIFY_TOLERANCE)
     .action(async (path: string, options: Options) => {
       const io = ioOf(options);
@@ -47,13 +47,14 @@ export function verifyCommand(): Command {
 }
 
 async function imagesFor([height, width, channels]: readonly [number, number, number], options: Options): Promise<NdArray<'float32'>> {
+  const limit = Math.min(options.limit, MOST_IMAGES);
   if (options.data !== undefined) {
     const test = (await openDataset(options.data)).split('test');
-    const indices = Array.from({ length: Math.min(options.limit, test.length) }, (_, i) => i);
+    const indices = Array.from({ length: Math.min(limit, test.length) }, (_, i) => i);
     return assembleBatch(test, indices).images;
   }
   const random = Random.seeded(options.seed).split('verify');
-  const shape = [options.limit, height, width, channels];
-  const data = Float32Array.from({ length: options.limit * height * width * channels }, () => random.below(256) / 255);
+  const shape = [limit, height, width, channels];
+  const data = Float32Array.from({ length: limit * height * width * channels }, () => random.below(256) / 255);
   return ndArray('float32', shape, data);
 }

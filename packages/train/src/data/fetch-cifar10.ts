@@ -85,6 +85,7 @@ async function bringInto(folder: string, files: readonly ExpectedFile[], options
   const fetchOrFind = async (): Promise<FetchResult> => {
     const found = (await sourceIfWhole(folder, files)) ?? (await adopt(folder, files));
     if (found !== undefined) return { folder, source: found, fetched: false };
+    await refuseForeignFiles(folder, files);
     await removeRemains(folder);
     const reasons: string[] = [];
     for (const source of sources) {
@@ -210,6 +211,22 @@ async function refuseOtherDataset(folder: string): Promise<void> {
     expected: 'a new folder or one of cifar10',
     got: JSON.stringify(dataset),
   });
+}
+
+/** Without a manifest, a file of the right name and other content may be anybody's: one of an ended fetch is whole, since it was renamed into place. */
+async function refuseForeignFiles(folder: string, files: readonly ExpectedFile[]): Promise<void> {
+  if ((await readManifest(folder)) !== undefined) return;
+  for (const { name, bytes, sha256 } of files) {
+    const path = join(folder, name);
+    const size = await sizeOf(path);
+    if (size === undefined || (size === bytes && (await hashFile(path, 'sha256')) === sha256)) continue;
+    throw new CodaError({
+      kind: 'mismatch',
+      where: `fetchCifar10: ${path}`,
+      problem: 'this file is not of CIFAR-10 and would be overwritten',
+      hint: 'Choose another folder, or delete the file.',
+    });
+  }
 }
 
 async function sizeOf(path: string): Promise<number | undefined> {

@@ -31,11 +31,11 @@ const maxNamesBytes = 4096;
  * file.
  */
 export async function openCifar10(folder: string): Promise<ImageDataset> {
-  const hint = repairHint(folder);
   const manifest = await readManifest(folder);
+  const hint = manifest?.dataset === 'cifar10' ? repairHint(folder) : undefined;
   for (const file of [...trainFiles, testFile]) {
     const { size } = await stat(join(folder, file)).catch((cause: unknown) => {
-      throw missing(folder, file, cause);
+      throw missing(folder, file, hint, cause);
     });
     const listed = manifest?.files.find((entry) => entry.name === file);
     if (listed !== undefined && listed.bytes !== size) {
@@ -59,7 +59,7 @@ export async function openCifar10(folder: string): Promise<ImageDataset> {
       });
     }
   }
-  const classNames = await readClassNames(folder);
+  const classNames = await readClassNames(folder, hint);
   const splits = new Map<SplitName, ImageSplit>();
   return {
     name: 'cifar10',
@@ -68,7 +68,7 @@ export async function openCifar10(folder: string): Promise<ImageDataset> {
     split(name) {
       let split = splits.get(name);
       if (split === undefined) {
-        split = readSplit(folder, name === 'test' ? [testFile] : trainFiles, classNames.length);
+        split = readSplit(folder, name === 'test' ? [testFile] : trainFiles, classNames.length, hint);
         splits.set(name, split);
       }
       return split;
@@ -76,12 +76,12 @@ export async function openCifar10(folder: string): Promise<ImageDataset> {
   };
 }
 
-async function readClassNames(folder: string): Promise<readonly string[]> {
+async function readClassNames(folder: string, hint: string | undefined): Promise<readonly string[]> {
   const where = join(folder, namesFile);
   const text = await stat(where)
     .then(({ size }) => (size > maxNamesBytes ? undefined : readFile(where, 'utf8')))
     .catch((cause: unknown) => {
-      throw missing(folder, namesFile, cause);
+      throw missing(folder, namesFile, hint, cause);
     });
   const names = (text ?? '').split(/\r?\n/).filter((line) => line.trim() !== '');
   if (names.length === 0 || names.length > 10) {
@@ -91,18 +91,18 @@ async function readClassNames(folder: string): Promise<readonly string[]> {
       problem: 'not a list of class names',
       expected: '1 to 10 lines with a name each',
       got: text === undefined ? `more than ${maxNamesBytes} bytes` : `${names.length} names`,
-      hint: repairHint(folder),
+      hint,
     });
   }
   return names;
 }
 
-function readSplit(folder: string, files: readonly string[], classes: number): ImageSplit {
+function readSplit(folder: string, files: readonly string[], classes: number, hint: string | undefined): ImageSplit {
   const counts = files.map((file) => {
     try {
       return Math.floor(statSync(join(folder, file)).size / bytesPerRecord);
     } catch (cause) {
-      throw missing(folder, file, cause);
+      throw missing(folder, file, hint, cause);
     }
   });
   const length = counts.reduce((sum, n) => sum + n, 0);
@@ -111,7 +111,7 @@ function readSplit(folder: string, files: readonly string[], classes: number): I
   let first = 0;
   files.forEach((file, i) => {
     const count = counts[i] as number;
-    unpackRecords(readRecords(folder, file, count), count, images, labels, first);
+    unpackRecords(readRecords(folder, file, count, hint), count, images, labels, first);
     for (let n = 0; n < count; n++) {
       const label = labels[first + n] as number;
       if (label >= classes) {
@@ -121,7 +121,7 @@ function readSplit(folder: string, files: readonly string[], classes: number): I
           problem: `record ${n} has a label outside of the ${classes} classes`,
           expected: `0 to ${classes - 1}`,
           got: `${label}`,
-          hint: repairHint(folder),
+          hint,
         });
       }
     }
@@ -130,12 +130,12 @@ function readSplit(folder: string, files: readonly string[], classes: number): I
   return imageSplit(cifar10Shape, images, labels);
 }
 
-function readRecords(folder: string, file: string, count: number): Uint8Array {
+function readRecords(folder: string, file: string, count: number, hint: string | undefined): Uint8Array {
   let records: Uint8Array;
   try {
     records = readFileSync(join(folder, file));
   } catch (cause) {
-    throw missing(folder, file, cause);
+    throw missing(folder, file, hint, cause);
   }
   if (records.length === count * bytesPerRecord) return records;
   throw new CodaError({
@@ -147,17 +147,18 @@ function readRecords(folder: string, file: string, count: number): Uint8Array {
   });
 }
 
-function missing(folder: string, file: string, cause: unknown): CodaError {
+function missing(folder: string, file: string, hint: string | undefined, cause: unknown): CodaError {
   const code = (cause as NodeJS.ErrnoException).code ?? String(cause);
   return new CodaError({
     kind: 'unreadable',
     where: join(folder, file),
     problem: code === 'ENOENT' ? 'this file of the data set is missing' : `cannot be read (${code})`,
-    hint: repairHint(folder),
+    hint,
     cause,
   });
 }
 
+/** For a folder of CIFAR-10 only: what another data set lacks is not to be had there, and the fetch refuses its folder. */
 function repairHint(folder: string): string {
   const to = folder === dataFolder('cifar10') ? '' : ` --to ${folder}`;
   return `\`coda data fetch cifar10${to}\` repairs it.`;

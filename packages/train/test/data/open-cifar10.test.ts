@@ -11,7 +11,7 @@ const toy = syntheticDataset({ classes: 4, perClass: 4, testPerClass: 2, seed: 5
 
 async function written(): Promise<string> {
   const folder = await temporaryFolder();
-  await writeCifar10(folder, toy);
+  await writeCifar10(folder, { ...toy, name: 'cifar10' });
   return folder;
 }
 
@@ -70,7 +70,7 @@ test('a cut file names its size, with the manifest and without', async () => {
   for (const size of [0, 3072]) {
     await truncate(path, size);
     await expect(openCifar10(folder)).rejects.toThrow(
-      `${path}: the size is not that of 1 to 10000 records of 3073 bytes; expected 30730000 bytes for CIFAR-10, got ${size}. `,
+      `${path}: the size is not that of 1 to 10000 records of 3073 bytes; expected 30730000 bytes for CIFAR-10, got ${size}`,
     );
   }
 });
@@ -110,7 +110,7 @@ test('names and folders that are not there', async () => {
     await expect(openDataset('cifar10')).rejects.toThrow(
       `openDataset: cifar10: not fetched yet: there is no ${join(folder, 'cifar10')}. Run \`coda data fetch cifar10\`.`,
     );
-    await writeCifar10(join(folder, 'cifar10'), toy);
+    await writeCifar10(join(folder, 'cifar10'), { ...toy, name: 'cifar10' });
     await rm(join(folder, 'cifar10', 'test_batch.bin'));
     await expect(openDataset('cifar10')).rejects.toThrow('is missing. `coda data fetch cifar10` repairs it.');
   } finally {
