@@ -11,7 +11,13 @@ import { buildNetwork } from '../src/index.ts';
 const TOLERANCE = { rtol: 1e-5, relativeTo: 'largest' } as const;
 const [batchSize, side, classes] = [4, 8, 5];
 const backbone = { kind: 'resnet', depth: 8, width: 4, inputShape: [side, side, 3] };
-const head = { temperature: 8, layers: [{ out: 6, kernel: 3, stride: 2, rank: 3 }, { out: classes, kernel: 1, rank: 3 }] };
+const head = {
+  temperature: 8,
+  layers: [
+    { out: 6, kernel: 3, stride: 2, rank: 3 },
+    { out: classes, kernel: 1, rank: 3 },
+  ],
+};
 const networkOf = (config: object): Network => buildNetwork(config as Parameters<typeof buildNetwork>[0], 'test');
 
 beforeAll(() => useBackend('cpu'));
@@ -48,10 +54,12 @@ describe.each(cases)('the compiled training step of %s', (_, network, config, sh
         const given = { ...tensors, ...Object.fromEntries(trained.map((name, i) => [name, values[i] as tf.Tensor])) };
         return network.loss(network.forward(given, images, trainingContext).logits, targets);
       };
-      return tf.grads(objective)(trained.map((name) => tensors[name] as tf.Tensor)).map((g) => g.dataSync().slice());
+      return tf
+        .grads(objective)(trained.map((name) => tensors[name] as tf.Tensor))
+        .map((g) => g.dataSync().slice());
     });
 
-    const decays = (name: string): boolean => network.weights[name]?.decay === true;
+    const decays = (name: string): boolean => network.weights[name]?.decay ?? false;
     const after = async (weightDecay: number) => {
       const optimise = optimiser(config, { weightDecay, decays });
       const step = trainingStep({ network, optimiser: optimise, batchSize });
@@ -61,8 +69,14 @@ describe.each(cases)('the compiled training step of %s', (_, network, config, sh
         ...step.scalars({ learningRate: 0.01, step: 1 }),
       };
       const results = [];
-      for (const engine of [await onnxRuntimeEngine({ threads: 1 }), eagerEngine({ name: 'cpu', backend: 'cpu', description: 'cpu' })]) {
-        const compiled = await engine.compile(step.fn, step.signature(weights, initialSlots(optimise, network.weights)));
+      for (const engine of [
+        await onnxRuntimeEngine({ threads: 1 }),
+        eagerEngine({ name: 'cpu', backend: 'cpu', description: 'cpu' }),
+      ]) {
+        const compiled = await engine.compile(
+          step.fn,
+          step.signature(weights, initialSlots(optimise, network.weights)),
+        );
         const output = await compiled.run(inputs);
         results.push({ output, carried: await compiled.carried() });
         await compiled.dispose();

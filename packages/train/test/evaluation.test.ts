@@ -12,7 +12,10 @@ const network = tinyNetwork({ classes });
 const weights = initWeights(network, Random.seeded(5));
 const all = syntheticDataset({ classes, perClass: 5, size: side }).split('train');
 /** 43 = 10 + 10 + 10 + 10 + 3 images. */
-const split = subset(all, Uint32Array.from({ length: 43 }, (_, i) => i));
+const split = subset(
+  all,
+  Uint32Array.from({ length: 43 }, (_, i) => i),
+);
 const engine = eagerEngine({ name: 'cpu', backend: 'cpu', description: 'cpu' });
 
 beforeAll(() => useBackend('cpu'));
@@ -48,7 +51,14 @@ describe('evaluate', () => {
     expect(Math.abs(meanOfChunks - mean(losses))).toBeGreaterThan(1e-3);
     const done: number[] = [];
     await expectNoLeak(async () => {
-      const result = await evaluate({ network, weights, engine, split, batchSize: 10, onProgress: (n) => done.push(n) });
+      const result = await evaluate({
+        network,
+        weights,
+        engine,
+        split,
+        batchSize: 10,
+        onProgress: (n) => done.push(n),
+      });
       expect(result).toMatchObject({ top1: top(1) / 43, top5: top(5) / 43, images: 43 });
       // a mean of 43 float32 losses
       expect(result.loss).toBeCloseTo(mean(losses), 5);
@@ -84,7 +94,14 @@ describe('evaluate', () => {
         return output;
       },
     });
-    const onFeatures = await evaluate({ network: frozen, weights: given, engine: watched, split, features, batchSize: 10 });
+    const onFeatures = await evaluate({
+      network: frozen,
+      weights: given,
+      engine: watched,
+      split,
+      features,
+      batchSize: 10,
+    });
     const onImages = await evaluate({ network: frozen, weights: given, engine, split, batchSize: 10 });
     expect([...fed].sort()).toEqual(['features', 'labels', 'logits']);
     const untimed = { imagesPerSecond: expect.any(Number) };

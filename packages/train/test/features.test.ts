@@ -43,18 +43,38 @@ function expectTwin(features: Features, given: NamedArrays, images = split.image
   const copies: FeatureCopy[] = ['flip', 'none', 'flip', 'none'];
   const batch = features.batch(indices, copies);
   expect(batch.shape).toEqual([4, side, side, stemChannels]);
-  expectClose(batch.data, indices.flatMap((n, i) => [...twin(given, n, copies[i] as FeatureCopy, images)]), TOLERANCE);
+  expectClose(
+    batch.data,
+    indices.flatMap((n, i) => [...twin(given, n, copies[i] as FeatureCopy, images)]),
+    TOLERANCE,
+  );
 }
 
 describe('half precision', () => {
   it('decodes what IEEE 754 says', () => {
-    const known: [number, number][] = [[0x0000, 0], [0x8000, -0], [0x0001, 2 ** -24], [0x03ff, 1023 / 2 ** 24], [0x0400, 2 ** -14], [0x3555, 0.333251953125], [0x3c00, 1], [0x3c01, 1 + 2 ** -10], [0xc000, -2], [0x7bff, 65504], [0x7c00, Infinity], [0xfc00, -Infinity], [0x7e00, NaN]];
+    const known: [number, number][] = [
+      [0x0000, 0],
+      [0x8000, -0],
+      [0x0001, 2 ** -24],
+      [0x03ff, 1023 / 2 ** 24],
+      [0x0400, 2 ** -14],
+      [0x3555, 0.333251953125],
+      [0x3c00, 1],
+      [0x3c01, 1 + 2 ** -10],
+      [0xc000, -2],
+      [0x7bff, 65504],
+      [0x7c00, Infinity],
+      [0xfc00, -Infinity],
+      [0x7e00, NaN],
+    ];
     for (const [bits, value] of known) expect([bits, float16Values[bits]]).toEqual([bits, value]);
-    for (let bits = 1; bits <= 0x7c00; bits++) expect(float16Values[bits]).toBeGreaterThan(float16Values[bits - 1] as number);
+    for (let bits = 1; bits <= 0x7c00; bits++)
+      expect(float16Values[bits]).toBeGreaterThan(float16Values[bits - 1] as number);
   });
 
   it('encodes to the nearest, of two equally near ones to the even', () => {
-    for (const bits of [0, 0x8000, 1, 0x3ff, 0x400, 0x3c00, 0xbc01, 0x7bff, 0x7c00, 0xfc00]) expect(toFloat16(float16Values[bits] as number)).toBe(bits);
+    for (const bits of [0, 0x8000, 1, 0x3ff, 0x400, 0x3c00, 0xbc01, 0x7bff, 0x7c00, 0xfc00])
+      expect(toFloat16(float16Values[bits] as number)).toBe(bits);
     expect(float16Values[toFloat16(NaN)]).toBeNaN();
     for (const low of [0, 1, 2, 0x3fe, 0x3ff, 0x400, 0x401, 0x3bff, 0x3c00, 0x3c01, 0x7bfd, 0x7bfe]) {
       const [a, b] = [float16Values[low] as number, float16Values[low + 1] as number];
@@ -94,7 +114,9 @@ describe('computeFeatures', () => {
 
   it('refuses a copy it has not, and a network without a frozen stem', async () => {
     const features = await computeFeatures({ ...options, copies: ['none'] });
-    expect(() => features.batch([0], 'flip')).toThrow('Features.batch: copy: this copy was not computed; expected none, got flip');
+    expect(() => features.batch([0], 'flip')).toThrow(
+      'Features.batch: copy: this copy was not computed; expected none, got flip',
+    );
     await expect(computeFeatures({ ...options, network: tinyNetwork() })).rejects.toThrow(
       'computeFeatures: network: this network has no frozen stem whose features could be kept; got kind "tiny"',
     );
@@ -104,7 +126,11 @@ describe('computeFeatures', () => {
 describe('the disk cache', () => {
   const changed = (name: string): NamedArrays => ({
     ...weights,
-    [name]: ndArray('float32', [...(weights[name]?.shape ?? [])], (weights[name]?.data as Float32Array).map((x) => x + 0.5)),
+    [name]: ndArray(
+      'float32',
+      [...(weights[name]?.shape ?? [])],
+      (weights[name]?.data as Float32Array).map((x) => x + 0.5),
+    ),
   });
   let runs = 0;
   const engineCalled = (description: string) =>
@@ -118,7 +144,15 @@ describe('the disk cache', () => {
   const compute = async (cacheFolder: string, change: object = {}): Promise<[number, Features]> => {
     runs = 0;
     const copies = ['none', 'flip'] as const;
-    const features = await computeFeatures({ engine: engineCalled('a'), network, weights, split, copies, cacheFolder, ...change });
+    const features = await computeFeatures({
+      engine: engineCalled('a'),
+      network,
+      weights,
+      split,
+      copies,
+      cacheFolder,
+      ...change,
+    });
     return [runs, features];
   };
 

@@ -7,7 +7,11 @@ import { initialSlots, optimiser, slotName, type OptimiserConfig } from '../src/
 
 /** Six updates, each a few float32 roundings. */
 const TOLERANCE = { rtol: 3e-6, atol: 1e-7 } as const;
-const shapes: Readonly<Record<string, readonly number[]>> = { 'conv.weight': [3, 2], 'norm.gamma': [2], 'fc.bias': [4] };
+const shapes: Readonly<Record<string, readonly number[]>> = {
+  'conv.weight': [3, 2],
+  'norm.gamma': [2],
+  'fc.bias': [4],
+};
 const decays = (name: string): boolean => name === 'conv.weight';
 const rates = [0.1, 0.05, 0.2, 0.1, 0.01, 0.3];
 const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);

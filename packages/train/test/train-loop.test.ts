@@ -7,7 +7,14 @@ import { readModel, writeModel } from '@coda-nets/core/node';
 import { eagerEngine } from '@coda-nets/engine';
 import { expectClose, expectNoLeak, useBackend } from '@coda-nets/tools/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { BatchSampler, syntheticDataset, train, type ImageSplit, type TrainEvent, type TrainOptions } from '../src/index.ts';
+import {
+  BatchSampler,
+  syntheticDataset,
+  train,
+  type ImageSplit,
+  type TrainEvent,
+  type TrainOptions,
+} from '../src/index.ts';
 import { temporaryFolder } from './data/temporary-folder.ts';
 import { side, tinyNetwork } from './tiny-network.ts';
 import { watchedEngine } from './watched-engine.ts';
@@ -25,14 +32,28 @@ type Config = TrainOptions['config'];
 async function run(config: Config, options: Partial<TrainOptions> = {}) {
   const out = await temporaryFolder();
   const events: TrainEvent[] = [];
-  const result = await train({ network, dataset, engine, config, out, onEvent: (event) => events.push(event), ...options });
+  const result = await train({
+    network,
+    dataset,
+    engine,
+    config,
+    out,
+    onEvent: (event) => events.push(event),
+    ...options,
+  });
   const epochs = events.filter((event) => event.type === 'epoch');
   return { ...result, out, events, epochs };
 }
 
 /** What images of a split are fed as, one text an image. */
 const imagesOfSplit = (split: ImageSplit): string[] =>
-  rowsOf(ndArray('float32', [split.length, side, side, 3], Float32Array.from(split.images, (byte) => byte / 255)));
+  rowsOf(
+    ndArray(
+      'float32',
+      [split.length, side, side, 3],
+      Float32Array.from(split.images, (byte) => byte / 255),
+    ),
+  );
 function rowsOf({ data, shape }: NdArray): string[] {
   const size = data.length / (shape[0] as number);
   return Array.from({ length: shape[0] as number }, (_, i) => data.slice(i * size, (i + 1) * size).join());
@@ -93,8 +114,16 @@ describe('a run', () => {
     expectClose(ran?.weights['fc.bias']?.data as Float32Array, b, tolerance);
     expectClose(ran?.weights['running.mean']?.data as Float32Array, running, tolerance);
     const steps = ran?.events.filter((event) => event.type === 'step') ?? [];
-    expectClose(steps.map(({ loss }) => loss), losses, tolerance);
-    expectClose(ran?.epochs.map(({ trainLoss }) => trainLoss) ?? [], [0, 5].map((i) => losses.slice(i, i + 5).reduce((a, c) => a + c) / 5), tolerance);
+    expectClose(
+      steps.map(({ loss }) => loss),
+      losses,
+      tolerance,
+    );
+    expectClose(
+      ran?.epochs.map(({ trainLoss }) => trainLoss) ?? [],
+      [0, 5].map((i) => losses.slice(i, i + 5).reduce((a, c) => a + c) / 5),
+      tolerance,
+    );
   });
 
   it('gives the optimiser the rate of its schedule', async () => {
@@ -102,7 +131,11 @@ describe('a run', () => {
     const { events } = await run({ epochs: 1, batch: 8, learningRate: 0.4, schedule, optimiser: sgd });
     const rates = events.filter((event) => event.type === 'step').map(({ learningRate }) => learningRate);
     const cosine = [1, (2 + Math.SQRT2) / 4, 0.5, (2 - Math.SQRT2) / 4, 0];
-    expectClose(rates, cosine.map((share, i) => 0.4 * share * (i === 0 ? 0.5 : 1)), { atol: 1e-12 });
+    expectClose(
+      rates,
+      cosine.map((share, i) => 0.4 * share * (i === 0 ? 0.5 : 1)),
+      { atol: 1e-12 },
+    );
   });
 
   it('never trains on what it holds out, and measures on nothing else', async () => {
@@ -131,7 +164,13 @@ describe('a run', () => {
   it('validates every so many epochs, and after the last', async () => {
     const config: Config = { epochs: 5, batch: 10, learningRate: 0.01, validateEvery: 2, validation: { kind: 'test' } };
     const { epochs } = await run(config);
-    expect(epochs.map(({ epoch, validation }) => [epoch, validation !== undefined])).toEqual([[1, false], [2, true], [3, false], [4, true], [5, true]]);
+    expect(epochs.map(({ epoch, validation }) => [epoch, validation !== undefined])).toEqual([
+      [1, false],
+      [2, true],
+      [3, false],
+      [4, true],
+      [5, true],
+    ]);
   });
 
   it.each<[string, Config['validation']]>([
@@ -139,7 +178,14 @@ describe('a run', () => {
     ['lowest training loss', { kind: 'none' }],
   ])('keeps the epoch of the %s as the best', async (_, validation) => {
     // a rate far too high: up and down it goes
-    const config: Config = { epochs: 8, batch: 10, learningRate: 0.3, optimiser: sgd, validation: validation as NonNullable<Config['validation']>, seed: 2 };
+    const config: Config = {
+      epochs: 8,
+      batch: 10,
+      learningRate: 0.3,
+      optimiser: sgd,
+      validation: validation as NonNullable<Config['validation']>,
+      seed: 2,
+    };
     const { out, best, epochs } = await run(config);
     const scores = epochs.map((epoch) => epoch.validation?.top1 ?? -epoch.trainLoss);
     const first = scores.indexOf(Math.max(...scores)) + 1;
@@ -147,7 +193,9 @@ describe('a run', () => {
     expect(first).toBeGreaterThan(1);
     expect(first).toBeLessThan(8);
     expect(best).toEqual({ epoch: first, score: scores[first - 1] });
-    expect(epochs.map(({ isBest }) => isBest)).toEqual(scores.map((score, i) => scores.slice(0, i).every((before) => score > before)));
+    expect(epochs.map(({ isBest }) => isBest)).toEqual(
+      scores.map((score, i) => scores.slice(0, i).every((before) => score > before)),
+    );
     const shorter = await run({ ...config, epochs: first });
     expect((await readModel(join(out, 'best.safetensors'))).weights).toEqual(shorter.weights);
     expect((await readModel(join(out, 'last.safetensors'))).weights).not.toEqual(shorter.weights);
@@ -170,7 +218,8 @@ describe('a run', () => {
     const fromFile = (await run({ ...config, initFrom: file })).weights;
     expect(fromFile['fc.weight']).toEqual(weight);
     expect(fromFile['fc.bias']).toEqual(drawn['fc.bias']);
-    const handedOver = (await run({ ...config, initFrom: file }, { initialWeights: { 'fc.bias': bias as NdArray } })).weights;
+    const handedOver = (await run({ ...config, initFrom: file }, { initialWeights: { 'fc.bias': bias as NdArray } }))
+      .weights;
     expect(handedOver['fc.weight']).toEqual(drawn['fc.weight']);
     expect(handedOver['fc.bias']).toEqual(bias);
   });
@@ -178,7 +227,14 @@ describe('a run', () => {
   it('of a head is the same on kept features as on images, mirrored ones included', async () => {
     const frozen = tinyNetwork({ classes, frozen: true });
     const initialWeights = initWeights(frozen, Random.seeded(2));
-    const config: Config = { epochs: 2, batch: 8, learningRate: 0.1, optimiser: sgd, augmentation: { kind: 'flip' }, validation: { kind: 'held-out', count: 8 } };
+    const config: Config = {
+      epochs: 2,
+      batch: 8,
+      learningRate: 0.1,
+      optimiser: sgd,
+      augmentation: { kind: 'flip' },
+      validation: { kind: 'held-out', count: 8 },
+    };
     const options = { network: frozen, initialWeights };
     const onImages = await run(config, options);
     const onFeatures = await run({ ...config, cacheFeatures: true }, options);
