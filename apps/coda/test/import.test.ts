@@ -251,7 +251,7 @@ describe('what bad input gets', () => {
         2,
         /resnet\.json: kind: no config of a CoDA network; expected "coda", got "resnet"/,
       ],
-      [await withConfig('list.json', []), 2, /list\.json: not a config; expected a JSON object, got \[\]/],
+      [await withConfig('list.json', []), 2, /list\.json: not a config; expected a JSON object, got an array/],
       [
         [
           'import',
