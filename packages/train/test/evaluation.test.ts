@@ -78,9 +78,11 @@ describe('evaluate', () => {
     expect(await evaluate({ network, weights: zero, engine, split })).toMatchObject({ top1: 5 / 43, top5: 25 / 43 });
   });
 
-  it('has a NaN before everything', async () => {
+  it('names the image whose logits are no numbers', async () => {
     const nan = { ...weights, 'fc.bias': ndArray('float32', [classes], new Float32Array(classes).fill(NaN)) };
-    expect(await evaluate({ network, weights: nan, engine, split })).toMatchObject({ top1: 0, top5: 0 });
+    await expect(evaluate({ network, weights: nan, engine, split })).rejects.toThrow(
+      'evaluate: image 0: the logit of class 0 is NaN. Are the weights of this model finite?',
+    );
   });
 
   it('runs the head alone on features, to the same figures', async () => {
