@@ -39,6 +39,7 @@ export {
   type LinearMapOfImages,
   type LinearMapOptions,
 } from './linear-map.ts';
+export { oneHot } from './one-hot.ts';
 export { checkWeights, initWeights } from './check-weights.ts';
 export { parseConfig } from './parse-config.ts';
 export { nearestName } from './nearest-name.ts';

@@ -11,6 +11,7 @@ import { CodaError } from './errors.ts';
 import { inferenceContext, recordTaps } from './forward-context.ts';
 import { nearestName } from './nearest-name.ts';
 import type { DynamicLinear, NamedTensors, Network } from './network.ts';
+import { oneHot } from './one-hot.ts';
 import './tfjs.ts';
 
 export interface LinearMapOptions {
@@ -111,7 +112,7 @@ export function linearMapAt(
       checkClasses(classes, images, to);
       const count = images * classes.shape[1];
       return tf.tidy(() => {
-        const selectors = tf.oneHot(tf.reshape(classes, [count]), network.classes, 1, 0, 'float32');
+        const selectors = oneHot(tf.reshape(classes, [count]), network.classes);
         const [h, w, channels] = input as [number, number, number];
         return tf.reshape(applyTransposed(selectors), [images, classes.shape[1], h, w, channels]);
       });

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { decodeSafetensors, gradientsAtTaps, trainingContext, withDynamicWeightsHeld, type NdArray } from '@coda-nets/core';
+import { decodeSafetensors, gradientsAtTaps, oneHot, trainingContext, withDynamicWeightsHeld, type NdArray } from '@coda-nets/core';
 import { expectClose, hasBackend, useBackend } from '@coda-nets/tools/testkit';
 import { codaNetwork, type CodaConfig } from '../src/index.ts';
 
@@ -76,8 +76,7 @@ function agreesWithGolden({ name, config }: (typeof manifest.networks)[number]):
   it('gives the same activations and contributions at every tap', () => {
     tf.tidy(() => {
       const weights = weightsOf('');
-      // tf.oneHot refuses one class
-      const chosen = tf.cast(tf.equal(tf.expandDims(golden(`${name}/labels`), 1), tf.range(0, network.classes, 1, 'int32')), 'float32');
+      const chosen = oneHot(golden(`${name}/labels`) as tf.Tensor1D, network.classes);
       const { activations, gradients, extra } = withDynamicWeightsHeld(() =>
         gradientsAtTaps((context) => {
           const { logits } = network.forward(weights, golden(`${name}/images`) as tf.Tensor4D, context);

@@ -8,7 +8,7 @@
  * hybrids is not public); `Tap.exact` says which. Pure tensor functions: they read no value, so they can be traced into a graph.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { CodaError, gradientsAtTaps, nearestName, withDynamicWeightsHeld } from '@coda-nets/core';
+import { CodaError, gradientsAtTaps, nearestName, oneHot, withDynamicWeightsHeld } from '@coda-nets/core';
 import type { NamedTensors, Network } from '@coda-nets/core';
 
 /** Float32 [N, C] with a 1 at the class to explain (or any weights of classes), or int32 [N] with a class each, −1 for the top class. */
@@ -116,7 +116,7 @@ function selectorOf(logits: tf.Tensor2D, target: Target): tf.Tensor2D {
   const op = tf.customGrad((...[z]) => {
     const classOf = tf.where(tf.less(target, 0), tf.argMax(z as tf.Tensor, 1), target);
     return {
-      value: tf.cast(tf.oneHot(tf.cast(classOf, 'int32'), classes), 'float32'),
+      value: oneHot(tf.cast(classOf, 'int32') as tf.Tensor1D, classes),
       gradFunc: (dy: tf.Tensor) => tf.zerosLike(dy),
     };
   });

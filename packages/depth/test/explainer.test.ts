@@ -67,6 +67,16 @@ describe('explainer', () => {
     expect(explanation?.taps[1]?.residual).toBeGreaterThan(0.01);
   });
 
+  test('explains a network of one class', async () => {
+    const network = toyNetwork({ classes: 1 });
+    const { explain } = await explainer({ ...base, network, weights: toyWeights(network) });
+    const [top, given] = await explain(toyImages(2), [-1, 0]);
+    for (const explanation of [top, given]) {
+      expect(explanation?.target).toBe(0);
+      expect(explanation?.taps.every(({ exact, residual }) => exact && residual < COMPLETENESS)).toBe(true);
+    }
+  });
+
   test('taps come in the order of the network', async () => {
     expect((await explainer({ ...base, taps: ['layer2', 'input'] })).taps).toEqual(['input', 'layer2']);
   });

@@ -12,6 +12,7 @@ export interface ToyOptions {
   /** No gates: the network is linear. */
   readonly linear?: boolean;
   readonly temperature?: number;
+  readonly classes?: number;
 }
 
 export const TOY_SIZE = [5, 7] as const;
@@ -19,7 +20,7 @@ export const TOY_CLASSES = 4;
 export const TOY_BIAS = Math.log(0.1 / 0.9);
 const TOY_STEM_BIAS = 0.3;
 
-export function toyNetwork({ stem = false, linear = false, temperature = 8 }: ToyOptions = {}): Network {
+export function toyNetwork({ stem = false, linear = false, temperature = 8, classes = TOY_CLASSES }: ToyOptions = {}): Network {
   const conv = (x: tf.Tensor4D, w: tf.Tensor): tf.Tensor4D => tf.conv2d(x, w as tf.Tensor4D, 1, 'same');
   const layer = (x: tf.Tensor4D, weights: NamedTensors, i: number): tf.Tensor4D => {
     const value = conv(x, weights[`a${i}`] as tf.Tensor);
@@ -30,18 +31,18 @@ export function toyNetwork({ stem = false, linear = false, temperature = 8 }: To
     ...(stem ? { s: [3, 3, 6, 6] } : {}),
     a0: [3, 3, 6, 5],
     g0: [3, 3, 6, 5],
-    a1: [3, 3, 5, TOY_CLASSES],
-    g1: [3, 3, 5, TOY_CLASSES],
+    a1: [3, 3, 5, classes],
+    g1: [3, 3, 5, classes],
   };
   return {
     config: { kind: 'toy' },
     inputShape: [...TOY_SIZE, 3],
-    classes: TOY_CLASSES,
+    classes,
     taps: [
       { name: 'input', channels: 6, stride: 1, exact: !stem },
       ...(stem ? [{ name: 'stem', channels: 6, stride: 1, exact: true }] : []),
       { name: 'layer1', channels: 5, stride: 1, exact: true },
-      { name: 'layer2', channels: TOY_CLASSES, stride: 1, exact: true },
+      { name: 'layer2', channels: classes, stride: 1, exact: true },
     ],
     weights: Object.fromEntries(
       Object.entries(shapes).map(([name, shape], i) => [

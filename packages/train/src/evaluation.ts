@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import {
   CodaError,
   inferenceContext,
+  oneHot,
   type Compiled,
   type Engine,
   type NamedArrays,
@@ -115,7 +116,7 @@ function lossBySize(engine: Engine, network: Network) {
   const compile = (n: number): Promise<Compiled> =>
     engine.compile(
       (tensors) => {
-        const targets = tf.oneHot(tensors['labels'] as tf.Tensor1D, network.classes, 1, 0, 'float32') as tf.Tensor2D;
+        const targets = oneHot(tensors['labels'] as tf.Tensor1D, network.classes);
         return { loss: network.loss(tensors['logits'] as tf.Tensor2D, targets) };
       },
       { inputs: { logits: { shape: [n, network.classes], dtype: 'float32' }, labels: { shape: [n], dtype: 'int32' } } },

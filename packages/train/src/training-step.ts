@@ -5,6 +5,7 @@ import {
   linearMapAt,
   linearMapPenalty,
   ndArray,
+  oneHot,
   recordTaps,
   trainingContext,
   type ArraySpec,
@@ -95,7 +96,7 @@ export function trainingStep({
         // kept: the gradient ends the scope it was made in
         if (statistics[name] !== undefined) beside[name] = statistics[name];
       }
-      const targets = tf.oneHot(labels, network.classes, 1, 0, 'float32') as tf.Tensor2D;
+      const targets = oneHot(labels, network.classes);
       const loss = network.loss(logits, targets);
       beside['loss'] = loss;
       if (penalty !== undefined && activations !== undefined) {

@@ -126,6 +126,16 @@ describe('a run', () => {
     );
   });
 
+  it('takes a network of one class, whose softmax is always right', async () => {
+    const network = tinyNetwork({ classes: 1 });
+    const { validation, weights } = await run(
+      { epochs: 1, batch: 4, optimiser: sgd, learningRate: 0.1, validation: { kind: 'test' } },
+      { network, dataset: syntheticDataset({ classes: 1, perClass: 8, testPerClass: 4, size: side }) },
+    );
+    expect(validation).toEqual({ loss: 0, top1: 1, top5: 1 });
+    expect(weights['fc.weight']).toEqual(initWeights(network, Random.seeded(0).split('weights'))['fc.weight']);
+  });
+
   it('gives the optimiser the rate of its schedule', async () => {
     const schedule = { kind: 'cosine', end: 0, warmup: 2 } as const;
     const { events } = await run({ epochs: 1, batch: 8, learningRate: 0.4, schedule, optimiser: sgd });

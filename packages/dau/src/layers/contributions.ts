@@ -8,7 +8,7 @@
  * conventional stem of a hybrid or before `Rgb6`, the same product is gradient × activation with the layers above held. `exact` says which it is,
  * the residual what came out.
  */
-import { CodaError, gradientsAtTaps, nearestName, withDynamicWeightsHeld } from '@coda-nets/core';
+import { CodaError, gradientsAtTaps, nearestName, oneHot, withDynamicWeightsHeld } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { layers, LayersModel } from '@tensorflow/tfjs-layers';
 import { exactTaps, inputTap, isExactAt, layersOf, readoutOf } from './exact-taps.ts';
@@ -126,7 +126,7 @@ function selectorOf(scores: tf.Tensor, target: number | readonly number[]): tf.T
     const chosen = tf.tensor1d(targets, 'int32');
     const classOf = tf.where(tf.less(chosen, 0), tf.argMax(z as tf.Tensor, 1), chosen);
     return {
-      value: tf.cast(tf.oneHot(tf.cast(classOf, 'int32'), classes), 'float32'),
+      value: oneHot(tf.cast(classOf, 'int32') as tf.Tensor1D, classes),
       gradFunc: (dy: tf.Tensor) => tf.zerosLike(dy),
     };
   });
