@@ -1,13 +1,14 @@
 /**
- * The linear map of a stack of DAU layers and its sum pooling, z − b₀ = (1/T)·Σ_positions W_L ⋯ W_1 a_0, out of the layers' own (`dau-map.ts`).
+ * The linear map of a stack of DAU layers and its sum pooling, z − b₀ = (1/T)·Σ_positions W_L ⋯ W_1 a_0, out of the layers' own (`dau-map.ts`, `edau-map.ts`).
  * arXiv 2109.13004, section 3. What core's `linearMap` is made from; checks nothing by itself.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import type { DynamicLinear, NamedTensors } from '@coda-nets/core';
+import type { DynamicLinear, NamedTensors, UnitAlignment } from '@coda-nets/core';
 import type { CodaLayersConfig } from './coda-layers.ts';
-import { defaultDauEpsilon, type DauConvOptions, type DauWeights } from './dau-conv.ts';
-import { isEdauBound } from './edau-conv.ts';
+import { defaultDauEpsilon, type DauWeights } from './dau-conv.ts';
+import { isEdauBound, type EdauWeights } from './edau-conv.ts';
 import { dauAlignment, dauMap, dauMapTransposed } from './dau-map.ts';
+import { edauAlignment, edauMap, edauMapTransposed } from './edau-map.ts';
 import { sumPoolLogits } from './readout.ts';
 
 export interface CodaLinearMapOptions extends Pick<CodaLayersConfig, 'layers' | 'norm' | 'eps'> {
@@ -18,14 +19,16 @@ export interface CodaLinearMapOptions extends Pick<CodaLayersConfig, 'layers' | 
   readonly prefix?: string;
 }
 
+/** A layer's own map; `weights` are the network's. */
 interface Layer {
   readonly name: string;
   /** The tap of its input. */
   readonly below: string;
-  readonly options: DauConvOptions;
+  apply(x: tf.Tensor4D, vectors: tf.Tensor4D, weights: NamedTensors): tf.Tensor4D;
+  applyTransposed(x: tf.Tensor4D, cotangents: tf.Tensor4D, weights: NamedTensors): tf.Tensor4D;
+  alignment(x: tf.Tensor4D, weights: NamedTensors): UnitAlignment;
 }
 
-/** Undefined for an eDAU's bound as the norm: the map of those is not written out. */
 export function codaLinearMap({
   layers,
   norm = 'sq',
@@ -33,11 +36,32 @@ export function codaLinearMap({
   temperature,
   input,
   prefix = 'layers.',
-}: CodaLinearMapOptions): DynamicLinear | undefined {
-  if (isEdauBound(norm)) return undefined;
+}: CodaLinearMapOptions): DynamicLinear {
   const stack = layers.map(({ kernel, stride = 1, padding = Math.floor(kernel / 2) }, i): Layer => {
+    const name = `${prefix}${i}`;
     const below = i === 0 ? input : `${prefix}${i - 1}`;
-    return { name: `${prefix}${i}`, below, options: { stride, padding, norm, eps } };
+    // The forward pass that gave the activations has had all weights.
+    const of = (weights: NamedTensors, part: string): tf.Tensor => weights[`${name}.${part}`] as tf.Tensor;
+    if (isEdauBound(norm)) {
+      const options = { stride, padding, eps, bound: norm };
+      const own = (weights: NamedTensors): EdauWeights => ({ A: of(weights, 'A'), B: of(weights, 'B') });
+      return {
+        name,
+        below,
+        apply: (x, vectors, weights) => edauMap(x, vectors, own(weights), options),
+        applyTransposed: (x, cotangents, weights) => edauMapTransposed(x, cotangents, own(weights), options),
+        alignment: (x, weights) => edauAlignment(x, own(weights), options),
+      };
+    }
+    const options = { stride, padding, eps, norm };
+    const own = (weights: NamedTensors): DauWeights => ({ A: of(weights, 'A'), B: of(weights, 'B'), b: of(weights, 'b') });
+    return {
+      name,
+      below,
+      apply: (x, vectors, weights) => dauMap(x, vectors, own(weights), options),
+      applyTransposed: (x, cotangents, weights) => dauMapTransposed(x, cotangents, own(weights), options),
+      alignment: (x, weights) => dauAlignment(x, own(weights), options),
+    };
   });
   const taps = [input, ...stack.map(({ name }) => name)];
   const last = taps.at(-1) as string;
@@ -47,9 +71,7 @@ export function codaLinearMap({
     taps,
     apply(weights, activations, vectors, from, to) {
       let v = vectors;
-      for (const { name, below, options } of between(from, to)) {
-        v = dauMap(at(activations, below), v, weightsOf(weights, name), options);
-      }
+      for (const layer of between(from, to)) v = layer.apply(at(activations, layer.below), v, weights);
       return to === undefined ? sumPoolLogits(v, temperature, 0) : v;
     },
     applyTransposed(weights, activations, cotangents, from, to) {
@@ -60,23 +82,10 @@ export function codaLinearMap({
         // every position of a class gets what its sum gets
         y = tf.mul(tf.reshape(tf.div(cotangents, temperature), [count, 1, 1, classes]), tf.ones([1, h, w, 1]));
       }
-      for (const { name, below, options } of between(from, to).toReversed()) {
-        y = dauMapTransposed(at(activations, below), y, weightsOf(weights, name), options);
-      }
+      for (const layer of between(from, to).toReversed()) y = layer.applyTransposed(at(activations, layer.below), y, weights);
       return y;
     },
     alignment: (weights, activations) =>
-      Object.fromEntries(
-        stack.map(({ name, below, options }) => [
-          name,
-          dauAlignment(at(activations, below), weightsOf(weights, name), options),
-        ]),
-      ),
+      Object.fromEntries(stack.map(({ name, below, alignment }) => [name, alignment(at(activations, below), weights)])),
   };
-}
-
-/** The forward pass that gave the activations has had them all. */
-function weightsOf(weights: NamedTensors, name: string): DauWeights {
-  const get = (part: string): tf.Tensor => weights[`${name}.${part}`] as tf.Tensor;
-  return { A: get('A'), B: get('B'), b: get('b') };
 }

@@ -33,7 +33,7 @@ export function codaNetwork(config: CodaConfig | JsonObject, { unitsAtOnce }: Co
     taps: [{ name: 'input', channels: inputChannels, stride: 1, exact: true }, ...stack.taps],
     weights: stack.weights,
     logitBias,
-    ...(dynamicLinear !== undefined && { dynamicLinear }),
+    dynamicLinear,
     forward: (weights, images, context) => {
       const input = context.tap('input', encoding === 'rgb6' ? encodeRgb6(images) : images);
       const scores = sumPoolScores(stack.forward(weights, input, context), temperature);

@@ -17,6 +17,7 @@ import { explicitForm } from './explicit-form.ts';
 import { lowRankForm } from './low-rank-form.ts';
 import { gatherPatches, patchCount, scatterPatches, type PatchGeometry } from './patches.ts';
 import { cheaperForm, type UnitForm, type UnitFormName, type UnitMatrices } from './unit-form.ts';
+import { unitDimensions } from './unit-shapes.ts';
 import { unitsInGroups } from './units-in-groups.ts';
 
 /** `sq`: the squash g, ‖w‖ < 1. `l2`: unit weights, ‖w‖ = 1. */
@@ -62,10 +63,10 @@ export function dauConv(
   weights: DauWeights,
   { stride = 1, padding = 0, norm = 'sq', eps = defaultDauEpsilon, form = 'auto', unitsAtOnce = Infinity }: DauConvOptions = {},
 ): tf.Tensor4D {
-  const { k, channels, n, r } = dimensionsOf(weights);
-  checkInput(x, k, channels, padding);
+  const { k, d, n, r } = unitDimensions('dauConv', x, weights, { stride, padding });
+  checkName('norm', norm, ['sq', 'l2'], 'The bounds of efficient units (frobenius, spectral, product) belong to edauConv.');
+  checkName('form', form, ['auto', ...Object.keys(forms)]);
   const geometry: PatchGeometry = { kernel: k, stride, padding };
-  const d = k * k * channels;
   const whole = forms[form === 'auto' ? cheaperForm({ d, r }) : form];
   const { values, pullback, heldPullback } = unitsAtOnce >= n ? whole : unitsInGroups(whole, checkedCount(unitsAtOnce));
   return tf.tidy(() => {
@@ -77,7 +78,7 @@ export function dauConv(
       const b: tf.Tensor2D = tf.reshape(weights.b, [d, n]);
       const patches = gatherPatches(x, geometry);
       const found = values(patches, { ...sizes, A, B, b });
-      const scale = scaleOf(guarded(found.squaredNorm, eps), norm);
+      const scale = dauScale(guarded(found.squaredNorm, eps), norm);
       const shape = [x.shape[0], patchCount(x.shape[1], geometry), patchCount(x.shape[2], geometry), n];
       return { ...found, scale, inputs: [A, B, b, patches], output: tf.reshape(tf.mul(found.alignment, scale), shape) };
     });
@@ -118,8 +119,8 @@ function guarded(squaredNorm: tf.Tensor2D, eps: number): tf.Tensor2D {
   return tf.add(tf.maximum(squaredNorm, 0), eps);
 }
 
-/** s = ‖v‖² + ε → 1/√s, or √s/(1+s) */
-function scaleOf(s: tf.Tensor2D, norm: DauNorm): tf.Tensor2D {
+/** g as a factor of v: s = ‖v‖² + ε → 1/√s (L2), or √s/(1+s) (SQ). */
+export function dauScale(s: tf.Tensor2D, norm: DauNorm): tf.Tensor2D {
   return norm === 'l2' ? tf.rsqrt(s) : tf.div(tf.sqrt(s), tf.add(s, 1));
 }
 
@@ -133,38 +134,13 @@ function scaleSlopeOf(squaredNorm: tf.Tensor2D, eps: number, scale: tf.Tensor2D,
   return tf.mul(slope, tf.cast(tf.greaterEqual(squaredNorm, 0), 'float32'));
 }
 
-function dimensionsOf({ A, B, b }: DauWeights): { k: number; channels: number; n: number; r: number } {
-  const [k = 0, , channels = 0, n = 0, r = 0] = A.shape;
-  const expected = { A: [k, k, channels, n, r], B: [k, k, channels, r], b: [k, k, channels, n] };
-  for (const [name, x] of Object.entries({ A, B, b })) {
-    const shape = expected[name as keyof typeof expected];
-    if (x.shape.join() !== shape.join()) {
-      throw new CodaError({
-        kind: 'argument',
-        where: `dauConv: weights.${name}`,
-        problem: 'the weights do not fit together: A [k, k, C, n, r], B [k, k, C, r], b [k, k, C, n]',
-        expected: `[${shape.join(', ')}]`,
-        got: `[${x.shape.join(', ')}]`,
-      });
-    }
-  }
-  return { k, channels, n, r };
+function checkName(name: 'norm' | 'form', value: string, known: readonly string[], hint?: string): void {
+  if (known.includes(value)) return;
+  throw new CodaError({ kind: 'argument', where: `dauConv: ${name}`, problem: `no such ${name}`, expected: known.join(' or '), got: JSON.stringify(value), hint });
 }
 
 function checkedCount(unitsAtOnce: number): number {
   if (Number.isInteger(unitsAtOnce) && unitsAtOnce >= 1) return unitsAtOnce;
   const where = 'dauConv: unitsAtOnce';
   throw new CodaError({ kind: 'argument', where, problem: 'not a number of units', expected: 'an integer of at least 1', got: String(unitsAtOnce) });
-}
-
-function checkInput(x: tf.Tensor4D, k: number, channels: number, padding: number): void {
-  const [, height, width, got] = x.shape;
-  if (x.rank === 4 && got === channels && Math.min(height, width) + 2 * padding >= k) return;
-  throw new CodaError({
-    kind: 'argument',
-    where: 'dauConv: x',
-    problem: `x does not fit a ${k}×${k} kernel with padding ${padding} over ${channels} channels`,
-    expected: `[N, H, W, ${channels}] with H and W at least ${Math.max(1, k - 2 * padding)}`,
-    got: `[${x.shape.join(', ')}]`,
-  });
 }

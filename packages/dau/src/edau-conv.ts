@@ -26,6 +26,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import { CodaError, dynamicWeight, nearestName } from '@coda-nets/core';
 import { defaultDauEpsilon } from './dau-conv.ts';
 import { largestEigenvalue } from './largest-eigenvalue.ts';
+import { gatherPatches, patchCount } from './patches.ts';
+import type { UnitFactors } from './unit-map.ts';
+import { alongUnits } from './unit-products.ts';
+import { unitDimensions } from './unit-shapes.ts';
 
 /** What bounds ‖w‖ by 1, the default first. */
 export const edauBounds = ['frobenius', 'spectral', 'product'] as const;
@@ -62,51 +66,42 @@ export function edauConv(
   weights: EdauWeights,
   { bound = 'frobenius', stride = 1, padding = 0, eps = defaultDauEpsilon }: EdauConvOptions = {},
 ): tf.Tensor4D {
-  const { k, channels, n, r } = dimensionsOf(weights);
-  checkInput(x, k, channels, padding);
-  checkBound(bound);
   return tf.tidy(() => {
-    const { A, B } = weights;
-    const bounded = tf.mul(A, tf.reshape(inverseRoot(squaredBound(weights, bound), eps), [n, 1])); // Â
-    const kernel = tf.concat([B, tf.reshape(bounded, [k, k, channels, n * r])], 3) as tf.Tensor4D;
-    const padded =
-      padding === 0
-        ? x
-        : tf.pad(x, [
-            [0, 0],
-            [padding, padding],
-            [padding, padding],
-            [0, 0],
-          ]);
-    const y = tf.conv2d(padded, kernel, stride, 'valid');
-    const [batch, height, width] = y.shape;
-    const [u, projections] = tf.split(y, [r, n * r], 3) as [tf.Tensor4D, tf.Tensor4D];
-
-    const squared = bound === 'product' ? squaredPatchNorm(padded, k, stride) : tf.sum(tf.square(u), 3, true);
-    // All of w(p) that depends on x.
-    const direction = dynamicWeight(tf.mul(u, inverseRoot(squared, eps))); // û
-    // [N, H', W', n·r], unit-major → [N, H', W', n, r]
-    const projected = tf.reshape(projections, [batch, height, width, n, r]);
-    return tf.sum(tf.mul(projected, tf.reshape(direction, [batch, height, width, 1, r])), 4) as tf.Tensor4D;
+    const { patches, U, u, geometry } = edauFactors('edauConv', x, weights, { bound, stride, padding, eps });
+    const sides = [patchCount(x.shape[1], geometry), patchCount(x.shape[2], geometry)] as const;
+    // û is all of w(p) that depends on x
+    const values = alongUnits(tf.matMul(patches, U), dynamicWeight(u));
+    return tf.reshape(values, [x.shape[0], ...sides, weights.A.shape[3] as number]) as tf.Tensor4D;
   });
 }
 
-/** [n]: ‖A_j‖_F², ‖A_j‖₂² from above, or ‖A_jB‖_F². */
-function squaredBound({ A, B }: EdauWeights, bound: EdauBound): tf.Tensor {
-  const [k = 0, , channels = 0, n = 0, r = 0] = A.shape;
-  if (bound === 'frobenius') return tf.sum(tf.square(A), [0, 1, 2, 4]);
-  const byUnit = tf.transpose(tf.reshape(A, [k * k * channels, n, r]), [1, 0, 2]); // [n, d, r]
-  const G = tf.matMul(byUnit, byUnit, true) as tf.Tensor3D; // [n, r, r]
-  if (bound === 'spectral') return largestEigenvalue(G);
-  const rows = tf.reshape(B, [k * k * channels, r]);
-  const BBt = tf.matMul(rows, rows, true); // [r, r]: B is stored transposed
-  return tf.maximum(tf.sum(tf.mul(G, BBt), [1, 2]), 0);
+/** Â_j and û, which make w_j = Â_j û. `where` names the function in errors. */
+export function edauFactors(
+  where: string,
+  x: tf.Tensor4D,
+  weights: EdauWeights,
+  { bound = 'frobenius', stride = 1, padding = 0, eps = defaultDauEpsilon }: EdauConvOptions,
+): UnitFactors {
+  const { k, d, n, r } = unitDimensions(where, x, weights, { stride, padding });
+  checkBound(where, bound);
+  const geometry = { kernel: k, stride, padding };
+  const patches = gatherPatches(x, geometry);
+  const units = tf.reshape(weights.A, [d, n, r]) as tf.Tensor3D;
+  const B = tf.reshape(weights.B, [d, r]) as tf.Tensor2D;
+  const bounded = tf.mul(units, tf.reshape(inverseRoot(squaredBound(units, B, bound), eps), [n, 1])); // Â
+  const u = tf.matMul(patches, B) as tf.Tensor2D;
+  const squared = tf.sum(tf.square(bound === 'product' ? patches : u), 1, true);
+  return { x, geometry, patches, U: tf.reshape(bounded, [d, n * r]), u: tf.mul(u, inverseRoot(squared, eps)) as tf.Tensor2D };
 }
 
-/** ‖p‖² of every patch of the padded x: [N, H', W', 1]. */
-function squaredPatchNorm(padded: tf.Tensor4D, k: number, stride: number): tf.Tensor {
-  const squares = tf.sum(tf.square(padded), 3, true) as tf.Tensor4D;
-  return tf.conv2d(squares, tf.ones([k, k, 1, 1]) as tf.Tensor4D, stride, 'valid');
+/** [n]: ‖A_j‖_F², ‖A_j‖₂² from above, or ‖A_jB‖_F². A_j [d, n, r], B [d, r] (stored transposed). */
+function squaredBound(A: tf.Tensor3D, B: tf.Tensor2D, bound: EdauBound): tf.Tensor {
+  if (bound === 'frobenius') return tf.sum(tf.square(A), [0, 2]);
+  const byUnit = tf.transpose(A, [1, 0, 2]); // [n, d, r]
+  const G = tf.matMul(byUnit, byUnit, true) as tf.Tensor3D; // [n, r, r]
+  if (bound === 'spectral') return largestEigenvalue(G);
+  const BBt = tf.matMul(B, B, true); // [r, r]
+  return tf.maximum(tf.sum(tf.mul(G, BBt), [1, 2]), 0);
 }
 
 /** 1 / √(N² + ε) */
@@ -114,42 +109,12 @@ function inverseRoot(squaredNorm: tf.Tensor, eps: number): tf.Tensor {
   return tf.rsqrt(tf.add(squaredNorm, eps));
 }
 
-function dimensionsOf({ A, B }: EdauWeights): { k: number; channels: number; n: number; r: number } {
-  const [k = 0, , channels = 0, n = 0, r = 0] = A.shape;
-  const expected = { A: [k, k, channels, n, r], B: [k, k, channels, r] };
-  for (const [name, x] of Object.entries({ A, B })) {
-    const shape = expected[name as keyof typeof expected];
-    if (x.shape.join() !== shape.join()) {
-      throw new CodaError({
-        kind: 'argument',
-        where: `edauConv: weights.${name}`,
-        problem: 'the weights do not fit together: A [k, k, C, n, r], B [k, k, C, r]',
-        expected: `[${shape.join(', ')}]`,
-        got: `[${x.shape.join(', ')}]`,
-      });
-    }
-  }
-  return { k, channels, n, r };
-}
-
-function checkInput(x: tf.Tensor4D, k: number, channels: number, padding: number): void {
-  const [, height, width, got] = x.shape;
-  if (x.rank === 4 && got === channels && Math.min(height, width) + 2 * padding >= k) return;
-  throw new CodaError({
-    kind: 'argument',
-    where: 'edauConv: x',
-    problem: `x does not fit a ${k}×${k} kernel with padding ${padding} over ${channels} channels`,
-    expected: `[N, H, W, ${channels}] with H and W at least ${Math.max(1, k - 2 * padding)}`,
-    got: `[${x.shape.join(', ')}]`,
-  });
-}
-
-function checkBound(bound: string): void {
+function checkBound(where: string, bound: string): void {
   if (edauBounds.some((known) => known === bound)) return;
   const near = nearestName(bound, edauBounds);
   throw new CodaError({
     kind: 'argument',
-    where: 'edauConv: bound',
+    where: `${where}: bound`,
     problem: 'no such bound',
     expected: `one of ${edauBounds.join(', ')}`,
     got: JSON.stringify(bound),

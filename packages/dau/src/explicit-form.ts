@@ -3,7 +3,8 @@
  * form's 2·n·r where the rank is large for the patch. arXiv 2109.13004, section 3.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { affine, type UnitForm, type UnitMatrices } from './unit-form.ts';
+import type { UnitForm, UnitMatrices } from './unit-form.ts';
+import { affine, weightedSum } from './unit-products.ts';
 
 export const explicitForm: UnitForm = {
   values(patches, weights) {
@@ -40,9 +41,4 @@ export const explicitForm: UnitForm = {
 /** A as one matrix [n·d, r] with the rows of one unit together. */
 function unitRows({ A, d, n, r }: UnitMatrices): tf.Tensor2D {
   return tf.reshape(tf.transpose(tf.reshape(A, [d, n, r]), [1, 0, 2]), [n * d, r]);
-}
-
-/** Σ_j a_j v_j: [M, n] · [M, n, d] → [M, d] */
-function weightedSum(a: tf.Tensor2D, v: tf.Tensor3D): tf.Tensor2D {
-  return tf.reshape(tf.matMul(tf.expandDims(a, 1), v), [-1, v.shape[2]]);
 }

@@ -4,6 +4,7 @@ export { cheaperForm, type UnitFormName } from './unit-form.ts';
 export { edauBounds, edauConv, type EdauBound, type EdauConvOptions, type EdauWeights } from './edau-conv.ts';
 export { dauDense, edauDense } from './dau-dense.ts';
 export { dauAlignment, dauMap, dauMapTransposed } from './dau-map.ts';
+export { edauAlignment, edauMap, edauMapTransposed } from './edau-map.ts';
 export { codaLinearMap, type CodaLinearMapOptions } from './coda-linear-map.ts';
 export {
   codaLayers,

@@ -8,31 +8,33 @@
  * positions at once for A_jᵀp and q_j, one small one a position for the products with u.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { affine, type UnitForm, type UnitMatrices } from './unit-form.ts';
+import type { UnitForm, UnitMatrices } from './unit-form.ts';
+import { affine, alongUnits, outer, weightedSum } from './unit-products.ts';
 
 export const lowRankForm: UnitForm = {
   values(patches, weights) {
     const { n, r } = weights;
     const { perUnit, gram, gramOffset, b } = normMatrices(weights);
     const [u, offsets] = tf.split(tf.matMul(patches, beside(weights.B, weights.b)), [r, n], 1) as [tf.Tensor2D, tf.Tensor2D];
-    const projections = tf.reshape(tf.matMul(patches, weights.A), [-1, n, r]); // A_jᵀp
-    const alignment = tf.add(timesVector(projections, u, n), offsets);
+    const projections = tf.matMul(patches, weights.A); // A_jᵀp
+    const alignment = tf.add(alongUnits(projections as tf.Tensor2D, u), offsets);
     // G_j is symmetric: row t of the matrix holds entry t of every column of every G_j
     const rows = tf.reshape(tf.transpose(gram, [1, 0, 2]), [r, n * r]) as tf.Tensor2D;
-    const images = tf.reshape(affine(u, rows, gramOffset), [-1, n, r]); // q_j
+    const images = affine(u, rows, gramOffset); // q_j
     const offsetRows = tf.reshape(gramOffset, [n, r]) as tf.Tensor2D;
     const linear = affine(u, tf.transpose(offsetRows), tf.sum(tf.square(b), 1)); // h_jᵀu + ‖b_j‖²
-    const squaredNorm = tf.add(timesVector(images, u, n), linear) as tf.Tensor2D;
+    const squaredNorm = tf.add(alongUnits(images, u), linear) as tf.Tensor2D;
     return { alignment: alignment as tf.Tensor2D, squaredNorm, saved: [u, projections, images, perUnit] };
   },
 
   pullback(patches, weights, saved, a, s) {
     const { d, n, r } = weights;
-    const [u, projections, images, perUnit] = saved as [tf.Tensor2D, tf.Tensor3D, tf.Tensor3D, tf.Tensor3D];
-    const aligned = outer(a, u, weights); // a_j u, the gradient of A_jᵀp
+    const [u, projections, images, perUnit] = saved as [tf.Tensor2D, tf.Tensor2D, tf.Tensor2D, tf.Tensor3D];
+    const aligned = outer(a, u); // a_j u, the gradient of A_jᵀp
     const twice = tf.mul(s, 2) as tf.Tensor2D;
-    const scaled = outer(twice, u, weights); // 2 s_j u
-    const du = tf.add(vectorTimes(a, projections), vectorTimes(twice, images)) as tf.Tensor2D;
+    const scaled = outer(twice, u); // 2 s_j u
+    const perPosition = (x: tf.Tensor2D): tf.Tensor3D => tf.reshape(x, [-1, n, r]);
+    const du = tf.add(weightedSum(a, perPosition(projections)), weightedSum(twice, perPosition(images))) as tf.Tensor2D;
     const small = tf.concat([du, a], 1) as tf.Tensor2D; // the gradients of Bp and b_jᵀp
     const [dB, straightB] = tf.split(tf.matMul(patches, small, true), [r, n], 1) as [tf.Tensor2D, tf.Tensor2D];
 
@@ -52,7 +54,7 @@ export const lowRankForm: UnitForm = {
   },
 
   heldPullback(weights, [u], a) {
-    const aligned = outer(a, u as tf.Tensor2D, weights);
+    const aligned = outer(a, u as tf.Tensor2D);
     return tf.addN([tf.matMul(aligned, weights.A, false, true), tf.matMul(a, weights.b, false, true)]) as tf.Tensor2D;
   },
 };
@@ -67,19 +69,4 @@ function normMatrices({ A, b, d, n, r }: UnitMatrices) {
 
 function beside(x: tf.Tensor2D, y: tf.Tensor2D): tf.Tensor2D {
   return tf.concat([x, y], 1);
-}
-
-/** [M, n, r] · [M, r] → [M, n] */
-function timesVector(x: tf.Tensor, u: tf.Tensor2D, n: number): tf.Tensor {
-  return tf.reshape(tf.matMul(x, tf.expandDims(u, 2)), [-1, n]);
-}
-
-/** [M, n] · [M, n, r] → [M, r] */
-function vectorTimes(a: tf.Tensor2D, x: tf.Tensor3D): tf.Tensor {
-  return tf.reshape(tf.matMul(tf.expandDims(a, 1), x), [-1, x.shape[2]]);
-}
-
-/** [M, n] ⊗ [M, r] → [M, n·r] */
-function outer(a: tf.Tensor2D, u: tf.Tensor2D, { n, r }: UnitMatrices): tf.Tensor2D {
-  return tf.reshape(tf.mul(tf.expandDims(a, 2), tf.expandDims(u, 1)), [-1, n * r]);
 }

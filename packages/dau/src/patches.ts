@@ -17,8 +17,23 @@ export function patchCount(size: number, { kernel, stride, padding }: PatchGeome
   return Math.floor((size + 2 * padding - kernel) / stride) + 1;
 }
 
-/** x [N, H, W, C] → [N·H'·W', k·k·C], an entry's index being (row, column, channel). Plain operations: its gradient is `scatterPatches`. */
+/** x [N, H, W, C] → [N·H'·W', k·k·C], an entry's index being (row, column, channel). Linear: its gradient is `scatterPatches`. */
 export function gatherPatches(x: tf.Tensor4D, geometry: PatchGeometry): tf.Tensor2D {
+  return linear(x, (x) => gathered(x, geometry), (dy) => scatterPatches(dy, x.shape, geometry));
+}
+
+/** The adjoint of `gatherPatches`, and its gradient: rows [N·H'·W', k·k·C] → [N, H, W, C], each entry added to the place it would be taken from. */
+export function scatterPatches(patches: tf.Tensor2D, shape: readonly number[], geometry: PatchGeometry): tf.Tensor4D {
+  return linear(patches, (patches) => scattered(patches, shape, geometry), (dy) => gatherPatches(dy, geometry));
+}
+
+/** One operation for the tape, with its adjoint as the gradient: tfjs's own would take the way back through every slice. */
+function linear<X extends tf.Tensor, Y extends tf.Tensor>(x: X, fn: (x: X) => Y, adjoint: (dy: Y) => X): Y {
+  const op = tf.customGrad((...[x]) => ({ value: fn(x as X), gradFunc: (dy: tf.Tensor) => adjoint(dy as Y) }));
+  return op(x) as Y;
+}
+
+function gathered(x: tf.Tensor4D, geometry: PatchGeometry): tf.Tensor2D {
   const [batch, height, width, channels] = x.shape;
   const { kernel, stride, padding } = geometry;
   const [rows, columns] = [patchCount(height, geometry), patchCount(width, geometry)];
@@ -36,12 +51,10 @@ export function gatherPatches(x: tf.Tensor4D, geometry: PatchGeometry): tf.Tenso
 }
 
 /**
- * The adjoint of `gatherPatches`: rows [N·H'·W', k·k·C] → [N, H, W, C], each entry added to the place it would be taken from.
- *
  * A stride s splits the places of x into s·s classes by their remainders; each class is a map of ⌈H/s⌉ × ⌈W/s⌉ to which entries
  * are added without a stride, and the classes are laid side by side at the end.
  */
-export function scatterPatches(patches: tf.Tensor2D, shape: readonly number[], geometry: PatchGeometry): tf.Tensor4D {
+function scattered(patches: tf.Tensor2D, shape: readonly number[], geometry: PatchGeometry): tf.Tensor4D {
   const [batch, height, width, channels] = shape as [number, number, number, number];
   const { kernel, stride, padding } = geometry;
   const [rows, columns] = [patchCount(height, geometry), patchCount(width, geometry)];

@@ -1,5 +1,5 @@
 /** What the two ways of computing a unit have in common: the low-rank form and the explicit one. Sizes, contracts and the choice between them. */
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 
 /** M patches of d entries, n units of rank r. */
 export interface UnitSizes {
@@ -45,14 +45,6 @@ export interface UnitForm {
   ): UnitGradients;
   /** Σ_j a_j v_j [M, d]: the gradient of Σ (a ∘ alignment) with respect to the patches, v held constant. */
   heldPullback(weights: UnitMatrices, saved: readonly tf.Tensor[], a: tf.Tensor2D): tf.Tensor2D;
-}
-
-/**
- * x · y + the numbers of `bias` as a row. For the wasm backend y is transposed outside, since its fused product leaves that out, and the bias is
- * a vector of its own, since it looks at the shape in which the numbers were computed; neither costs a compiled graph anything.
- */
-export function affine(x: tf.Tensor2D, y: tf.Tensor2D, bias: tf.Tensor): tf.Tensor2D {
-  return tf.fused.matMul({ a: x, b: y, bias: tf.add(tf.reshape(bias, [bias.size]), 0) as tf.Tensor1D }) as tf.Tensor2D;
 }
 
 /** `low-rank` never builds v; `explicit` does. */

@@ -243,6 +243,19 @@ describe('dauConv', () => {
     });
   });
 
+  it.each<[object, string]>([
+    [{ stride: 0 }, 'dauConv: stride: not such a number; expected an integer of at least 1, got 0'],
+    [{ stride: 1.5 }, 'dauConv: stride: not such a number; expected an integer of at least 1, got 1.5'],
+    [{ padding: -1 }, 'dauConv: padding: not such a number; expected an integer of at least 0, got -1'],
+    [{ norm: 'spectral' }, 'dauConv: norm: no such norm; expected sq or l2, got "spectral". The bounds of efficient units'],
+    [{ form: 'lowrank' }, 'dauConv: form: no such form; expected auto or low-rank or explicit, got "lowrank"'],
+  ])('names the option that is none: %j', (options, text) => {
+    tf.tidy(() => {
+      const weights = { A: tf.zeros([3, 3, 2, 4, 5]), B: tf.zeros([3, 3, 2, 5]), b: tf.zeros([3, 3, 2, 4]) };
+      expect(() => dauConv(tf.zeros([1, 4, 4, 2]), weights, options)).toThrow(text);
+    });
+  });
+
   it('names the weight that does not fit the others', () => {
     tf.tidy(() => {
       const weights = { A: tf.zeros([3, 3, 2, 4, 5]), B: tf.zeros([3, 3, 2, 4]), b: tf.zeros([3, 3, 2, 4]) };

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { initWeights, Random, type Network } from '@coda-nets/core';
 import { randomTensor } from '@coda-nets/tools/testkit';
-import { codaNetwork, defaultDauEpsilon, type CodaConfig, type DauNorm } from '../src/index.ts';
+import { codaNetwork, defaultDauEpsilon, edauBounds, type CodaConfig, type CodaNorm, type EdauBound } from '../src/index.ts';
 import { slowNetwork, type SlowMaps } from './slow-linear-map.ts';
 
 export const configs: Record<string, CodaConfig> = {
@@ -30,7 +30,20 @@ export const configs: Record<string, CodaConfig> = {
     logitBias: 0.25,
     classes: 2,
   },
+  'frobenius, rgb6': {
+    kind: 'coda',
+    inputShape: [5, 4, 3],
+    layers: [
+      { out: 3, kernel: 2, stride: 2, rank: 2 },
+      { out: 2, kernel: 3, rank: 3 },
+    ],
+    norm: 'frobenius',
+    temperature: 3,
+    classes: 2,
+  },
 };
+
+const isBound = (norm: CodaNorm): norm is EdauBound => edauBounds.some((bound) => bound === norm);
 
 /** In a problem. */
 export const images = 2;
@@ -42,7 +55,7 @@ export function slowMaps(
   pixels: ArrayLike<number>,
   i: number,
 ): SlowMaps {
-  const { inputShape, encoding = 'rgb6', layers, norm = 'sq', temperature } = config as CodaConfig & { readonly norm?: DauNorm };
+  const { inputShape, encoding = 'rgb6', layers, norm = 'sq', temperature } = config as CodaConfig & { readonly norm?: CodaNorm };
   const [height, width] = inputShape;
   const size = height * width * 3;
   const rgb = Array.from({ length: size }, (_, j) => pixels[i * size + j] as number);
@@ -54,18 +67,8 @@ export function slowMaps(
     shape: [height, width, encoding === 'rgb6' ? 6 : 3],
     layers: layers.map(({ out, kernel, stride = 1, padding = Math.floor(kernel / 2), rank }, l) => {
       const of = (name: string): Float64Array => Float64Array.from(weights[`layers.${l}.${name}`] as ArrayLike<number>);
-      return {
-        A: of('A'),
-        B: of('B'),
-        b: of('b'),
-        k: kernel,
-        n: out,
-        r: rank,
-        stride,
-        padding,
-        norm,
-        eps: defaultDauEpsilon,
-      };
+      const all = { A: of('A'), B: of('B'), k: kernel, n: out, r: rank, stride, padding, eps: defaultDauEpsilon };
+      return isBound(norm) ? { ...all, bound: norm } : { ...all, b: of('b'), norm };
     }),
     temperature,
   });

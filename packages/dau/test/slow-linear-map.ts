@@ -1,5 +1,6 @@
 /** W(x) once more, as a full matrix in float64 that loops over every output, unit and patch element. Shares no code with the package. */
 import { slowUnits, type SlowDau } from './slow-dau.ts';
+import { slowEdauUnits, type SlowEdau } from './slow-edau.ts';
 
 /** Rows × columns, row by row. */
 export interface Matrix {
@@ -8,12 +9,15 @@ export interface Matrix {
   readonly data: Float64Array;
 }
 
+const unitsOf = (layer: SlowDau | SlowEdau): readonly { readonly w: Float64Array; readonly patch: Float64Array }[] =>
+  'bound' in layer ? slowEdauUnits(layer) : slowUnits(layer);
+
 /** W(x) of one image: [H'·W'·n, H·W·C]. */
-export function slowMatrix(layer: SlowDau): Matrix {
+export function slowMatrix(layer: SlowDau | SlowEdau): Matrix {
   const columns = layer.x.length;
-  const units = slowUnits(layer);
+  const units = unitsOf(layer);
   // the same loops over an input of places say where each patch element came from
-  const places = slowUnits({ ...layer, x: layer.x.map((_, i) => i + 1) });
+  const places = unitsOf({ ...layer, x: layer.x.map((_, i) => i + 1) });
   const data = new Float64Array(units.length * columns);
   for (const [row, { w }] of units.entries()) {
     for (const [i, wi] of w.entries()) {
@@ -62,7 +66,7 @@ export interface SlowNetwork {
   readonly x: Float64Array;
   readonly shape: readonly [number, number, number];
   /** All but `x` and `shape`, which come from the layer below. */
-  readonly layers: readonly Omit<SlowDau, 'x' | 'shape'>[];
+  readonly layers: readonly (Omit<SlowDau, 'x' | 'shape'> | Omit<SlowEdau, 'x' | 'shape'>)[];
   readonly temperature: number;
 }
 

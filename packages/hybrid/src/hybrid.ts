@@ -68,7 +68,7 @@ export function hybrid(options: HybridOptions | JsonObject): Hybrid {
     weights,
     logitBias: config.head.logitBias,
     ...(frozen ? { frozenStem } : {}),
-    ...(dynamicLinear !== undefined && { dynamicLinear }),
+    dynamicLinear,
     forward: (tensors, images, context) => {
       const own = check(tensors, stemNames);
       const { features, statistics } = frozen

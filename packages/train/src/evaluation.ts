@@ -1,5 +1,5 @@
 /** How good a network is on labelled images: loss, top-1, top-5, rate. Not what it looks at: that is `@coda-nets/depth`. */
-import * as tf from '@tensorflow/tfjs-core';
+import type * as tf from '@tensorflow/tfjs-core';
 import {
   CodaError,
   inferenceContext,

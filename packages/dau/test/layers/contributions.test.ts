@@ -15,7 +15,7 @@ import {
   type ContributionsOptions,
   type DauConv2dOptions,
 } from '../../src/layers/index.ts';
-import { describeOnBackends } from './backends.ts';
+import { describeOnBackends } from '../backends.ts';
 
 /** The bound the project promises in float32, relative to the largest |z − b₀|. */
 const completenessTolerance = 1e-5;

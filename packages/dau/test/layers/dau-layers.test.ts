@@ -7,7 +7,7 @@ import { binaryCrossEntropy, codaLayers, codaNetwork, dauConv, edauBounds, type 
 import { dauConv2d, dauDense, rgb6, sumPoolLogits, type Padding } from '../../src/layers/index.ts';
 import { slowDau } from '../slow-dau.ts';
 import { slowEdau } from '../slow-edau.ts';
-import { describeOnBackends } from './backends.ts';
+import { describeOnBackends } from '../backends.ts';
 
 /** float32 sums of up to 50·3 products against float64, relative to the largest, since the sums cancel. */
 const valueTolerance = { rtol: 3e-6, relativeTo: 'largest' } as const;

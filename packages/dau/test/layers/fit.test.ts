@@ -3,7 +3,7 @@ import { initializers, layers, sequential, type LayersModel } from '@tensorflow/
 import { expect, it } from 'vitest';
 import { expectNoLeak } from '@coda-nets/tools/testkit';
 import { dauConv2d, dauDense, rgb6, sumPoolLogits } from '../../src/layers/index.ts';
-import { describeOnBackends } from './backends.ts';
+import { describeOnBackends } from '../backends.ts';
 import { toyClasses, toyImages, toySide } from './toy-images.ts';
 
 const inputShape = [toySide, toySide, 3];
@@ -16,6 +16,16 @@ const coda = (): LayersModel =>
       rgb6({ inputShape }),
       dauConv2d({ filters: 8, kernelSize: 3, strides: 2, padding: 'same', rank: 4, seed: 1 }),
       dauConv2d({ filters: toyClasses, kernelSize: 1, rank: 4, seed: 2 }),
+      sumPoolLogits({ temperature: 1 }),
+    ],
+  });
+
+const efficient = (): LayersModel =>
+  sequential({
+    layers: [
+      rgb6({ inputShape }),
+      dauConv2d({ filters: 8, kernelSize: 3, strides: 2, padding: 'same', rank: 4, norm: 'spectral', seed: 1 }),
+      dauConv2d({ filters: toyClasses, kernelSize: 1, rank: 4, norm: 'frobenius', seed: 2 }),
       sumPoolLogits({ temperature: 1 }),
     ],
   });
@@ -45,6 +55,7 @@ const hybrid = (): LayersModel =>
 describeOnBackends('fit', (backend) => {
   it.each<[string, () => LayersModel]>([
     ['a CoDA network', coda],
+    ['a network of efficient units', efficient],
     ['a network of dense units', dense],
     // tfjs has no filter gradient of its own convolutions on wasm.
     ...(backend === 'wasm' ? [] : ([['a conventional stem below units', hybrid]] as [string, () => LayersModel][])),

@@ -7,7 +7,7 @@ import { layers, loadLayersModel, models, sequential, type LayersModel } from '@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { expectNoLeak, randomTensor } from '@coda-nets/tools/testkit';
 import { contributions, dauConv2d, dauDense, rgb6, sumPoolLogits } from '../../src/layers/index.ts';
-import { describeOnBackends } from './backends.ts';
+import { describeOnBackends } from '../backends.ts';
 
 let folder: string;
 beforeEach(() => {

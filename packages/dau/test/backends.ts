@@ -1,4 +1,4 @@
-/** The suites of tf.layers run on every backend: on tfjs-node where it is installed, and say so where it is not. */
+/** Suites that run on every backend: on tfjs-node where it is installed, and say so where it is not. */
 import { beforeAll, describe } from 'vitest';
 import { hasBackend, useBackend, type TestBackend } from '@coda-nets/tools/testkit';
 
