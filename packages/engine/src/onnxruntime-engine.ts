@@ -166,7 +166,8 @@ async function withSharedConstants(
   const fixed = Object.fromEntries(Object.entries(shared).map(([name, array]) => [name, toTensor(array)]));
   const feeds = Object.fromEntries(main.inputs.flatMap(({ hint = '' }) => (fixed[hint] === undefined ? [] : [[hint, fixed[hint]]])));
   if (prologue === undefined) return { graph: main, fixed: feeds };
-  const session = await ort.InferenceSession.create(encodeModel(prologue), options);
+  // Runs once: an arena would stay, with all that it ever held, for as long as the results.
+  const session = await ort.InferenceSession.create(encodeModel(prologue), { ...options, enableCpuMemArena: false });
   try {
     return { graph: main, fixed: { ...feeds, ...((await session.run(fixed)) as Record<string, Tensor>) } };
   } finally {

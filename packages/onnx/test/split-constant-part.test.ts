@@ -44,6 +44,23 @@ describe('splitConstantPart', () => {
     expect(splitConstantPart(graph)).toEqual({ prologue: undefined, main: graph, shared: {} });
   });
 
+  it('takes a constant in another shape for the same memory', () => {
+    const graph = trace(
+      ({ x, w }) => {
+        const shaped = tf.reshape(w as tf.Tensor, [64, 8, 8]);
+        return { y: tf.matMul(x as tf.Tensor2D, tf.reshape(shaped, [64, 64])), w: tf.reshape(w as tf.Tensor, [32, 128]) };
+      },
+      { inputs: { x }, constants: { w: large } },
+    );
+    const { prologue, main, shared } = splitConstantPart(graph);
+    expect(prologue).toBeUndefined();
+    const arrays = Object.values(shared);
+    expect(arrays.map(({ shape }) => shape)).toContainEqual([64, 64]);
+    for (const { data } of arrays) expect(data).toBe(large.data);
+    // an output is a result of its own
+    expect(main.nodes.map(({ op }) => op).toSorted()).toEqual(['Gemm', 'Reshape']);
+  });
+
   it('gives an output that no input reaches', () => {
     const graph = trace(({ w }) => ({ y: tf.mul(w as tf.Tensor, 2) }), { inputs: { x }, constants: { w: large } });
     const { main } = splitConstantPart(graph);

@@ -1,6 +1,7 @@
 /**
  * Takes what depends on large constants alone out of a graph, so that it is computed once and the constants need not be copied into the runtime: they, and
- * what is computed of them, become inputs. What a convolution reads stays: runtimes prepare a filter that they know.
+ * what is computed of them, become inputs. What a convolution reads stays: runtimes prepare a filter that they know. A constant in another shape is the
+ * same memory, no computation.
  *
  * Requires: nodes in topological order. Ensures: `main` on the results of `prologue` and the constants of `shared` gives what `graph` gives.
  */
@@ -20,7 +21,8 @@ export interface SplitGraph {
   readonly shared: Readonly<Record<string, NdArray>>;
 }
 
-export function splitConstantPart(graph: Graph): SplitGraph {
+export function splitConstantPart(whole: Graph): SplitGraph {
+  const graph = withReshapedConstants(whole);
   const large = new Set([...graph.constants].flatMap(([value, { shape }]) => (sizeOf(shape) >= LARGE_ELEMENTS ? [value] : [])));
   const constant = new Set<Value>(graph.constants.keys());
   // of the nodes that read constants alone, those that lead back to a large one
@@ -72,4 +74,17 @@ export function splitConstantPart(graph: Graph): SplitGraph {
         });
   const shared = [...asInput.keys()].filter((value) => large.has(value));
   return { prologue, main, shared: Object.fromEntries(shared.map((value) => [names.get(value) as string, graph.constants.get(value) as NdArray])) };
+}
+
+/** The graph without the Reshape nodes of large constants: their results are constants that share the memory. */
+function withReshapedConstants(graph: Graph): Graph {
+  const constants = new Map(graph.constants);
+  const nodes = graph.nodes.filter(({ op, inputs: [source], output }) => {
+    const array = op === 'Reshape' && source !== undefined ? constants.get(source) : undefined;
+    const isOutput = Object.values(graph.outputs).includes(output);
+    if (array === undefined || isOutput || sizeOf(array.shape) < LARGE_ELEMENTS || !output.shape.every((d) => typeof d === 'number')) return true;
+    constants.set(output, { ...array, shape: output.shape as readonly number[] });
+    return false;
+  });
+  return { ...graph, constants, nodes };
 }
