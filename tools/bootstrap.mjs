@@ -60,11 +60,7 @@ function npmCommand() {
   return { command: 'npm', args: [], shell: process.platform === 'win32' };
 }
 
-function npm(
-  /** @type {string[]} */ args,
-  /** @type {import('node:child_process').StdioOptions} */ stdio,
-  timeout = 0,
-) {
+function npm(/** @type {string[]} */ args, /** @type {import('node:child_process').StdioOptions} */ stdio, timeout = 0) {
   const { command, args: first, shell } = npmCommand();
   return spawnSync(command, first.concat(args), { cwd: root, stdio, shell, timeout, env: patientEnvironment() });
 }
@@ -88,16 +84,7 @@ function install() {
   const pinned = manifest.packageManager.split('+')[0];
   process.stdout.write(`Installing with ${pinned} …\n`);
   const result = npm(
-    [
-      'exec',
-      '--yes',
-      `--package=${pinned}`,
-      '--',
-      'pnpm',
-      'install',
-      '--frozen-lockfile',
-      '--config.confirmModulesPurge=false',
-    ],
+    ['exec', '--yes', `--package=${pinned}`, '--', 'pnpm', 'install', '--frozen-lockfile', '--config.confirmModulesPurge=false'],
     'inherit',
   );
   if (result.error) {
@@ -148,8 +135,5 @@ if (task === 'install') {
   if (!existsSync(join(root, demoEntry))) stop(`The demo is not there: ${demoEntry} was not built.`);
   become(demoEntry, args);
 } else {
-  stop(
-    `bootstrap: unknown task ${task === undefined ? '(none)' : `"${task}"`}; expected install, build, test or demo.`,
-    2,
-  );
+  stop(`bootstrap: unknown task ${task === undefined ? '(none)' : `"${task}"`}; expected install, build, test or demo.`, 2);
 }

@@ -30,15 +30,7 @@ export function canonical(/** @type {ts.Statement} */ statement, /** @type {ts.S
         if (ts.isParameter(visited) && !ts.isIdentifier(visited.name)) {
           const { modifiers, dotDotDotToken, questionToken, type, initializer } = visited;
           const name = context.factory.createIdentifier(ts.isObjectBindingPattern(visited.name) ? 'options' : 'values');
-          return context.factory.updateParameterDeclaration(
-            visited,
-            modifiers,
-            dotDotDotToken,
-            name,
-            questionToken,
-            type,
-            initializer,
-          );
+          return context.factory.updateParameterDeclaration(visited, modifiers, dotDotDotToken, name, questionToken, type, initializer);
         }
         return visited;
       };
@@ -50,8 +42,5 @@ export function canonical(/** @type {ts.Statement} */ statement, /** @type {ts.S
 
 function isPrivate(/** @type {ts.ClassElement} */ member) {
   if (member.name !== undefined && ts.isPrivateIdentifier(member.name)) return true;
-  return (
-    ts.canHaveModifiers(member) &&
-    ts.getModifiers(member)?.some(({ kind }) => kind === ts.SyntaxKind.PrivateKeyword) === true
-  );
+  return ts.canHaveModifiers(member) && ts.getModifiers(member)?.some(({ kind }) => kind === ts.SyntaxKind.PrivateKeyword) === true;
 }

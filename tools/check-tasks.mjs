@@ -21,12 +21,9 @@ function plannedTasks() {
 
 /** @returns {string[]} */
 function problemsOf(/** @type {import('./workspaces.mjs').Workspace} */ { folder, manifest }) {
-  const [test, transit] = ['test', 'transit'].map((name) =>
-    tasks.find(({ taskId }) => taskId === `${manifest['name']}#${name}`),
-  );
+  const [test, transit] = ['test', 'transit'].map((name) => tasks.find(({ taskId }) => taskId === `${manifest['name']}#${name}`));
   if (test === undefined || test.command === '<NONEXISTENT>') return [`${folder}: has no script "test"`];
-  if (transit === undefined || !test.dependencies.includes(transit.taskId))
-    return [`${folder}: "test" does not depend on "transit"`];
+  if (transit === undefined || !test.dependencies.includes(transit.taskId)) return [`${folder}: "test" does not depend on "transit"`];
   return Object.entries({ ...manifest['dependencies'], ...manifest['devDependencies'] })
     .filter(([name, version]) => version.startsWith('workspace:') && !transit.dependencies.includes(`${name}#transit`))
     .map(([name]) => `${folder}: its tests would not run again after a change in ${name}`);

@@ -29,9 +29,7 @@ export function publicExports(/** @type {string} */ folderOfRepository) {
   const declarationsOf = declarationReader(program);
   return new Map(
     packages.map(({ folder, manifest }, i) => {
-      const blocks = [
-        `# Public exports of ${manifest['name']}. Written by \`pnpm check:exports --accept\`, to be read in review.`,
-      ];
+      const blocks = [`# Public exports of ${manifest['name']}. Written by \`pnpm check:exports --accept\`, to be read in review.`];
       blocks.push(...describe(program, declarationsOf, posix.join(root, folder), entries[i] ?? []));
       return [posix.basename(folder), `${blocks.join('\n\n')}\n`];
     }),
@@ -44,8 +42,7 @@ function entryPoints(/** @type {string} */ folder, /** @type {Record<string, any
   for (const [subpath, target] of Object.entries(manifest['exports'])) {
     if (subpath.endsWith('.json')) continue;
     const source = target[SOURCE_CONDITION];
-    if (source === undefined)
-      throw new Error(`${folder}/package.json: exports["${subpath}"] has no "${SOURCE_CONDITION}"`);
+    if (source === undefined) throw new Error(`${folder}/package.json: exports["${subpath}"] has no "${SOURCE_CONDITION}"`);
     points.push({ specifier: posix.join(manifest['name'], subpath), path: posix.join(folder, source) });
   }
   return points;
@@ -144,11 +141,7 @@ function describe(
       }
       const reference = { path: at, name: target.name };
       described.set(keyOf(reference), reference);
-      blocks.push(
-        symbol.name === target.name
-          ? print(declarationsOf, reference)
-          : `${symbol.name}: ${print(declarationsOf, reference)}`,
-      );
+      blocks.push(symbol.name === target.name ? print(declarationsOf, reference) : `${symbol.name}: ${print(declarationsOf, reference)}`);
     }
   }
   const inner = reached(declarationsOf, described);
@@ -158,10 +151,7 @@ function describe(
 }
 
 /** Declarations in the same package that the described ones refer to, and those that these refer to, by name. */
-function reached(
-  /** @type {(path: string) => Declarations} */ declarationsOf,
-  /** @type {Map<string, Reference>} */ described,
-) {
+function reached(/** @type {(path: string) => Declarations} */ declarationsOf, /** @type {Map<string, Reference>} */ described) {
   const queue = [...described.values()];
   /** @type {Map<string, Reference>} */
   const found = new Map();
@@ -184,8 +174,7 @@ function referencesOf(/** @type {Declarations} */ { statements, imports, file },
     if (ts.isIdentifier(node)) {
       const imported = imports.get(node.text);
       if (imported !== undefined) references.push(imported);
-      else if (node.text !== name && statements.has(node.text))
-        references.push({ path: file.fileName, name: node.text });
+      else if (node.text !== name && statements.has(node.text)) references.push({ path: file.fileName, name: node.text });
     } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument) && node.qualifier !== undefined) {
       const from = relativePath(file.fileName, node.argument.literal);
       if (from !== undefined) references.push({ path: from, name: node.qualifier.getText(file) });

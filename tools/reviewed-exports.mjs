@@ -64,8 +64,7 @@ function blocksOf(/** @type {string} */ text) {
 /** The lines that only one of them has; all lines where they differ in order alone. */
 function changedLines(/** @type {string} */ was, /** @type {string} */ is) {
   const [before, after] = [was, is].map((block) => (block === '' ? [] : block.split('\n')));
-  const only = (/** @type {string[]} */ lines, /** @type {string[]} */ others) =>
-    lines.filter((line) => !others.includes(line));
+  const only = (/** @type {string[]} */ lines, /** @type {string[]} */ others) => lines.filter((line) => !others.includes(line));
   const gone = only(before ?? [], after ?? []);
   const come = only(after ?? [], before ?? []);
   const inOrder = gone.length + come.length === 0;

@@ -99,9 +99,7 @@ interface Measure {
 it('writes the list only when asked', () => {
   const changes = changedExports(root);
   expect(changes).toHaveLength(8);
-  expect(changes).toContain(
-    "api/thing.txt: added limit of @coda-nets/thing/node\n  + const limit: import('../measure.ts').Measure;",
-  );
+  expect(changes).toContain("api/thing.txt: added limit of @coda-nets/thing/node\n  + const limit: import('../measure.ts').Measure;");
   expect(existsSync(list)).toBe(false);
 
   expect(changedExports(root, { accept: true })).toEqual(changes);

@@ -10,10 +10,8 @@ const root = repository({
   'apps/high/package.json': '{}',
   'packages/base/src/index.ts': "export * from './node/index.ts';\n",
   'packages/base/src/node/index.ts': "import '../index.ts';\n",
-  'packages/low-2/src/index.ts':
-    "import { a } from '@coda-nets/base/node';\nimport type { B } from '@coda-nets/low-2';\n",
-  'apps/high/src/index.ts':
-    "// import '@coda-nets/base';\nexport const say = `as @coda-nets/base does`;\nimport '@coda-nets/low-2';\n",
+  'packages/low-2/src/index.ts': "import { a } from '@coda-nets/base/node';\nimport type { B } from '@coda-nets/low-2';\n",
+  'apps/high/src/index.ts': "// import '@coda-nets/base';\nexport const say = `as @coda-nets/base does`;\nimport '@coda-nets/low-2';\n",
 });
 afterAll(() => rmSync(root, { recursive: true }));
 
@@ -38,17 +36,13 @@ it.each([
 ])('finds %s, with file and line', (_, source, line) => {
   writeFiles(root, { 'apps/high/src/commands/new.ts': source });
   expect(undrawnArrows(root)).toEqual([
-    expect.stringMatching(
-      `^apps/high/src/commands/new\\.ts:${line}: high -> base \\('.*base.*'\\) is not drawn in ARCHITECTURE\\.md$`,
-    ),
+    expect.stringMatching(`^apps/high/src/commands/new\\.ts:${line}: high -> base \\('.*base.*'\\) is not drawn in ARCHITECTURE\\.md$`),
   ]);
 });
 
 it('does not follow an arrow the other way round', () => {
   writeFiles(root, { 'apps/high/src/commands/new.ts': '', 'packages/base/src/new.ts': "import '@coda-nets/low-2';" });
-  expect(undrawnArrows(root)).toEqual([
-    "packages/base/src/new.ts:1: base -> low-2 ('@coda-nets/low-2') is not drawn in ARCHITECTURE.md",
-  ]);
+  expect(undrawnArrows(root)).toEqual(["packages/base/src/new.ts:1: base -> low-2 ('@coda-nets/low-2') is not drawn in ARCHITECTURE.md"]);
 });
 
 it('refuses a line that is no arrow', () => {

@@ -66,8 +66,7 @@ function flatten(x: Comparable): { shape: readonly number[]; values: Float64Arra
   for (let level: unknown = x; Array.isArray(level); level = level[0]) shape.push(level.length);
   const values = x.flat(Infinity) as number[];
   const size = shape.reduce((product, d) => product * d, 1);
-  if (values.length !== size)
-    fail(`ragged array: [${shape.join(', ')}] has ${size} places, got ${values.length} values`);
+  if (values.length !== size) fail(`ragged array: [${shape.join(', ')}] has ${size} places, got ${values.length} values`);
   return { shape, values: Float64Array.from(values) };
 }
 

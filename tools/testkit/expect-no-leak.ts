@@ -14,8 +14,7 @@ export function expectNoLeak(fn: () => unknown): void | Promise<void> {
 function compare(before: number): void {
   const after = tf.memory().numTensors;
   if (after === before) return;
-  const [count, verb] =
-    after > before ? [after - before, 'left behind'] : [before - after, 'disposed that were not made here'];
+  const [count, verb] = after > before ? [after - before, 'left behind'] : [before - after, 'disposed that were not made here'];
   const error = new Error(`expectNoLeak: ${count} tensors ${verb} (${before} before, ${after} after)`);
   Error.captureStackTrace(error, compare);
   throw error;

@@ -19,8 +19,7 @@ export function finiteDifference(
   const evaluate = (point: Float64Array): number =>
     tf.tidy(() => {
       const value = (fn as (x: tf.Tensor) => tf.Tensor)(tf.tensor(Float32Array.from(point), x.shape, 'float32'));
-      if (value.size !== 1)
-        throw new Error(`finiteDifference: fn must return a scalar, got [${value.shape.join(', ')}]`);
+      if (value.size !== 1) throw new Error(`finiteDifference: fn must return a scalar, got [${value.shape.join(', ')}]`);
       return value.dataSync()[0] as number;
     });
   return central(evaluate, values, eps ?? 1e-2);

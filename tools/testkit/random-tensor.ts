@@ -7,11 +7,7 @@ interface Range {
 }
 
 /** A float32 tensor, uniform in [min, max), by default [−1, 1). The caller disposes it. */
-export function randomTensor<R extends tf.Rank = tf.Rank>(
-  shape: tf.ShapeMap[R],
-  seed: number,
-  range: Range = {},
-): tf.Tensor<R> {
+export function randomTensor<R extends tf.Rank = tf.Rank>(shape: tf.ShapeMap[R], seed: number, range: Range = {}): tf.Tensor<R> {
   const size = (shape as readonly number[]).reduce((product, d) => product * d, 1);
   return tf.tensor<R>(randomValues(size, seed, range), shape, 'float32');
 }

@@ -20,8 +20,7 @@ const packages: Readonly<Record<TestBackend, readonly string[]>> = {
  */
 export async function useBackend(name: TestBackend): Promise<void> {
   tf.env().set('IS_TEST', name === 'cpu');
-  if (!(await hasBackend(name)) || !(await tf.setBackend(name)))
-    throw new Error(`useBackend: backend "${name}" did not start`);
+  if (!(await hasBackend(name)) || !(await tf.setBackend(name))) throw new Error(`useBackend: backend "${name}" did not start`);
   await tf.ready();
 }
 

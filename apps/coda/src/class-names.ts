@@ -13,12 +13,7 @@ const MAX_BYTES = 10_000_000;
  */
 export async function classNamesOf(source: string | undefined, classes: number): Promise<readonly string[]> {
   if (source === undefined) return Array.from({ length: classes }, (_, c) => String(c));
-  const names =
-    source === 'cifar10'
-      ? cifar10ClassNames
-      : source.endsWith('.json')
-        ? await readJson(source)
-        : await readLines(source);
+  const names = source === 'cifar10' ? cifar10ClassNames : source.endsWith('.json') ? await readJson(source) : await readLines(source);
   if (!Array.isArray(names) || !names.every((name) => typeof name === 'string')) {
     throw new CodaError({
       kind: 'argument',
@@ -28,8 +23,7 @@ export async function classNamesOf(source: string | undefined, classes: number):
     });
   }
   const empty = names.findIndex((name) => name.trim() === '');
-  if (empty >= 0)
-    throw new CodaError({ kind: 'argument', where: source, problem: `the name of class ${empty} is empty` });
+  if (empty >= 0) throw new CodaError({ kind: 'argument', where: source, problem: `the name of class ${empty} is empty` });
   if (names.length !== classes) {
     throw new CodaError({
       kind: 'argument',

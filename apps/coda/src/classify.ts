@@ -59,7 +59,12 @@ export interface RankedClass {
 }
 
 /** The `top` most probable classes of image n. */
-export function topClasses({ logits, probabilities }: Classification, n: number, classNames: readonly string[], top: number): RankedClass[] {
+export function topClasses(
+  { logits, probabilities }: Classification,
+  n: number,
+  classNames: readonly string[],
+  top: number,
+): RankedClass[] {
   const classes = logits.shape[1] as number;
   return Array.from({ length: classes }, (_, c) => ({
     class: c,

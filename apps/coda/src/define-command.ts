@@ -39,7 +39,10 @@ export function positiveNumber(text: string): number {
 
 /** Options as the names between commas. */
 export function nameList(text: string): readonly string[] {
-  return text.split(',').map((name) => name.trim()).filter((name) => name !== '');
+  return text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
 }
 
 export function ioOf(options: CommonOptions): CommandIo {

@@ -1,5 +1,14 @@
 /** A network, or a network with its explanation, as the function that becomes an ONNX file: image in, logits and contribution maps out. */
-import { CodaError, inferenceContext, type ArraySpec, type Model, type NamedTensors, type Network, type Signature, type TensorFunction } from '@coda-nets/core';
+import {
+  CodaError,
+  inferenceContext,
+  type ArraySpec,
+  type Model,
+  type NamedTensors,
+  type Network,
+  type Signature,
+  type TensorFunction,
+} from '@coda-nets/core';
 import { checkTaps, contributionsAtTaps } from '@coda-nets/depth';
 import { encodeModel, trace } from '@coda-nets/onnx';
 import * as tf from '@tensorflow/tfjs-core';
@@ -35,7 +44,13 @@ export function exportedTaps(network: Network, { explain = false, taps }: Export
 export function exportNetwork(network: Network, model: Model, options: ExportOptions = {}): Uint8Array {
   const { input = 'nhwc', dtype = 'float32', opset = OPSET, version = '' } = options;
   if (opset !== OPSET) {
-    throw new CodaError({ kind: 'unsupported', where: 'export: opset', problem: 'not written by this version', expected: String(OPSET), got: String(opset) });
+    throw new CodaError({
+      kind: 'unsupported',
+      where: 'export: opset',
+      problem: 'not written by this version',
+      expected: String(OPSET),
+      got: String(opset),
+    });
   }
   const taps = exportedTaps(network, options);
   const { fn, signature } = exportFunction(network, model, taps, input, dtype, options.explain === true);

@@ -23,7 +23,8 @@ export async function openModel(path: string): Promise<OpenModel> {
 function checkMetadata({ classes, inputShape }: Network, { classNames, preprocessing }: Model, path: string): void {
   const mismatch = (key: string, problem: string, expected: string, got: string): CodaError =>
     new CodaError({ kind: 'mismatch', where: `${path}: metadata "${key}"`, problem, expected, got });
-  if (classNames.length !== classes) throw mismatch('class_names', "not one name for each of the network's classes", `${classes}`, `${classNames.length}`);
+  if (classNames.length !== classes)
+    throw mismatch('class_names', "not one name for each of the network's classes", `${classes}`, `${classNames.length}`);
   const [height, width] = inputShape;
   const size = preprocessing.size.join(' × ');
   if (size !== `${height} × ${width}`) throw mismatch('preprocessing', "not the size of the network's input", `${height} × ${width}`, size);

@@ -6,11 +6,7 @@ import { CodaError } from '@coda-nets/core';
  * Throws a CodaError of kind `argument` where one of `outputs` is the same file as one of `inputs`, also through links. Names of inputs
  * that an option was not given for may be undefined.
  */
-export async function refuseOverwriting(
-  where: string,
-  outputs: readonly string[],
-  inputs: readonly (string | undefined)[],
-): Promise<void> {
+export async function refuseOverwriting(where: string, outputs: readonly string[], inputs: readonly (string | undefined)[]): Promise<void> {
   const read = new Set((await Promise.all(inputs.map(realPath))).filter((path) => path !== undefined));
   for (const output of outputs) {
     const path = await realPath(output);

@@ -45,7 +45,9 @@ interface DemoOptions {
 /** Runs a command line without the two leading words of `process.argv`. Never throws. */
 export async function runDemo(args: readonly string[]): Promise<ExitCode> {
   const command = new Command('npm run demo --')
-    .description('Fetches CIFAR-10, trains a hybrid, explains it, exports and verifies ONNX, writes a report. Goes on where it was interrupted.')
+    .description(
+      'Fetches CIFAR-10, trains a hybrid, explains it, exports and verifies ONNX, writes a report. Goes on where it was interrupted.',
+    )
     .option('--out <dir>', 'the folder of all that it writes', 'runs/demo')
     .option('--again', 'train anew where the folder holds a demo already')
     .showHelpAfterError('(add --help for the options)')
@@ -98,7 +100,9 @@ async function demo({ out, again }: DemoOptions, io: CommandIo): Promise<void> {
   }
   const run = await interruptible((signal) => trainDemo({ dataset, engine, out, io, signal }));
   if (!run.finished) {
-    io.say(`Interrupted, ${run.step === 0 ? 'nothing trained yet' : `step ${run.step} of ${run.totalSteps} is saved`}; go on with: ${demoLine(out)}`);
+    io.say(
+      `Interrupted, ${run.step === 0 ? 'nothing trained yet' : `step ${run.step} of ${run.totalSteps} is saved`}; go on with: ${demoLine(out)}`,
+    );
     throw new Interrupted();
   }
   const modelFile = join(out, 'hybrid.safetensors');
@@ -108,18 +112,31 @@ async function demo({ out, again }: DemoOptions, io: CommandIo): Promise<void> {
   io.say('\n3/6 evaluation');
   const test = dataset.split('test');
   const bar = io.progress('test images', test.length, 'images');
-  const evaluated = await evaluate({ network: open.network, weights: open.model.weights, engine, split: test, onProgress: (done) => bar.update(done) }).finally(() => bar.stop());
-  io.say(`test accuracy ${(100 * evaluated.top1).toFixed(2)} % on ${evaluated.images} images, ${evaluated.imagesPerSecond.toFixed(0)} images/s`);
+  const evaluated = await evaluate({
+    network: open.network,
+    weights: open.model.weights,
+    engine,
+    split: test,
+    onProgress: (done) => bar.update(done),
+  }).finally(() => bar.stop());
+  io.say(
+    `test accuracy ${(100 * evaluated.top1).toFixed(2)} % on ${evaluated.images} images, ${evaluated.imagesPerSecond.toFixed(0)} images/s`,
+  );
 
   io.say('\n4/6 explanations');
-  const { images } = assembleBatch(test, Array.from({ length: EXPLAINED }, (_, i) => i));
+  const { images } = assembleBatch(
+    test,
+    Array.from({ length: EXPLAINED }, (_, i) => i),
+  );
   const explain = await explainer({ engine, network: open.network, weights: open.model.weights });
   const explanations = await explain.explain(images);
   await explain.dispose();
   await writePictures(out, images, test, explanations, open);
   const exactResiduals = explanations.flatMap(({ taps }) => taps.filter(({ exact }) => exact).map(({ residual }) => residual));
   const completenessResidual = Math.max(...exactResiduals);
-  io.say(`${EXPLAINED} images at ${explain.taps.length} taps; worst completeness residual at the exact taps ${completenessResidual.toExponential(2)}`);
+  io.say(
+    `${EXPLAINED} images at ${explain.taps.length} taps; worst completeness residual at the exact taps ${completenessResidual.toExponential(2)}`,
+  );
 
   if (!(completenessResidual <= MAX_RESIDUAL)) {
     throw new CodaError({
@@ -133,13 +150,25 @@ async function demo({ out, again }: DemoOptions, io: CommandIo): Promise<void> {
 
   io.say('\n5/6 ONNX');
   const onnxFile = join(out, 'hybrid.onnx');
-  const bytes = exportNetwork(open.network, open.model, { explain: true, taps: open.network.taps.map(({ name }) => name), version: projectVersion });
+  const bytes = exportNetwork(open.network, open.model, {
+    explain: true,
+    taps: open.network.taps.map(({ name }) => name),
+    version: projectVersion,
+  });
   await writeFileAtomic(onnxFile, bytes);
   const reference = await resolveEngine('wasm');
   const verified = await verifyOnnx(bytes, onnxFile, open, images, reference.engine);
-  io.say(`${onnxFile}: ${(bytes.length / 1e6).toFixed(1)} MB; ONNX Runtime against eager ${reference.engine.name} at batch 1, 3 and 64: ${verified.maxAbsDiff.toExponential(2)}`);
+  io.say(
+    `${onnxFile}: ${(bytes.length / 1e6).toFixed(1)} MB; ONNX Runtime against eager ${reference.engine.name} at batch 1, 3 and 64: ${verified.maxAbsDiff.toExponential(2)}`,
+  );
   if (verified.maxAbsDiff > VERIFY_TOLERANCE) {
-    throw new CodaError({ kind: 'numeric', where: onnxFile, problem: 'the file deviates from its model', expected: `at most ${VERIFY_TOLERANCE}`, got: verified.maxAbsDiff.toExponential(2) });
+    throw new CodaError({
+      kind: 'numeric',
+      where: onnxFile,
+      problem: 'the file deviates from its model',
+      expected: `at most ${VERIFY_TOLERANCE}`,
+      got: verified.maxAbsDiff.toExponential(2),
+    });
   }
 
   io.say('\n6/6 report');
@@ -203,7 +232,15 @@ async function trainDemo(options: Omit<Parameters<typeof trainRun>[0], 'preset' 
   } catch (error) {
     if (!resume || !CodaError.isInstance(error) || error.kind !== 'mismatch') throw error;
     const { kind, where, problem, expected, got } = error;
-    throw new CodaError({ kind, where, problem, expected, got, hint: 'Choose another folder with --out, or train anew in this one with --again.', cause: error });
+    throw new CodaError({
+      kind,
+      where,
+      problem,
+      expected,
+      got,
+      hint: 'Choose another folder with --out, or train anew in this one with --again.',
+      cause: error,
+    });
   }
 }
 

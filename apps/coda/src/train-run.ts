@@ -2,7 +2,15 @@
 import { CodaError, initWeights, Random, type Engine, type JsonObject } from '@coda-nets/core';
 import { readFileBytes, readModel } from '@coda-nets/core/node';
 import { withStemWeights, type Hybrid } from '@coda-nets/hybrid';
-import { parseTrainConfig, storedConfig, train, type ImageDataset, type TrainConfig, type TrainConfigInput, type TrainEvent } from '@coda-nets/train';
+import {
+  parseTrainConfig,
+  storedConfig,
+  train,
+  type ImageDataset,
+  type TrainConfig,
+  type TrainConfigInput,
+  type TrainEvent,
+} from '@coda-nets/train';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildNetwork } from './build-network.ts';
@@ -128,7 +136,9 @@ export async function readEpochs(out: string): Promise<readonly EpochLine[]> {
     .split('\n')
     .flatMap(metricsLine)
     .filter(({ type }) => type === 'epoch')
-    .map(({ validation, ...line }) => (validation === undefined ? line : { ...line, validationLoss: validation.loss, validationAccuracy: validation.top1 }));
+    .map(({ validation, ...line }) =>
+      validation === undefined ? line : { ...line, validationLoss: validation.loss, validationAccuracy: validation.top1 },
+    );
 }
 
 type MetricsLine = EpochLine & { readonly type: string; readonly validation?: { readonly loss: number; readonly top1: number } };
@@ -156,13 +166,19 @@ function trainBars(io: CommandIo): { onEvent: (event: TrainEvent) => void; stop:
   return {
     onEvent: (event) => {
       if (event.type === 'features') show(`features (${event.split})`, event.total, 'images').update(event.done);
-      if (event.type === 'step') show('training', event.totalSteps, 'steps').update(event.step, `loss ${event.loss.toFixed(4)}, ${event.imagesPerSecond.toFixed(0)} images/s`);
+      if (event.type === 'step')
+        show('training', event.totalSteps, 'steps').update(
+          event.step,
+          `loss ${event.loss.toFixed(4)}, ${event.imagesPerSecond.toFixed(0)} images/s`,
+        );
       if (event.type === 'notice') io.say(event.message);
       if (event.type === 'epoch') {
         bar?.stop();
         bar = undefined;
         const held = event.validation === undefined ? '' : `, validation accuracy ${(100 * event.validation.top1).toFixed(2)} %`;
-        io.say(`epoch ${event.epoch}/${event.epochs}: loss ${event.trainLoss.toFixed(4)}, accuracy ${(100 * event.trainAccuracy).toFixed(2)} %${held}`);
+        io.say(
+          `epoch ${event.epoch}/${event.epochs}: loss ${event.trainLoss.toFixed(4)}, accuracy ${(100 * event.trainAccuracy).toFixed(2)} %${held}`,
+        );
       }
     },
     stop: () => bar?.stop(),

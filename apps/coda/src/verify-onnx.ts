@@ -22,16 +22,34 @@ export const MOST_IMAGES = Math.max(...BATCHES);
  * images: [N, H, W, 3], float32 in [0, 1] (multiples of 1/255 for a uint8 file). Each image is explained for its top class, and every other one for a
  * class drawn round-robin, so that `target` is seen to work. `reference` runs the model by other means than the file: an eager engine.
  */
-export async function verifyOnnx(bytes: Uint8Array, where: string, { network, model }: OpenModel, images: NdArray<'float32'>, reference: Engine): Promise<Verification> {
+export async function verifyOnnx(
+  bytes: Uint8Array,
+  where: string,
+  { network, model }: OpenModel,
+  images: NdArray<'float32'>,
+  reference: Engine,
+): Promise<Verification> {
   const file = await openOnnx(bytes, where);
   const image = file.inputs.find(({ name }) => name === 'image');
   if (image === undefined || !file.outputs.some(({ name }) => name === 'logits')) {
-    throw new CodaError({ kind: 'mismatch', where, problem: 'not a file of `coda export`', expected: 'an input "image" and an output "logits"', got: `inputs ${file.inputs.map((i) => i.name).join(', ')}` });
+    throw new CodaError({
+      kind: 'mismatch',
+      where,
+      problem: 'not a file of `coda export`',
+      expected: 'an input "image" and an output "logits"',
+      got: `inputs ${file.inputs.map((i) => i.name).join(', ')}`,
+    });
   }
   const layout = image.shape[1] === 3 ? 'nchw' : 'nhwc';
   const withTarget = file.inputs.some(({ name }) => name === 'target');
   const taps = network.taps.map(({ name }) => name).filter((name) => file.outputs.some((o) => o.name === mapOutput(name)));
-  const explained = await explainer({ engine: reference, network, weights: model.weights, taps: taps.length === 0 ? ['input'] : taps, chunk: 4 });
+  const explained = await explainer({
+    engine: reference,
+    network,
+    weights: model.weights,
+    taps: taps.length === 0 ? ['input'] : taps,
+    chunk: 4,
+  });
   const count = images.shape[0] as number;
   const targets = Array.from({ length: count }, (_, i) => (i % 2 === 0 ? -1 : i % network.classes));
   const expected = await explained.explain(images, targets);
@@ -43,14 +61,20 @@ export async function verifyOnnx(bytes: Uint8Array, where: string, { network, mo
     // the images again and again, until the batch is full
     const picks = Array.from({ length: batch }, (_, i) => i % count);
     const feeds: Record<string, NdArray> = { image: batchOf(images, picks, layout, image.dtype === 'uint8') };
-    if (withTarget) feeds['target'] = ndArray('int64', [batch], BigInt64Array.from(picks, (i) => BigInt(targets[i] as number)));
+    if (withTarget)
+      feeds['target'] = ndArray(
+        'int64',
+        [batch],
+        BigInt64Array.from(picks, (i) => BigInt(targets[i] as number)),
+      );
     const outputs = await file.run(feeds);
     for (const [n, i] of picks.entries()) {
       const explanation = expected[i];
       if (explanation === undefined) continue;
       logits = Math.max(logits, difference(row(outputs, 'logits', n), explanation.logits.data));
       for (const tap of explanation.taps) {
-        if (taps.includes(tap.name)) maps[tap.name] = Math.max(maps[tap.name] as number, difference(row(outputs, mapOutput(tap.name), n), tap.map.data));
+        if (taps.includes(tap.name))
+          maps[tap.name] = Math.max(maps[tap.name] as number, difference(row(outputs, mapOutput(tap.name), n), tap.map.data));
       }
     }
   }
@@ -88,5 +112,11 @@ function batchOf(images: NdArray<'float32'>, picks: readonly number[], layout: '
     }
   }
   const shape = layout === 'nhwc' ? [picks.length, h, w, c] : [picks.length, c, h, w];
-  return bytes ? ndArray('uint8', shape, Uint8Array.from(data, (x) => Math.round(x * 255))) : ndArray('float32', shape, data);
+  return bytes
+    ? ndArray(
+        'uint8',
+        shape,
+        Uint8Array.from(data, (x) => Math.round(x * 255)),
+      )
+    : ndArray('float32', shape, data);
 }

@@ -20,7 +20,10 @@ export async function writeExplanations(options: WriteOptions): Promise<readonly
   const { out, inputs, explanations, network, classNames, method } = options;
   await mkdir(out, { recursive: true }).catch((cause: unknown) => {
     const { code } = cause as NodeJS.ErrnoException;
-    const problem = code === 'EEXIST' || code === 'ENOTDIR' ? 'a file is where the folder should be' : `the folder cannot be made (${code ?? String(cause)})`;
+    const problem =
+      code === 'EEXIST' || code === 'ENOTDIR'
+        ? 'a file is where the folder should be'
+        : `the folder cannot be made (${code ?? String(cause)})`;
     throw new CodaError({ kind: 'argument', where: `explain: --out ${JSON.stringify(out)}`, problem, cause });
   });
   const files: string[] = [];

@@ -69,14 +69,8 @@ describe.each(cases)('the compiled training step of %s', (_, network, config, sh
         ...step.scalars({ learningRate: 0.01, step: 1 }),
       };
       const results = [];
-      for (const engine of [
-        await onnxRuntimeEngine({ threads: 1 }),
-        eagerEngine({ name: 'cpu', backend: 'cpu', description: 'cpu' }),
-      ]) {
-        const compiled = await engine.compile(
-          step.fn,
-          step.signature(weights, initialSlots(optimise, network.weights)),
-        );
+      for (const engine of [await onnxRuntimeEngine({ threads: 1 }), eagerEngine({ name: 'cpu', backend: 'cpu', description: 'cpu' })]) {
+        const compiled = await engine.compile(step.fn, step.signature(weights, initialSlots(optimise, network.weights)));
         const output = await compiled.run(inputs);
         results.push({ output, carried: await compiled.carried() });
         await compiled.dispose();

@@ -1,13 +1,5 @@
 /** Dynamic Alignment Units of every norm as compiled graphs: equal to eager TensorFlow.js, and trained by a compiled step. */
-import {
-  initWeights,
-  ndArray,
-  Random,
-  withDynamicWeightsHeld,
-  type ArraySpec,
-  type NamedTensors,
-  type NdArray,
-} from '@coda-nets/core';
+import { initWeights, ndArray, Random, withDynamicWeightsHeld, type ArraySpec, type NamedTensors, type NdArray } from '@coda-nets/core';
 import {
   codaNetwork,
   codaNorms,
@@ -44,9 +36,7 @@ const array = (shape: readonly number[], seed: number): NdArray<'float32'> =>
 function unit(norm: CodaNorm, x: tf.Tensor, A: tf.Tensor, B: tf.Tensor, b: tf.Tensor): tf.Tensor {
   const isDau = norm === 'sq' || norm === 'l2';
   if (x.rank === 2) {
-    return isDau
-      ? dauDense(x as tf.Tensor2D, { A, B, b }, { norm })
-      : edauDense(x as tf.Tensor2D, { A, B }, { bound: norm });
+    return isDau ? dauDense(x as tf.Tensor2D, { A, B, b }, { norm }) : edauDense(x as tf.Tensor2D, { A, B }, { bound: norm });
   }
   const options = { stride: 2, padding: 1 };
   const map = x as tf.Tensor4D;
@@ -94,15 +84,13 @@ const shapes = {
 
 describe.each(codaNorms)('the compiled unit (%s)', (norm) => {
   it.each(Object.entries(shapes))('equals eager tfjs, gradients and held gradients included (%s)', async (_, sizes) => {
-    const inputs = Object.fromEntries(
-      ['x', 'A', 'B', 'b'].map((name, i) => [name, array(sizes[i] as readonly number[], i + 1)]),
-    );
+    const inputs = Object.fromEntries(['x', 'A', 'B', 'b'].map((name, i) => [name, array(sizes[i] as readonly number[], i + 1)]));
     const specs = Object.fromEntries(
       Object.entries(inputs).map(([name, { shape }]): [string, ArraySpec] => [name, { shape, dtype: 'float32' }]),
     );
     const [eager, compiled] = await Promise.all(
-      [eagerEngine({ name: 'cpu', backend: 'cpu', description: '' }), await onnxRuntimeEngine({ threads: 1 })].map(
-        (engine) => engine.compile(valuesAndGradients(norm), { inputs: specs }),
+      [eagerEngine({ name: 'cpu', backend: 'cpu', description: '' }), await onnxRuntimeEngine({ threads: 1 })].map((engine) =>
+        engine.compile(valuesAndGradients(norm), { inputs: specs }),
       ),
     );
     const expected = await eager?.run(inputs);
@@ -116,12 +104,7 @@ describe.each(codaNorms)('the compiled unit (%s)', (norm) => {
   });
 
   it('takes any batch size once it is compiled', async () => {
-    const [x, A, B, b] = shapes['few outputs'].map((shape, i) => array(shape, i + 1)) as [
-      NdArray,
-      NdArray,
-      NdArray,
-      NdArray,
-    ];
+    const [x, A, B, b] = shapes['few outputs'].map((shape, i) => array(shape, i + 1)) as [NdArray, NdArray, NdArray, NdArray];
     const fn = (t: NamedTensors): NamedTensors => ({
       y: unit(norm, t['x'] as tf.Tensor, t['A'] as tf.Tensor, t['B'] as tf.Tensor, t['b'] as tf.Tensor),
     });

@@ -52,34 +52,28 @@ describe.each(Object.entries(sections))('docs/config.md on %s', (name, { schema,
   it('shows its example, which has every key', async () => {
     const text = await readFile(docs(`config/${name}.json`), 'utf8');
     expect(markdown).toContain(`\`\`\`json\n${text}\`\`\``);
-    const missing = Object.keys(schema.properties ?? {}).filter(
-      (key) => !Object.hasOwn(JSON.parse(text) as object, key),
-    );
+    const missing = Object.keys(schema.properties ?? {}).filter((key) => !Object.hasOwn(JSON.parse(text) as object, key));
     expect(missing).toEqual(name === 'train' ? ['data', 'initFrom'] : []);
   });
 });
 
-it.each(['network', 'train'])(
-  'docs/schema/%s.json is made from the schemas and the meanings in the tables',
-  async (name) => {
-    for (const { schema, heading } of Object.values(sections)) {
-      const meanings = new Map(documentedKeys(markdown, heading).map(({ key, meaning }) => [key, meaning]));
-      for (const { key, nodes } of configKeys(schema))
-        for (const node of nodes) node.description = meanings.get(key) ?? '';
-    }
-    const $schema = 'http://json-schema.org/draft-07/schema#';
-    // The key by which a file names its schema is the file's, not the config's.
-    const named = ({ properties, ...rest }: JsonSchema): JsonSchema => ({
-      ...rest,
-      properties: { $schema: { type: 'string' }, ...properties },
-    });
-    const whole: JsonSchema =
-      name === 'network'
-        ? { $schema, title: 'The config of a network', oneOf: network.oneOf?.map(named) ?? [] }
-        : { $schema, title: 'The config of a training', ...named(training) };
-    await expect(`${JSON.stringify(whole, null, 2)}\n`).toMatchFileSnapshot(docs(`schema/${name}.json`));
-  },
-);
+it.each(['network', 'train'])('docs/schema/%s.json is made from the schemas and the meanings in the tables', async (name) => {
+  for (const { schema, heading } of Object.values(sections)) {
+    const meanings = new Map(documentedKeys(markdown, heading).map(({ key, meaning }) => [key, meaning]));
+    for (const { key, nodes } of configKeys(schema)) for (const node of nodes) node.description = meanings.get(key) ?? '';
+  }
+  const $schema = 'http://json-schema.org/draft-07/schema#';
+  // The key by which a file names its schema is the file's, not the config's.
+  const named = ({ properties, ...rest }: JsonSchema): JsonSchema => ({
+    ...rest,
+    properties: { $schema: { type: 'string' }, ...properties },
+  });
+  const whole: JsonSchema =
+    name === 'network'
+      ? { $schema, title: 'The config of a network', oneOf: network.oneOf?.map(named) ?? [] }
+      : { $schema, title: 'The config of a training', ...named(training) };
+  await expect(`${JSON.stringify(whole, null, 2)}\n`).toMatchFileSnapshot(docs(`schema/${name}.json`));
+});
 
 describe('the examples', () => {
   it.each(Object.keys(networks))('docs/config/%s.json is a network', async (kind) => {
@@ -110,18 +104,8 @@ describe('the examples', () => {
     });
 
     it('a network’s config is not taken for a training’s', async () => {
-      const { code, err } = await coda(
-        'train',
-        docs('config/coda.json'),
-        '--data',
-        join(folder, 'data'),
-        '--out',
-        join(folder, 'none'),
-      );
-      expect([code, err]).toEqual([
-        2,
-        expect.stringMatching(/coda\.json: kind: unknown key; expected one of network, data, epochs/),
-      ]);
+      const { code, err } = await coda('train', docs('config/coda.json'), '--data', join(folder, 'data'), '--out', join(folder, 'none'));
+      expect([code, err]).toEqual([2, expect.stringMatching(/coda\.json: kind: unknown key; expected one of network, data, epochs/)]);
     });
   });
 });

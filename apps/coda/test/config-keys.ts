@@ -44,9 +44,7 @@ export function configKeys(schema: JsonSchema, prefix = ''): ConfigKey[] {
       nodes: [node],
     };
     if (networkKinds(node) !== undefined) return [own];
-    const children = Array.isArray(node.items)
-      ? []
-      : configKeys(node.items ?? node, node.items === undefined ? `${key}.` : `${key}[].`);
+    const children = Array.isArray(node.items) ? [] : configKeys(node.items ?? node, node.items === undefined ? `${key}.` : `${key}[].`);
     return [own, ...children, ...variantKeys(node, key)];
   });
 }
@@ -95,10 +93,7 @@ function typeOf(node: JsonSchema): string {
   if (node.enum !== undefined) return node.enum.map((value) => JSON.stringify(value)).join(', ');
   if (Array.isArray(node.items)) return `[${node.items.map(typeOf).join('; ')}]`;
   if (node.items !== undefined) {
-    const length =
-      node.minItems === undefined && node.maxItems === undefined
-        ? ''
-        : ` (${node.minItems ?? 0}…${node.maxItems ?? ''})`;
+    const length = node.minItems === undefined && node.maxItems === undefined ? '' : ` (${node.minItems ?? 0}…${node.maxItems ?? ''})`;
     return `list${length} of ${node.items.type === 'object' ? 'objects' : typeOf(node.items)}`;
   }
   if (node.oneOf !== undefined || node.type === 'object') return 'object';

@@ -49,9 +49,7 @@ describe('the demo’s command line', () => {
     for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
     const { code, out, err } = await demo('--out', folder);
     expect([code, err]).toEqual([0, '']);
-    expect(out).toContain(
-      `The demo in ${folder} is finished.\n  test accuracy          86.56 %   (training 6 min 16 s)\n`,
-    );
+    expect(out).toContain(`The demo in ${folder} is finished.\n  test accuracy          86.56 %   (training 6 min 16 s)\n`);
     expect(out).toContain('1.30e-7');
     expect(out).toContain('4.80e-6');
     expect(out).toContain(`Look at   '${join(folder, 'report.html')}' `);

@@ -34,7 +34,9 @@ beforeAll(async () => {
   image = join(folder, 'grey.png');
   good = join(folder, 'good.safetensors');
   await writeCifar10(data, syntheticDataset({ classes: 10, perClass: 2, testPerClass: 1 }));
-  await sharp({ create: { width: 32, height: 32, channels: 3, background: 'grey' } }).png().toFile(image);
+  await sharp({ create: { width: 32, height: 32, channels: 3, background: 'grey' } })
+    .png()
+    .toFile(image);
   await writeModel(good, model);
 });
 
@@ -84,10 +86,15 @@ describe('a model file that lies about its network', () => {
   it.each(['predict', 'evaluate'])('with weights that are no numbers: %s names the image', async (command) => {
     const path = join(folder, 'nan.safetensors');
     const spoiled: NamedArrays = Object.fromEntries(
-      Object.entries(weights).map(([name, { shape, data: { length } }]) => [
-        name,
-        ndArray('float32', shape, new Float32Array(length).fill(NaN)),
-      ]),
+      Object.entries(weights).map(
+        ([
+          name,
+          {
+            shape,
+            data: { length },
+          },
+        ]) => [name, ndArray('float32', shape, new Float32Array(length).fill(NaN))],
+      ),
     );
     await writeModel(path, { ...model, weights: spoiled });
     const said = await coda(command, path, ...(command === 'predict' ? [image] : ['--data', data]), '--engine', 'cpu');
@@ -107,7 +114,10 @@ describe('an option that means nothing', () => {
 
   it('--out that is a file', async () => {
     const { code, err } = await coda('explain', good, image, '--out', image, '--engine', 'cpu', '--tap', 'input');
-    expect([code, err]).toEqual([2, expect.stringMatching(/^error: explain: --out ".*grey\.png": a file is where the folder should be\n$/)]);
+    expect([code, err]).toEqual([
+      2,
+      expect.stringMatching(/^error: explain: --out ".*grey\.png": a file is where the folder should be\n$/),
+    ]);
   });
 });
 

@@ -21,15 +21,7 @@ let folder = '';
 const at = (name: string): string => join(folder, name);
 
 const importing = (net: string, ...more: string[]): string[] => {
-  return [
-    'import',
-    golden(`${net}.state.safetensors`),
-    '--format',
-    'coda-pytorch',
-    '--config',
-    golden(`${net}.config.json`),
-    ...more,
-  ];
+  return ['import', golden(`${net}.state.safetensors`), '--format', 'coda-pytorch', '--config', golden(`${net}.config.json`), ...more];
 };
 
 async function npy(path: string): Promise<NdArray> {
@@ -88,11 +80,7 @@ describe.each(['sq', 'l2'])('an imported %s network', (net) => {
       expect([code, err]).toEqual([0, expect.not.stringContaining('error')]);
       const { tensors } = decodeSafetensors(await readFile(golden(`${net}.expected.safetensors`)), net);
       const taps = ['input', 'layers.0', 'layers.1', 'layers.2', 'layers.3'];
-      expect((await readdir(out)).sort()).toEqual([
-        'explanation.json',
-        ...taps.map((tap) => `${tap}.npy`),
-        'logits.npy',
-      ]);
+      expect((await readdir(out)).sort()).toEqual(['explanation.json', ...taps.map((tap) => `${tap}.npy`), 'logits.npy']);
       const compare = async (file: string, name: string): Promise<void> => {
         const actual = await npy(join(out, file));
         expect(actual.dtype).toBe('float32');
@@ -103,16 +91,12 @@ describe.each(['sq', 'l2'])('an imported %s network', (net) => {
       const record = JSON.parse(await readFile(join(out, 'explanation.json'), 'utf8')) as {
         inputs: { target: number }[];
       };
-      expect(record.inputs.map((input) => input.target)).toEqual(
-        Array.from(tensors[`${target}.target`]?.data as BigInt64Array, Number),
-      );
+      expect(record.inputs.map((input) => input.target)).toEqual(Array.from(tensors[`${target}.target`]?.data as BigInt64Array, Number));
     },
   );
 
   it('predicts the same logits, and describes itself', async () => {
-    expect(
-      (await coda('predict', at(`${net}.safetensors`), golden(`${net}.batch.npy`), '--out', at('logits.npy'))).code,
-    ).toBe(0);
+    expect((await coda('predict', at(`${net}.safetensors`), golden(`${net}.batch.npy`), '--out', at('logits.npy'))).code).toBe(0);
     const { tensors } = decodeSafetensors(await readFile(golden(`${net}.expected.safetensors`)), net);
     expectClose(tensor(await npy(at('logits.npy'))), tensor(tensors['logits'] as NdArray), TOLERANCE);
     const info = JSON.parse((await coda('info', at(`${net}.safetensors`), '--json')).out) as {
@@ -137,15 +121,11 @@ describe.each(['sq', 'l2'])('an imported %s network', (net) => {
       Number(/(\d+)\.weight_mod/.exec(name)?.[1]),
       name.slice(name.indexOf('weight_mod')),
     ];
-    const sorted = Object.keys(tensors).sort(
-      (a, b) => byLayer(a)[0] - byLayer(b)[0] || (byLayer(a)[1] < byLayer(b)[1] ? -1 : 1),
-    );
+    const sorted = Object.keys(tensors).sort((a, b) => byLayer(a)[0] - byLayer(b)[0] || (byLayer(a)[1] < byLayer(b)[1] ? -1 : 1));
     const names = Object.keys(back).sort();
     for (const [i, name] of sorted.entries()) {
       expect(back[names[i] as string]?.shape).toEqual(tensors[name]?.shape);
-      expect([...(back[names[i] as string]?.data as Float32Array)]).toEqual(
-        Array.from(tensors[name]?.data as Float32Array, Math.fround),
-      );
+      expect([...(back[names[i] as string]?.data as Float32Array)]).toEqual(Array.from(tensors[name]?.data as Float32Array, Math.fround));
     }
   });
 });
@@ -199,23 +179,9 @@ describe('what bad input gets', () => {
       return at(name);
     };
     const withConfig = async (name: string, value: object): Promise<string[]> => {
-      return [
-        'import',
-        golden('sq.state.safetensors'),
-        '--format',
-        'coda-pytorch',
-        '--config',
-        await file(name, JSON.stringify(value)),
-      ];
+      return ['import', golden('sq.state.safetensors'), '--format', 'coda-pytorch', '--config', await file(name, JSON.stringify(value))];
     };
-    const withState = (path: string): string[] => [
-      'import',
-      path,
-      '--format',
-      'coda-pytorch',
-      '--config',
-      golden('sq.config.json'),
-    ];
+    const withState = (path: string): string[] => ['import', path, '--format', 'coda-pytorch', '--config', golden('sq.config.json')];
     const rank = { ...config, layers: config.layers.map((layer, i) => (i === 2 ? { ...layer, rank: 4 } : layer)) };
     const bare = ['import', golden('sq.state.safetensors'), '--format', 'coda-pytorch'];
     const half = new Uint8Array(encodeSafetensors({ x: ndArray('int32', [1], Int32Array.of(1)) }));
@@ -253,14 +219,7 @@ describe('what bad input gets', () => {
       ],
       [await withConfig('list.json', []), 2, /list\.json: not a config; expected a JSON object, got an array/],
       [
-        [
-          'import',
-          golden('sq.state.safetensors'),
-          '--format',
-          'coda-pytorch',
-          '--config',
-          await file('broken.json', '{"kind":'),
-        ],
+        ['import', golden('sq.state.safetensors'), '--format', 'coda-pytorch', '--config', await file('broken.json', '{"kind":')],
         2,
         /broken\.json: not JSON/,
       ],
@@ -282,12 +241,7 @@ describe('what bad input gets', () => {
         /"x": no array type for the dtype "F16".*tensor\.float\(\)/,
       ],
       [
-        withState(
-          await file(
-            'more.safetensors',
-            encodeSafetensors({ ...state, extra: ndArray('float32', [1], new Float32Array(1)) }),
-          ),
-        ),
+        withState(await file('more.safetensors', encodeSafetensors({ ...state, extra: ndArray('float32', [1], new Float32Array(1)) }))),
         1,
         /unexpected extra/,
       ],
@@ -296,11 +250,7 @@ describe('what bad input gets', () => {
         2,
         /three\.txt: not one name for each class of the config; expected 4, got 3/,
       ],
-      [
-        importing('sq', '--class-names', await file('gap.txt', 'a\n\nc\nd\n')),
-        2,
-        /gap\.txt: the name of class 1 is empty/,
-      ],
+      [importing('sq', '--class-names', await file('gap.txt', 'a\n\nc\nd\n')), 2, /gap\.txt: the name of class 1 is empty/],
       [
         importing('sq', '--class-names', await file('object.json', '{"0": "a"}')),
         2,
@@ -340,11 +290,7 @@ describe('what bad input gets', () => {
     const header = Uint8Array.from([0x93, ...Buffer.from('NUMPY'), 1, 0, 118, 0, ...Buffer.from(fortran)]);
     const cases: readonly (readonly [string, Uint8Array, RegExp])[] = [
       ['fortran.npy', Buffer.concat([header, new Uint8Array(1728)]), /Fortran order; expected C order/],
-      [
-        'nchw.npy',
-        encodeNpy(ndArray('uint8', [1, 3, 12, 12], new Uint8Array(432))),
-        /not a batch of images; expected \[N, H, W, 3\]/,
-      ],
+      ['nchw.npy', encodeNpy(ndArray('uint8', [1, 3, 12, 12], new Uint8Array(432))), /not a batch of images; expected \[N, H, W, 3\]/],
       [
         'bright.npy',
         encodeNpy(ndArray('float32', [1, 12, 12, 3], new Float32Array(432).fill(2))),

@@ -32,9 +32,7 @@ export const onnx = (): Promise<Engine> => onnxRuntimeEngine({ threads: 1 });
 export const cpu = (): Engine => eagerEngine({ name: 'cpu', backend: 'cpu', description: 'cpu' });
 export const weightsOf = (network: Network): NamedArrays => initWeights(network, Random.seeded(3));
 export const tensorsOf = (weights: NamedArrays): NamedTensors =>
-  Object.fromEntries(
-    Object.entries(weights).map(([name, { data, shape }]) => [name, tf.tensor(data as Float32Array, [...shape])]),
-  );
+  Object.fromEntries(Object.entries(weights).map(([name, { data, shape }]) => [name, tf.tensor(data as Float32Array, [...shape])]));
 
 /** A line of metrics.jsonl. */
 export interface MetricsLine {

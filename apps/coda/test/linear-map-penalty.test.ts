@@ -2,15 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  linearMapAt,
-  linearMapPenalty,
-  ndArray,
-  recordTaps,
-  trainingContext,
-  type Engine,
-  type Network,
-} from '@coda-nets/core';
+import { linearMapAt, linearMapPenalty, ndArray, recordTaps, trainingContext, type Engine, type Network } from '@coda-nets/core';
 import {
   initialSlots,
   optimiser,
@@ -78,14 +70,10 @@ describe.each<[string, Network, 'images' | 'features', readonly number[]]>([
         const given = { ...tensors, ...Object.fromEntries(trained.map((name, i) => [name, values[i] as tf.Tensor])) };
         const { context, activations } = recordTaps(trainingContext);
         const x = tf.tensor<tf.Rank.R4>(batch, [...shape] as [number, number, number, number]);
-        const result =
-          input === 'images' ? network.forward(given, x, context) : network.frozenStem?.forwardHead(given, x, context);
+        const result = input === 'images' ? network.forward(given, x, context) : network.frozenStem?.forwardHead(given, x, context);
         const targets = tf.oneHot(tf.tensor1d(labels, 'int32'), 10, 1, 0, 'float32') as tf.Tensor2D;
         const loss = network.loss(result?.logits as tf.Tensor2D, targets);
-        const penalty = linearMapPenalty(
-          linearMapAt(network, given, activations),
-          tf.tensor2d(classes, [3, 3], 'int32'),
-        );
+        const penalty = linearMapPenalty(linearMapAt(network, given, activations), tf.tensor2d(classes, [3, 3], 'int32'));
         beside['loss'] = loss.dataSync()[0] as number;
         beside['penalty'] = penalty.dataSync()[0] as number;
         return tf.add(loss, tf.mul(penalty, lambda));
@@ -106,9 +94,7 @@ describe.each<[string, Network, 'images' | 'features', readonly number[]]>([
       expectClose(output['loss']?.data as Float32Array, [expected.loss], SAME);
       expectClose(output['penalty']?.data as Float32Array, [expected.penalty], SAME);
       for (const [i, name] of trained.entries()) {
-        const moved = (after[name]?.data as Float32Array).map(
-          (w, j) => ((weights[name]?.data[j] as number) - w) / rate,
-        );
+        const moved = (after[name]?.data as Float32Array).map((w, j) => ((weights[name]?.data[j] as number) - w) / rate);
         // a weight of size 1 in float32 moves in steps of 6e-8
         expectClose(moved, expected.gradients[i] as Float32Array, { ...SAME_GRADIENT, atol: 1e-6 });
       }

@@ -52,9 +52,7 @@ describe('alignment', () => {
   it('is that of the images where a hybrid is given its features, and silent for a ResNet or for 0 images', async () => {
     const weights = weightsOf(hybrid);
     const images = ndArray('float32', [2, 12, 12, 3], randomValues(2 * 432, 4, { min: 0 }));
-    const embedded = tf.tidy(
-      () => hybrid.frozenStem?.embed(tensorsOf(weights), tf.tensor(images.data, [2, 12, 12, 3])) as tf.Tensor4D,
-    );
+    const embedded = tf.tidy(() => hybrid.frozenStem?.embed(tensorsOf(weights), tf.tensor(images.data, [2, 12, 12, 3])) as tf.Tensor4D);
     const features = ndArray('float32', embedded.shape, embedded.dataSync().slice() as Float32Array);
     embedded.dispose();
     const engine = await onnx();

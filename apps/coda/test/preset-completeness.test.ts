@@ -20,14 +20,19 @@ describe('contributions of a preset', () => {
     const network = buildNetwork(config, preset);
     const random = Random.seeded(3);
     const [height, width] = network.inputShape;
-    const images = ndArray('float32', [2, height, width, 3], Float32Array.from({ length: 2 * height * width * 3 }, () => random.uniform()));
+    const images = ndArray(
+      'float32',
+      [2, height, width, 3],
+      Float32Array.from({ length: 2 * height * width * 3 }, () => random.uniform()),
+    );
     const options = { engine: await onnxRuntimeEngine(), network, weights: initWeights(network, Random.seeded(1)) };
     const exact = network.taps.filter((tap) => tap.exact).map(({ name }) => name);
     const worst = async (method: 'contributions' | 'inputTimesGradient'): Promise<number> => {
       const explain = await explainer({ ...options, taps: exact, method });
       const explanations = await explain.explain(images, [1, 7]);
       await explain.dispose();
-      const errorOf = ({ sum, expected, map }: TapExplanation): number => Math.abs(sum - expected) / map.data.reduce((total, s) => total + Math.abs(s), 0);
+      const errorOf = ({ sum, expected, map }: TapExplanation): number =>
+        Math.abs(sum - expected) / map.data.reduce((total, s) => total + Math.abs(s), 0);
       return Math.max(...explanations.flatMap(({ taps }) => taps.map(errorOf)));
     };
     expect(await worst('contributions')).toBeLessThanOrEqual(COMPLETENESS);

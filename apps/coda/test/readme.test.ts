@@ -18,9 +18,7 @@ test('the README shows the example and the command that runs it', async () => {
 });
 
 test('the example of the training package trains', async () => {
-  expect(await text('../../../packages/train/README.md')).toContain(
-    `\`\`\`ts\n${await text('readme-train-example.ts')}\`\`\``,
-  );
+  expect(await text('../../../packages/train/README.md')).toContain(`\`\`\`ts\n${await text('readme-train-example.ts')}\`\`\``);
   const folder = await mkdtemp(join(tmpdir(), 'coda-readme-'));
   const log = vi.spyOn(console, 'log').mockImplementation(() => undefined);
   onTestFinished(async () => {

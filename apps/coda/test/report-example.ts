@@ -44,7 +44,11 @@ export function exampleImage(i: number): ReportImage {
   });
   const explanation: Explanation = {
     logits: ndArray('float32', [10], logits),
-    probabilities: ndArray('float32', [10], logits.map((z) => 1 / (1 + Math.exp(-z)))),
+    probabilities: ndArray(
+      'float32',
+      [10],
+      logits.map((z) => 1 / (1 + Math.exp(-z))),
+    ),
     target,
     logit: logits[target] as number,
     probability: 1 / (1 + Math.exp(-(logits[target] as number))),

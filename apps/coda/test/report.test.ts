@@ -40,7 +40,12 @@ describe('renderReport', () => {
   test('shows every figure it was given', () => {
     expect(texts('h1')).toEqual(['A hybrid ResNet-20 + CoDA on CIFAR-10']);
     expect(texts('.figures-grid dd')).toEqual([
-      '87.13 %', '4 min 12 s', '3.4 × 10−7', '2.1 × 10−6', '965,760', 'ONNX Runtime 1.30.0, CPU, 2 threads',
+      '87.13 %',
+      '4 min 12 s',
+      '3.4 × 10−7',
+      '2.1 × 10−6',
+      '965,760',
+      'ONNX Runtime 1.30.0, CPU, 2 threads',
     ]);
     expect(texts('footer')[0]).toBe('Written by coda-nets. Commit f279b2e. Seed 7. Computed by ONNX Runtime 1.30.0, CPU, 2 threads.');
   });
@@ -62,15 +67,15 @@ describe('renderReport', () => {
     // One image, one large map, and two views of each of nine taps, for three images.
     expect(all('img')).toHaveLength(3 * (2 + 18));
     for (const image of all('img')) expect(image.getAttribute('alt')?.length).toBeGreaterThan(10);
-    expect(all('.tap img')[0]?.getAttribute('alt')).toMatch(
-      /^Gradient × activation map for airplane at input, \d+ % of it in favour$/,
-    );
+    expect(all('.tap img')[0]?.getAttribute('alt')).toMatch(/^Gradient × activation map for airplane at input, \d+ % of it in favour$/);
     for (const chart of all('svg')) expect(chart.getAttribute('aria-label')).toMatch(/^(Accuracy|Loss) over epochs$/);
   });
 
   test('pictures are of the map they stand for', async () => {
     const uri = all('.card .lead img')[0]?.getAttribute('src') ?? '';
-    const { data, info } = await sharp(Buffer.from(uri.split(',')[1] as string, 'base64')).raw().toBuffer({ resolveWithObject: true });
+    const { data, info } = await sharp(Buffer.from(uri.split(',')[1] as string, 'base64'))
+      .raw()
+      .toBuffer({ resolveWithObject: true });
     expect([info.width, info.height]).toEqual([32, 32]);
     expect([...data]).toEqual([...exampleImage(0).picture.data]);
   });
@@ -120,7 +125,10 @@ test('a six-channel linear map is shown in its colours', async () => {
   const report = exampleReport(1);
   const [image] = report.images;
   if (image === undefined) throw new Error('no image');
-  const full = { linearMap: ndArray('float32', [32, 32, 6], new Float32Array(6144).fill(1)), contributions: ndArray('float32', [32, 32, 6], new Float32Array(6144)) };
+  const full = {
+    linearMap: ndArray('float32', [32, 32, 6], new Float32Array(6144).fill(1)),
+    contributions: ndArray('float32', [32, 32, 6], new Float32Array(6144)),
+  };
   const taps = image.explanation.taps.map((tap) => (tap.name === 'input' ? { ...tap, full } : tap));
   const html = await renderReport({ ...report, images: [{ ...image, explanation: { ...image.explanation, taps } }] });
   const alts = Array.from(parse(html).querySelectorAll('.tap img'), (x) => x.getAttribute('alt'));
@@ -130,17 +138,33 @@ test('a six-channel linear map is shown in its colours', async () => {
 
 describe('learningCurves', () => {
   test('leaves room for the labels behind the last points', () => {
-    const html = learningCurves([{ epoch: 1, validationAccuracy: 0.5, validationLoss: 0.0712 }, { epoch: 2, validationAccuracy: 0.88, validationLoss: 0.0682 }], 'validation');
-    const labels = Array.from(parse(html).querySelectorAll('svg text'), (x) => [x.textContent, /translate\(([\d.]+)/.exec(x.getAttribute('transform') ?? '')?.[1]] as const).filter(([text]) => text?.startsWith('validation '));
+    const html = learningCurves(
+      [
+        { epoch: 1, validationAccuracy: 0.5, validationLoss: 0.0712 },
+        { epoch: 2, validationAccuracy: 0.88, validationLoss: 0.0682 },
+      ],
+      'validation',
+    );
+    const labels = Array.from(
+      parse(html).querySelectorAll('svg text'),
+      (x) => [x.textContent, /translate\(([\d.]+)/.exec(x.getAttribute('transform') ?? '')?.[1]] as const,
+    ).filter(([text]) => text?.startsWith('validation '));
     expect(labels.map(([text]) => text)).toEqual(['validation 88%', 'validation 0.0682']);
     // 440 wide; a letter of 12 px semibold system-ui is 6.7 px on average
     for (const [text, x] of labels) expect(Number(x) + 8 + 6.7 * (text as string).length).toBeLessThan(440);
   });
 
-  const paths = (html: string): number => Array.from(parse(html).querySelectorAll('svg path[stroke-linejoin], svg [aria-label=line] path')).length;
+  const paths = (html: string): number =>
+    Array.from(parse(html).querySelectorAll('svg path[stroke-linejoin], svg [aria-label=line] path')).length;
 
   test('draws a line for each series that is there, in charts and in a table', () => {
-    const html = learningCurves([{ epoch: 1, trainLoss: 0.5 }, { epoch: 2, trainLoss: 0.25, validationAccuracy: 0.9 }], 'test');
+    const html = learningCurves(
+      [
+        { epoch: 1, trainLoss: 0.5 },
+        { epoch: 2, trainLoss: 0.25, validationAccuracy: 0.9 },
+      ],
+      'test',
+    );
     expect(Array.from(parse(html).querySelectorAll('svg'), (x) => x.getAttribute('aria-description'))).toEqual([
       'test ends at 90%',
       'train ends at 0.25',
@@ -163,7 +187,11 @@ test('numbers as people write them', () => {
   expect(scientificHtml(1.23e-7)).toBe('<span class="number">1.2\u202f×\u202f10<sup>−7</sup></span>');
   expect([0, 0.256, 12.34, Infinity].map(scientificHtml)).toEqual(['0', '0.26', '12', 'Infinity']);
   expect([1.25, 42, 59.7, 75, 3661].map(durationText).map((x) => x.replaceAll('\u00a0', ' '))).toEqual([
-    '1.3 s', '42 s', '1 min 0 s', '1 min 15 s', '1 h 1 min',
+    '1.3 s',
+    '42 s',
+    '1 min 0 s',
+    '1 min 15 s',
+    '1 h 1 min',
   ]);
   expect([signedText(-0.5), signedText(2, 1)]).toEqual(['−0.50', '+2.0']);
 });

@@ -24,10 +24,7 @@ export async function codaInterruptedAt(moment: RegExp, ...args: string[]): Prom
 }
 
 /** What `run` writes, and the exit code it returns. */
-export async function heard(
-  run: () => Promise<number>,
-  onText: (text: string) => void = () => undefined,
-): Promise<Said> {
+export async function heard(run: () => Promise<number>, onText: (text: string) => void = () => undefined): Promise<Said> {
   const said = { out: '', err: '' };
   const listen = (stream: 'out' | 'err') => (text: unknown) => {
     said[stream] += String(text);

@@ -27,7 +27,13 @@ const hybridConfig = {
   backbone: resnetConfig,
   cut: 'layer2.0',
   classes: 10,
-  head: { temperature: 64, layers: [{ out: 8, kernel: 3, stride: 2, rank: 4 }, { out: 10, kernel: 1, rank: 4 }] },
+  head: {
+    temperature: 64,
+    layers: [
+      { out: 8, kernel: 3, stride: 2, rank: 4 },
+      { out: 10, kernel: 1, rank: 4 },
+    ],
+  },
 };
 
 beforeAll(async () => {
@@ -36,10 +42,22 @@ beforeAll(async () => {
   await writeCifar10(join(folder, 'data'), syntheticDataset({ classes: 10, perClass: 20, testPerClass: 4 }));
   const common = { batch: 20, learningRate: 1e-3, checkpointEverySteps: 3, epochs: 2 };
   await writeFile(join(folder, 'resnet.json'), JSON.stringify({ ...common, network: resnetConfig }));
-  await writeFile(join(folder, 'hybrid.json'), JSON.stringify({ ...common, network: hybridConfig, cacheFeatures: true, augmentation: { kind: 'flip' } }));
+  await writeFile(
+    join(folder, 'hybrid.json'),
+    JSON.stringify({ ...common, network: hybridConfig, cacheFeatures: true, augmentation: { kind: 'flip' } }),
+  );
   const stem = await coda('train', join(folder, 'resnet.json'), '--data', join(folder, 'data'), '--out', join(folder, 'stem'));
   expect(stem.err + stem.out).toContain('finished');
-  const head = await coda('train', join(folder, 'hybrid.json'), '--data', join(folder, 'data'), '--out', join(folder, 'run'), '--stem', join(folder, 'stem/last.safetensors'));
+  const head = await coda(
+    'train',
+    join(folder, 'hybrid.json'),
+    '--data',
+    join(folder, 'data'),
+    '--out',
+    join(folder, 'run'),
+    '--stem',
+    join(folder, 'stem/last.safetensors'),
+  );
   expect(head.err + head.out).toContain('finished');
   hybridFile = join(folder, 'run/last.safetensors');
 }, 120_000);
@@ -81,7 +99,11 @@ describe('the thread', () => {
   it('is complete at every exact tap, and gradient × input without held weights is not', async () => {
     const { model, network } = await openModel(hybridFile);
     const images = syntheticDataset({ classes: 10, perClass: 1 }).split('train');
-    const batch = { dtype: 'float32' as const, shape: [4, 32, 32, 3], data: Float32Array.from(images.images.subarray(0, 4 * 3072), (b) => b / 255) };
+    const batch = {
+      dtype: 'float32' as const,
+      shape: [4, 32, 32, 3],
+      data: Float32Array.from(images.images.subarray(0, 4 * 3072), (b) => b / 255),
+    };
     const engine = await onnxRuntimeEngine({ threads: 1 });
     const explain = await explainer({ engine, network, weights: model.weights });
     const control = await explainer({ engine, network, weights: model.weights, method: 'inputTimesGradient' });
@@ -96,13 +118,28 @@ describe('the thread', () => {
 
   it('trains the same losses compiled and eagerly over 20 steps', async () => {
     const dataset = await openDataset(join(folder, 'data'));
-    const network = buildNetwork({ kind: 'coda', inputShape: [32, 32, 3], layers: [{ out: 4, kernel: 3, stride: 4, rank: 3 }, { out: 10, kernel: 1, rank: 3 }], temperature: 10, classes: 10 }, 'test');
+    const network = buildNetwork(
+      {
+        kind: 'coda',
+        inputShape: [32, 32, 3],
+        layers: [
+          { out: 4, kernel: 3, stride: 4, rank: 3 },
+          { out: 10, kernel: 1, rank: 3 },
+        ],
+        temperature: 10,
+        classes: 10,
+      },
+      'test',
+    );
     const losses: number[][] = [];
     for (const engine of [await onnxRuntimeEngine({ threads: 1 }), eagerEngine({ name: 'cpu', backend: 'cpu', description: 'cpu' })]) {
       const seen: number[] = [];
       const before = tf.memory().numTensors;
       await train({
-        network, dataset, engine, out: join(folder, `twenty-${engine.name}`),
+        network,
+        dataset,
+        engine,
+        out: join(folder, `twenty-${engine.name}`),
         config: { epochs: 1, batch: 10, learningRate: 1e-3, logEverySteps: 1 },
         onEvent: (event) => event.type === 'step' && seen.push(event.loss),
       });
@@ -116,7 +153,16 @@ describe('the thread', () => {
 
 describe('a long run', () => {
   it('keeps its memory flat over 500 steps', async () => {
-    const network = buildNetwork({ kind: 'coda', inputShape: [32, 32, 3], layers: [{ out: 10, kernel: 4, stride: 4, padding: 0, rank: 2 }], temperature: 10, classes: 10 }, 'test');
+    const network = buildNetwork(
+      {
+        kind: 'coda',
+        inputShape: [32, 32, 3],
+        layers: [{ out: 10, kernel: 4, stride: 4, padding: 0, rank: 2 }],
+        temperature: 10,
+        classes: 10,
+      },
+      'test',
+    );
     const seen = new Map<number, number>();
     await train({
       network,
@@ -156,7 +202,11 @@ describe('what bad input gets', () => {
       [['export', hybridFile, '--outt', 'x'], 2, /--out/],
       [['evaluat', hybridFile], 2, /evaluate/],
       [['export', hybridFile, '--out', join(folder, 'no6.onnx'), '--opset', '9'], 2, /--opset.*Expected 17/],
-      [['predict', join(folder, 'run'), join(folder, 'broken.png')], 1, /run: this is a folder, not a file\. Did you mean .*run\/last\.safetensors\?/],
+      [
+        ['predict', join(folder, 'run'), join(folder, 'broken.png')],
+        1,
+        /run: this is a folder, not a file\. Did you mean .*run\/last\.safetensors\?/,
+      ],
       [['info', join(folder, 'run')], 1, /Did you mean .*run\/last\.safetensors\?/],
       [['info', join(folder, 'broken.png')], 1, /broken\.png: this is not a safetensors file/],
     ];
@@ -172,7 +222,9 @@ describe('what bad input gets', () => {
 describe('what a command reads', () => {
   it('is not written over', async () => {
     const inputs = join(folder, 'inputs');
-    const [picture, batch, model, targets] = ['cat.png', 'logits.npy', 'model.safetensors', 'input.npy'].map((name) => join(inputs, name)) as [string, string, string, string];
+    const [picture, batch, model, targets] = ['cat.png', 'logits.npy', 'model.safetensors', 'input.npy'].map((name) =>
+      join(inputs, name),
+    ) as [string, string, string, string];
     await mkdir(inputs);
     await writeFile(picture, await encodePng({ width: 32, height: 32, data: new Uint8Array(32 * 32 * 4) }));
     await writeFile(batch, encodeNpy({ dtype: 'uint8', shape: [1, 32, 32, 3], data: new Uint8Array(32 * 32 * 3) }));
@@ -194,7 +246,10 @@ describe('what a command reads', () => {
     ];
     for (const [args, output] of cases) {
       const { code, err } = await coda(...args);
-      expect([code, err]).toEqual([2, `error: ${args[0]}: --out: ${output} is read by this command and would be overwritten. Choose another place.\n`]);
+      expect([code, err]).toEqual([
+        2,
+        `error: ${args[0]}: --out: ${output} is read by this command and would be overwritten. Choose another place.\n`,
+      ]);
     }
     expect(await Promise.all([picture, batch, model, targets].map((path) => readFile(path)))).toEqual(before);
     expect((await readdir(inputs)).sort()).toEqual(['cat.png', 'input.npy', 'logits.npy', 'model.safetensors']);
@@ -212,7 +267,17 @@ describe('kill -9 and resume', () => {
     if (!existsSync(main)) context.skip('the command is not built: pnpm build');
     // 200 images: 10 steps an epoch
     const totalSteps = 40;
-    await writeFile(join(folder, 'long.json'), JSON.stringify({ network: resnetConfig, batch: 20, learningRate: 1e-3, checkpointEverySteps: 3, epochs: 4, augmentation: { kind: 'flip-and-crop' } }));
+    await writeFile(
+      join(folder, 'long.json'),
+      JSON.stringify({
+        network: resnetConfig,
+        batch: 20,
+        learningRate: 1e-3,
+        checkpointEverySteps: 3,
+        epochs: 4,
+        augmentation: { kind: 'flip-and-crop' },
+      }),
+    );
     const args = (out: string) => [main, 'train', join(folder, 'long.json'), '--data', join(folder, 'data'), '--out', join(folder, out)];
     const newest = async (): Promise<number> => {
       const names = await readdir(join(folder, 'killed/checkpoints')).catch(() => []);

@@ -44,9 +44,7 @@ describe('an interrupted training', () => {
       '--seed',
       '3',
     );
-    expect(first.out).toMatch(
-      /\ninterrupted, saved at step 2 of 4 after [^;]+; go on with: coda train resnet20-cifar10 /,
-    );
+    expect(first.out).toMatch(/\ninterrupted, saved at step 2 of 4 after [^;]+; go on with: coda train resnet20-cifar10 /);
     expect(first.code).toBe(1);
     expect(first.err).toBe('');
 
@@ -110,9 +108,6 @@ describe('a wrong call', () => {
 
   it('a misspelt data set too', async () => {
     const { code, err } = await coda('train', 'resnet20-cifar10', '--data', 'cifr10', '--out', join(folder, 'no'));
-    expect([code, err]).toEqual([
-      2,
-      expect.stringMatching(/no such data set; .*got "cifr10"\. Did you mean cifar10\?/),
-    ]);
+    expect([code, err]).toEqual([2, expect.stringMatching(/no such data set; .*got "cifr10"\. Did you mean cifar10\?/)]);
   });
 });

@@ -31,9 +31,6 @@ for (const norm of codaNorms) {
   look(norm);
   tf.dispose([unit.A, unit.B, unit.b]);
 }
-const picture = drawRows(rows, [
-  'principal directions, and the part of them within the unit',
-  'inputs x, and the weights w(x)',
-]);
+const picture = drawRows(rows, ['principal directions, and the part of them within the unit', 'inputs x, and the weights w(x)']);
 await writeFile(file, await encodePng(picture));
 process.stdout.write(`${file}: from top to bottom the data, an untrained unit, and units after ${steps} steps\n`);

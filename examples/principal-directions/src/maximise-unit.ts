@@ -37,8 +37,7 @@ export function maximise(unit: Unit, steps: number, random: Random): void {
   const adam = tf.train.adam(0.03);
   const trained = unit.norm === 'sq' || unit.norm === 'l2' ? [unit.A, unit.B, unit.b] : [unit.A, unit.B];
   for (let step = 0; step < steps; step++) {
-    const objective = (): tf.Scalar =>
-      tf.tidy(() => tf.neg(tf.mean(output(tf.tensor2d(sampleInputs(batch, random), [batch, d]), unit))));
+    const objective = (): tf.Scalar => tf.tidy(() => tf.neg(tf.mean(output(tf.tensor2d(sampleInputs(batch, random), [batch, d]), unit))));
     adam.minimize(objective, false, trained);
   }
   adam.dispose();

@@ -29,12 +29,7 @@ export function drawRows(rows: readonly Row[], [left, right]: readonly [string, 
     drawText(picture, row.label, gap, top + tile / 2 - 3, ink);
     for (const [x, values] of [...row.directions, ...row.responses].entries()) {
       const own = x < row.directions.length ? { scale } : {};
-      paste(
-        picture,
-        heatMap(ndArray('float32', [side, side], values), { width: tile, height: tile, ...own }),
-        column(x),
-        top,
-      );
+      paste(picture, heatMap(ndArray('float32', [side, side], values), { width: tile, height: tile, ...own }), column(x), top);
     }
   }
   return picture;

@@ -13,14 +13,7 @@
  * - `unavailable`: something this machine lacks
  * - `numeric`: a computation left its domain (NaN loss, residual above tolerance)
  */
-export type ErrorKind =
-  | 'argument'
-  | 'malformed'
-  | 'unreadable'
-  | 'mismatch'
-  | 'unsupported'
-  | 'unavailable'
-  | 'numeric';
+export type ErrorKind = 'argument' | 'malformed' | 'unreadable' | 'mismatch' | 'unsupported' | 'unavailable' | 'numeric';
 
 export interface ErrorDetails {
   readonly kind: ErrorKind;

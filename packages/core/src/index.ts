@@ -2,16 +2,7 @@
 import './tfjs.ts';
 
 export { CodaError, type ErrorDetails, type ErrorKind } from './errors.ts';
-export {
-  ndArray,
-  sameShape,
-  sizeOf,
-  zerosArray,
-  type DataByDType,
-  type DType,
-  type NamedArrays,
-  type NdArray,
-} from './nd-array.ts';
+export { ndArray, sameShape, sizeOf, zerosArray, type DataByDType, type DType, type NamedArrays, type NdArray } from './nd-array.ts';
 export { Random, type RandomState } from './random.ts';
 export { holdConstant } from './hold-constant.ts';
 export { offTape } from './off-tape.ts';
@@ -31,14 +22,7 @@ export type {
 } from './network.ts';
 export type { ArraySpec, Compiled, Engine, Signature, TensorFunction } from './engine.ts';
 export { gradientsAtTaps, type Objective, type TapGradients } from './taps.ts';
-export {
-  linearMap,
-  linearMapAt,
-  linearMapPenalty,
-  type LinearMap,
-  type LinearMapOfImages,
-  type LinearMapOptions,
-} from './linear-map.ts';
+export { linearMap, linearMapAt, linearMapPenalty, type LinearMap, type LinearMapOfImages, type LinearMapOptions } from './linear-map.ts';
 export { oneHot } from './one-hot.ts';
 export { checkWeights, initWeights } from './check-weights.ts';
 export { parseConfig } from './parse-config.ts';

@@ -48,12 +48,7 @@ export type LinearMapOfImages = LinearMap & {
  * The map at images [N, H, W, 3].
  * Throws a CodaError for a network without a dynamic linear part, and for taps that are not of it or stand in the wrong order.
  */
-export function linearMap(
-  network: Network,
-  weights: NamedTensors,
-  images: tf.Tensor4D,
-  options: LinearMapOptions = {},
-): LinearMapOfImages {
+export function linearMap(network: Network, weights: NamedTensors, images: tf.Tensor4D, options: LinearMapOptions = {}): LinearMapOfImages {
   const { taps } = dynamicLinearOf(network);
   const { logits, activations } = tf.tidy(() => {
     const recorded = recordTaps(inferenceContext);

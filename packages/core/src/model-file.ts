@@ -16,7 +16,10 @@ const version = '1';
 const maxNesting = 64;
 
 /** It is printed on terminals and into pictures: a control character there is an escape sequence or an accident. */
-const className = v.pipe(v.string(), v.check((name) => !/\p{Cc}/u.test(name), 'a control character'));
+const className = v.pipe(
+  v.string(),
+  v.check((name) => !/\p{Cc}/u.test(name), 'a control character'),
+);
 
 export interface Model {
   readonly config: JsonObject & { readonly kind: string };
@@ -89,7 +92,8 @@ function field<Schema extends v.GenericSchema>(
   } catch (cause) {
     throw new CodaError({ kind: 'malformed', where: place, problem: 'not JSON', cause });
   }
-  if (!nestsAtMost(value, maxNesting)) throw new CodaError({ kind: 'malformed', where: place, problem: 'nested too deep', expected: `at most ${maxNesting} levels` });
+  if (!nestsAtMost(value, maxNesting))
+    throw new CodaError({ kind: 'malformed', where: place, problem: 'nested too deep', expected: `at most ${maxNesting} levels` });
   try {
     return parseConfig(schema, value, place);
   } catch (error) {

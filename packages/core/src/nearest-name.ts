@@ -20,8 +20,7 @@ export function nearestName(name: string, candidates: Iterable<string>): string 
       best = candidate;
       bestDistance = distance;
     }
-    if (name.length >= SHORTEST_BEGINNING && candidate.toLowerCase().startsWith(name.toLowerCase()))
-      longer ??= candidate;
+    if (name.length >= SHORTEST_BEGINNING && candidate.toLowerCase().startsWith(name.toLowerCase())) longer ??= candidate;
   }
   return best ?? longer;
 }

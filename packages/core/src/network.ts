@@ -6,13 +6,7 @@ import type { Random } from './random.ts';
 
 export type NamedTensors = Readonly<Record<string, tf.Tensor>>;
 
-export type JsonValue =
-  | string
-  | number
-  | boolean
-  | null
-  | readonly JsonValue[]
-  | { readonly [key: string]: JsonValue };
+export type JsonValue = string | number | boolean | null | readonly JsonValue[] | { readonly [key: string]: JsonValue };
 export type JsonObject = { readonly [key: string]: JsonValue };
 
 /** A named depth of the network, at which an activation can be read and a contribution map made. */

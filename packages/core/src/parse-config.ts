@@ -10,11 +10,7 @@ import { shown } from './shown.ts';
  * The value as `schema` types it, with its defaults filled in. `where` names the config in errors: `config.json`.
  * Throws a CodaError of kind `argument`: path to the leaf, what was expected and what came, and for an unknown key the nearest known one.
  */
-export function parseConfig<Schema extends v.GenericSchema>(
-  schema: Schema,
-  value: unknown,
-  where: string,
-): v.InferOutput<Schema> {
+export function parseConfig<Schema extends v.GenericSchema>(schema: Schema, value: unknown, where: string): v.InferOutput<Schema> {
   const result = v.safeParse(schema, value);
   if (result.success) return result.output;
   // A misspelt key is both unknown and missing; the unknown one is what to correct.
@@ -25,7 +21,10 @@ export function parseConfig<Schema extends v.GenericSchema>(
   const also = more > 0 && !isUnknownKey(issue) ? ` (and ${more} more ${more === 1 ? 'issue' : 'issues'})` : '';
   const details = { kind: 'argument', where: place === '' ? where : `${where}: ${place.replace(/^\./, '')}` } as const;
   if (isUnknownKey(issue)) {
-    const known = keysAt(schema, path.slice(0, -1).map(({ key }) => key));
+    const known = keysAt(
+      schema,
+      path.slice(0, -1).map(({ key }) => key),
+    );
     throw new CodaError({
       ...details,
       problem: 'unknown key',
@@ -35,7 +34,10 @@ export function parseConfig<Schema extends v.GenericSchema>(
   }
   if (isMissingKey(issue)) throw new CodaError({ ...details, problem: `missing${also}` });
   const got = shown(path.length === 0 ? value : path.at(-1)?.value);
-  const options = optionsAt(schema, path.map(({ key }) => key));
+  const options = optionsAt(
+    schema,
+    path.map(({ key }) => key),
+  );
   throw new CodaError({
     ...details,
     problem: `${issue.kind === 'validation' ? issue.message.replace(/: .*/, '').toLowerCase() : 'not a valid value'}${also}`,
@@ -76,8 +78,7 @@ function nodesAt(schema: v.GenericSchema, path: readonly unknown[]): SchemaNode[
   let nodes = unwrapped(schema as unknown as SchemaNode);
   for (const key of path) {
     nodes = nodes.flatMap((node) => {
-      const next =
-        typeof key === 'number' ? (node.items?.[key] ?? node.item) : (node.entries?.[String(key)] ?? node.value);
+      const next = typeof key === 'number' ? (node.items?.[key] ?? node.item) : (node.entries?.[String(key)] ?? node.value);
       return next === undefined ? [] : unwrapped(next);
     });
   }

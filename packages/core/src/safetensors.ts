@@ -34,10 +34,7 @@ export interface Safetensors {
 export function encodeSafetensors(tensors: NamedArrays, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
   requireLittleEndian('encodeSafetensors');
   const entries = Object.entries(tensors).map(([name, array]) => ({ name, utf8: utf8Of(name), array }));
-  entries.sort(
-    (a, b) =>
-      writingOrder.indexOf(a.array.dtype) - writingOrder.indexOf(b.array.dtype) || compareBytes(a.utf8, b.utf8),
-  );
+  entries.sort((a, b) => writingOrder.indexOf(a.array.dtype) - writingOrder.indexOf(b.array.dtype) || compareBytes(a.utf8, b.utf8));
   const fields: string[] = [];
   if (Object.keys(metadata).length > 0) fields.push(`"${metadataKey}":${JSON.stringify(metadata)}`);
   let end = 0;
@@ -120,7 +117,8 @@ function headerEnd(bytes: Uint8Array, where: string): number {
   const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
   if (length > BigInt(maxHeaderBytes)) {
     // the header of a real one begins with a brace
-    if (bytes.length > 8 && bytes[8] !== 0x7b) throw malformed(where, 'this is not a safetensors file', 'a safetensors file', fileKind(bytes));
+    if (bytes.length > 8 && bytes[8] !== 0x7b)
+      throw malformed(where, 'this is not a safetensors file', 'a safetensors file', fileKind(bytes));
     throw malformed(where, 'the header is too long', `at most ${maxHeaderBytes} bytes`, `${length}`);
   }
   if (8 + Number(length) > bytes.length) {

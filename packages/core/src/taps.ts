@@ -29,10 +29,7 @@ export type Objective = tf.Tensor | ({ readonly objective: tf.Tensor } & Readonl
  * All tensors of the result belong to the caller (or to the `tf.tidy` around the call).
  * Throws a CodaError for a tap that the forward pass does not reach, reaches twice, or on which the objective does not depend.
  */
-export function gradientsAtTaps(
-  forward: (context: ForwardContext) => Objective,
-  tapNames: readonly string[],
-): TapGradients {
+export function gradientsAtTaps(forward: (context: ForwardContext) => Objective, tapNames: readonly string[]): TapGradients {
   const requested = new Set(tapNames);
   const reached = new Set<string>();
   // Kept, because the tapes and tidies of tfjs would dispose of them; the finally below lets all go.
@@ -83,8 +80,7 @@ export function gradientsAtTaps(
         return objective;
       };
       // The last argument lets an objective without any path to a tap through, which the check below names better.
-      const objective =
-        requested.size === 0 ? run() : tf.engine().gradients(guarded, [root], undefined as never, true).value;
+      const objective = requested.size === 0 ? run() : tf.engine().gradients(guarded, [root], undefined as never, true).value;
       if (failure !== undefined) throw failure.error;
       if (objective.size !== 1) {
         throw new CodaError({

@@ -36,10 +36,7 @@ const elementBytes: Readonly<Record<DType, number>> = { float32: 4, float64: 8, 
 
 /** Any dtype, rank 0 to 4, dimensions 0 to 3, any bits. */
 export const arbitraryArray: fc.Arbitrary<NdArray> = fc
-  .tuple(
-    fc.constantFrom(...(Object.keys(makers) as DType[])),
-    fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 4 }),
-  )
+  .tuple(fc.constantFrom(...(Object.keys(makers) as DType[])), fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 4 }))
   .chain(([dtype, shape]) => {
     const length = sizeOf(shape) * elementBytes[dtype];
     return fc

@@ -56,7 +56,13 @@ describe('initWeights', () => {
     const other = initWeights({ weights: { 'fc.bias': spec(3), first: spec(100) } }, Random.seeded(1));
     expect(other['fc.bias']).toEqual(one['fc.bias']);
     const expected = Random.seeded(1).split('fc.bias');
-    expect(one['fc.bias']).toEqual(ndArray('float32', [3], Float32Array.from({ length: 3 }, () => expected.uniform())));
+    expect(one['fc.bias']).toEqual(
+      ndArray(
+        'float32',
+        [3],
+        Float32Array.from({ length: 3 }, () => expected.uniform()),
+      ),
+    );
   });
 
   it('refuses what no machine holds before it makes any of it', () => {

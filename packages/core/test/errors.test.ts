@@ -45,6 +45,11 @@ describe('ndArray', () => {
   it('knows sizes and shapes', () => {
     expect([sizeOf([]), sizeOf([2, 3]), sizeOf([2, 0])]).toEqual([1, 6, 0]);
     expect(zerosArray('int64', [2, 2])).toEqual({ dtype: 'int64', shape: [2, 2], data: new BigInt64Array(4) });
-    expect([sameShape([1, 2], [1, 2]), sameShape([1, 2], [2, 1]), sameShape([1], [1, 1]), sameShape([], [])]).toEqual([true, false, false, true]);
+    expect([sameShape([1, 2], [1, 2]), sameShape([1, 2], [2, 1]), sameShape([1], [1, 1]), sameShape([], [])]).toEqual([
+      true,
+      false,
+      false,
+      true,
+    ]);
   });
 });

@@ -45,18 +45,63 @@ describe('model file', () => {
   };
 
   it.each<[string, Uint8Array, CodaError['kind'], string]>([
-    ['a foreign file', encodeSafetensors(model.weights), 'malformed', 'm.safetensors: this safetensors file is not a coda-nets model: its metadata does not say so; expected format "coda-nets", got none. Foreign weights become a model with `coda import`.'],
-    ['a file of another library', withMetadata({ format: 'pt' }), 'malformed', 'm.safetensors: this safetensors file is not a coda-nets model: its metadata does not say so; expected format "coda-nets", got "pt". Foreign weights become a model with `coda import`.'],
-    ['a later version', withMetadata({ version: '2' }), 'unsupported', 'm.safetensors: the model file has another version; expected 1, got 2'],
+    [
+      'a foreign file',
+      encodeSafetensors(model.weights),
+      'malformed',
+      'm.safetensors: this safetensors file is not a coda-nets model: its metadata does not say so; expected format "coda-nets", got none. Foreign weights become a model with `coda import`.',
+    ],
+    [
+      'a file of another library',
+      withMetadata({ format: 'pt' }),
+      'malformed',
+      'm.safetensors: this safetensors file is not a coda-nets model: its metadata does not say so; expected format "coda-nets", got "pt". Foreign weights become a model with `coda import`.',
+    ],
+    [
+      'a later version',
+      withMetadata({ version: '2' }),
+      'unsupported',
+      'm.safetensors: the model file has another version; expected 1, got 2',
+    ],
     ['a file without its config', withMetadata({ config: undefined }), 'malformed', 'm.safetensors: metadata "config": missing'],
     ['a config that is not JSON', withMetadata({ config: '{' }), 'malformed', 'm.safetensors: metadata "config": not JSON'],
     ['a config without a kind', withMetadata({ config: '{}' }), 'malformed', 'm.safetensors: metadata "config": kind: missing'],
-    ['class names that are numbers', withMetadata({ class_names: '["a",1]' }), 'malformed', 'm.safetensors: metadata "class_names": [1]: not a valid value; expected string, got 1'],
-    ['a class name that rewrites the terminal', withMetadata({ class_names: '["cat","\\u001b[2J"]' }), 'malformed', 'm.safetensors: metadata "class_names": [1]: a control character; got "\\u001b[2J"'],
-    ['a resize, which nobody would do', withMetadata({ preprocessing: '{"size":[1,1],"layout":"rgb","range":[0,1],"resize":2}' }), 'malformed', 'm.safetensors: metadata "preprocessing": resize: unknown key; expected one of size, layout, range. Did you mean "size"?'],
-    ['a size of zero', withMetadata({ preprocessing: '{"size":[0,1],"layout":"rgb","range":[0,1]}' }), 'malformed', 'm.safetensors: metadata "preprocessing": size[0]: invalid value; expected >=1, got 0'],
-    ['another layout', withMetadata({ preprocessing: '{"size":[1,1],"layout":"bgr","range":[0,1]}' }), 'malformed', 'm.safetensors: metadata "preprocessing": layout: not a valid value; expected "rgb", got "bgr". Did you mean "rgb"?'],
-    ['half a file', encodeModel(model).slice(0, -3), 'malformed', 'm.safetensors: tensor "w": the data runs past the end of the file; expected at most 9 bytes of data, got 12'],
+    [
+      'class names that are numbers',
+      withMetadata({ class_names: '["a",1]' }),
+      'malformed',
+      'm.safetensors: metadata "class_names": [1]: not a valid value; expected string, got 1',
+    ],
+    [
+      'a class name that rewrites the terminal',
+      withMetadata({ class_names: '["cat","\\u001b[2J"]' }),
+      'malformed',
+      'm.safetensors: metadata "class_names": [1]: a control character; got "\\u001b[2J"',
+    ],
+    [
+      'a resize, which nobody would do',
+      withMetadata({ preprocessing: '{"size":[1,1],"layout":"rgb","range":[0,1],"resize":2}' }),
+      'malformed',
+      'm.safetensors: metadata "preprocessing": resize: unknown key; expected one of size, layout, range. Did you mean "size"?',
+    ],
+    [
+      'a size of zero',
+      withMetadata({ preprocessing: '{"size":[0,1],"layout":"rgb","range":[0,1]}' }),
+      'malformed',
+      'm.safetensors: metadata "preprocessing": size[0]: invalid value; expected >=1, got 0',
+    ],
+    [
+      'another layout',
+      withMetadata({ preprocessing: '{"size":[1,1],"layout":"bgr","range":[0,1]}' }),
+      'malformed',
+      'm.safetensors: metadata "preprocessing": layout: not a valid value; expected "rgb", got "bgr". Did you mean "rgb"?',
+    ],
+    [
+      'half a file',
+      encodeModel(model).slice(0, -3),
+      'malformed',
+      'm.safetensors: tensor "w": the data runs past the end of the file; expected at most 9 bytes of data, got 12',
+    ],
   ])('answers %s with one clear error', (_, bytes, kind, text) => {
     const error = errorOf(bytes);
     expect(error.message).toBe(text);

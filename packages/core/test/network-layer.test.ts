@@ -2,7 +2,18 @@ import * as tf from '@tensorflow/tfjs-core';
 import { loadLayersModel, sequential } from '@tensorflow/tfjs-layers';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { expectClose, expectNoLeak, randomTensor, useBackend, type TestBackend } from '@coda-nets/tools/testkit';
-import { checkWeights, inferenceContext, initWeights, ndArray, Random, trainingContext, zerosArray, type JsonObject, type NamedTensors, type Network } from '../src/index.ts';
+import {
+  checkWeights,
+  inferenceContext,
+  initWeights,
+  ndArray,
+  Random,
+  trainingContext,
+  zerosArray,
+  type JsonObject,
+  type NamedTensors,
+  type Network,
+} from '../src/index.ts';
 import { networkLayer, registerNetwork } from '../src/layers/index.ts';
 
 /** Two roundings of float32, in another order. */
@@ -21,10 +32,20 @@ function toy(config: JsonObject & { readonly classes: number }): Network {
         shape: [4, classes],
         role: 'parameter',
         decay: true,
-        init: (random) => ndArray('float32', [4, classes], Float32Array.from({ length: 4 * classes }, () => random.normal())),
+        init: (random) =>
+          ndArray(
+            'float32',
+            [4, classes],
+            Float32Array.from({ length: 4 * classes }, () => random.normal()),
+          ),
       },
       'mix.running_mean': { shape: [4], role: 'statistic', decay: false, init: () => zerosArray('float32', [4]) },
-      'mix.offset': { shape: [classes], role: 'frozen', decay: false, init: () => ndArray('float32', [classes], new Float32Array(classes).fill(0.5)) },
+      'mix.offset': {
+        shape: [classes],
+        role: 'frozen',
+        decay: false,
+        init: () => ndArray('float32', [classes], new Float32Array(classes).fill(0.5)),
+      },
     },
     logitBias: 0,
     forward: (weights, images, { training }) => {
@@ -54,7 +75,9 @@ describe.each<TestBackend>(['cpu', 'wasm'])('networkLayer on %s', (backend) => {
       const model = sequential({ layers: [networkLayer(network, { seed: 3 })] });
       tf.tidy(() => {
         const weights = initWeights(network, Random.seeded(3));
-        const tensors = Object.fromEntries(Object.entries(weights).map(([name, { data, shape }]) => [name, tf.tensor(data as Float32Array, [...shape])]));
+        const tensors = Object.fromEntries(
+          Object.entries(weights).map(([name, { data, shape }]) => [name, tf.tensor(data as Float32Array, [...shape])]),
+        );
         const images = randomTensor<tf.Rank.R4>([5, 2, 3, 4], 1);
         expectClose(model.predict(images) as tf.Tensor, network.forward(tensors, images, inferenceContext).logits, float32Tolerance);
       });
@@ -104,10 +127,12 @@ describe('networkLayer', () => {
     const initial = { ...initWeights(odd, Random.seeded(9)), 'mix.running_mean': ndArray('float32', [4], new Float32Array([1, 2, 3, 4])) };
     let saved: tf.io.ModelArtifacts | undefined;
     const model = sequential({ layers: [networkLayer(odd, { initial, name: 'Net_1' })] });
-    await model.save(tf.io.withSaveHandler(async (artifacts) => {
-      saved = artifacts;
-      return { modelArtifactsInfo: { dateSaved: new Date(0), modelTopologyType: 'JSON' } };
-    }));
+    await model.save(
+      tf.io.withSaveHandler(async (artifacts) => {
+        saved = artifacts;
+        return { modelArtifactsInfo: { dateSaved: new Date(0), modelTopologyType: 'JSON' } };
+      }),
+    );
     const topology = JSON.parse(JSON.stringify(saved?.modelTopology)) as object;
     const again = await loadLayersModel(tf.io.fromMemory({ ...saved, modelTopology: topology } as tf.io.ModelArtifacts));
     const layer = again.layers.at(-1) as ReturnType<typeof networkLayer>;
@@ -116,7 +141,14 @@ describe('networkLayer', () => {
     expect(await layer.weightArrays()).toEqual(initial);
     const images = randomTensor<tf.Rank.R4>([5, 2, 3, 4], 1);
     expect((again.predict(images) as tf.Tensor).dataSync()).toEqual((model.predict(images) as tf.Tensor).dataSync());
-    await expect(loadLayersModel(tf.io.fromMemory({ ...saved, modelTopology: JSON.parse(JSON.stringify(saved?.modelTopology).replace('\\"toy\\"', '\\"toi\\"')) as object } as tf.io.ModelArtifacts))).rejects.toThrow(
+    await expect(
+      loadLayersModel(
+        tf.io.fromMemory({
+          ...saved,
+          modelTopology: JSON.parse(JSON.stringify(saved?.modelTopology).replace('\\"toy\\"', '\\"toi\\"')) as object,
+        } as tf.io.ModelArtifacts),
+      ),
+    ).rejects.toThrow(
       'tf.loadLayersModel: CodaNetwork: no builder is registered for networks of kind "toi"; expected one of toy. Call registerNetwork("toi", …) of @coda-nets/core/layers before loading.',
     );
   });

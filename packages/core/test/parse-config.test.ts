@@ -41,14 +41,32 @@ describe('parseConfig', () => {
     [{}, 'config.json: kind: missing (and 1 more issue)'],
     [{ kind: 'code', layers }, 'config.json: kind: not a valid value; expected "coda", got "code". Did you mean "coda"?'],
     [{ kind: 'coda', layers: [] }, 'config.json: layers: invalid length; expected >=1, got []'],
-    [{ kind: 'coda', layers, nrom: 'l2' }, 'config.json: nrom: unknown key; expected one of kind, norm, layers, schedule. Did you mean "norm"?'],
+    [
+      { kind: 'coda', layers, nrom: 'l2' },
+      'config.json: nrom: unknown key; expected one of kind, norm, layers, schedule. Did you mean "norm"?',
+    ],
     [{ kind: 'coda', layers, somethingElse: 1 }, 'config.json: somethingElse: unknown key; expected one of kind, norm, layers, schedule'],
-    [{ kind: 'coda', layers, norm: 'squish' }, 'config.json: norm: not a valid value; expected ("squash" | "l2"), got "squish". Did you mean "squash"?'],
-    [{ kind: 'coda', layers: [...layers, { out: 2, kernl: 3 }] }, 'config.json: layers[1].kernl: unknown key; expected one of out, kernel. Did you mean "kernel"?'],
-    [{ kind: 'coda', layers: [{ out: 0.5, kernel: 3 }] }, 'config.json: layers[0].out: invalid integer (and 1 more issue); expected an integer, got 0.5'],
+    [
+      { kind: 'coda', layers, norm: 'squish' },
+      'config.json: norm: not a valid value; expected ("squash" | "l2"), got "squish". Did you mean "squash"?',
+    ],
+    [
+      { kind: 'coda', layers: [...layers, { out: 2, kernl: 3 }] },
+      'config.json: layers[1].kernl: unknown key; expected one of out, kernel. Did you mean "kernel"?',
+    ],
+    [
+      { kind: 'coda', layers: [{ out: 0.5, kernel: 3 }] },
+      'config.json: layers[0].out: invalid integer (and 1 more issue); expected an integer, got 0.5',
+    ],
     [{ kind: 'coda', layers: [{ out: '1', kernel: 3 }] }, 'config.json: layers[0].out: not a valid value; expected number, got "1"'],
-    [{ kind: 'coda', layers, schedule: { type: 'step', evry: 1 } }, 'config.json: schedule.evry: unknown key; expected one of type, every, epochs. Did you mean "every"?'],
-    [{ kind: 'coda', layers, norm: 'x'.repeat(200) }, `config.json: norm: not a valid value; expected ("squash" | "l2"), got "${'x'.repeat(79)}…`],
+    [
+      { kind: 'coda', layers, schedule: { type: 'step', evry: 1 } },
+      'config.json: schedule.evry: unknown key; expected one of type, every, epochs. Did you mean "every"?',
+    ],
+    [
+      { kind: 'coda', layers, norm: 'x'.repeat(200) },
+      `config.json: norm: not a valid value; expected ("squash" | "l2"), got "${'x'.repeat(79)}…`,
+    ],
   ])('names what is wrong with %j', (value, text) => {
     expect(messageOf(value)).toBe(text);
   });

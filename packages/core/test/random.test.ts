@@ -31,7 +31,14 @@ describe('Random', () => {
     const first = draw(random.split('a'), 4);
     draw(random, 17);
     expect(draw(random.split('a'), 4)).toEqual(first);
-    const streams = [random.split('b'), random.split('7'), random.split(7), random.split('ab'), random.split('ba'), Random.seeded(4).split('a')];
+    const streams = [
+      random.split('b'),
+      random.split('7'),
+      random.split(7),
+      random.split('ab'),
+      random.split('ba'),
+      Random.seeded(4).split('a'),
+    ];
     const texts = [first, ...streams.map((stream) => draw(stream, 4))].map(String);
     expect(new Set(texts).size).toBe(7);
   });
@@ -60,7 +67,10 @@ describe('Random', () => {
 
   it('is uniform: 16 bins of the top and of the bottom bits fill evenly', () => {
     const n = 64_000;
-    for (const [bits, random] of [[28, Random.seeded(1)], [0, Random.seeded(2)]] as const) {
+    for (const [bits, random] of [
+      [28, Random.seeded(1)],
+      [0, Random.seeded(2)],
+    ] as const) {
       const bins = new Float64Array(16);
       for (let i = 0; i < n; i++) bins[(random.uint32() >>> bits) & 15]! += 1;
       const chiSquared = bins.reduce((sum, count) => sum + (count - n / 16) ** 2 / (n / 16), 0);

@@ -4,7 +4,11 @@ import * as v from 'valibot';
 
 // The same numbers everywhere; a stream of its own for each name.
 const random = Random.seeded(7).split('fc.weight');
-const weight = ndArray('float32', [2, 3], Float32Array.from({ length: 6 }, () => random.normal()));
+const weight = ndArray(
+  'float32',
+  [2, 3],
+  Float32Array.from({ length: 6 }, () => random.normal()),
+);
 
 // A model is one safetensors file, config and preprocessing inside. Written beside, flushed, renamed.
 export async function roundTrip(path: string): Promise<void> {

@@ -59,18 +59,22 @@ describe('decodeSafetensors', () => {
   it('gives back any tensors and metadata', () => {
     const name = fc.string({ unit: 'grapheme', maxLength: 8 }).filter((s) => s !== '__proto__' && s !== '__metadata__');
     fc.assert(
-      fc.property(fc.dictionary(name, arbitraryArray, { maxKeys: 5, noNullPrototype: true }), fc.dictionary(name, fc.string(), { maxKeys: 3, noNullPrototype: true }), (tensors: NamedArrays, texts) => {
-        const bytes = encodeSafetensors(tensors, texts);
-        const decoded = decodeSafetensors(bytes, 'round trip');
-        expect(decoded.metadata).toEqual(texts);
-        expect(Object.keys(decoded.tensors).toSorted()).toEqual(Object.keys(tensors).toSorted());
-        for (const [key, array] of Object.entries(tensors)) {
-          const got = decoded.tensors[key] as typeof array;
-          expect([got.dtype, got.shape]).toEqual([array.dtype, array.shape]);
-          expect(bytesOfData(got)).toEqual(bytesOfData(array));
-        }
-        expect(encodeSafetensors(decoded.tensors, decoded.metadata)).toEqual(bytes);
-      }),
+      fc.property(
+        fc.dictionary(name, arbitraryArray, { maxKeys: 5, noNullPrototype: true }),
+        fc.dictionary(name, fc.string(), { maxKeys: 3, noNullPrototype: true }),
+        (tensors: NamedArrays, texts) => {
+          const bytes = encodeSafetensors(tensors, texts);
+          const decoded = decodeSafetensors(bytes, 'round trip');
+          expect(decoded.metadata).toEqual(texts);
+          expect(Object.keys(decoded.tensors).toSorted()).toEqual(Object.keys(tensors).toSorted());
+          for (const [key, array] of Object.entries(tensors)) {
+            const got = decoded.tensors[key] as typeof array;
+            expect([got.dtype, got.shape]).toEqual([array.dtype, array.shape]);
+            expect(bytesOfData(got)).toEqual(bytesOfData(array));
+          }
+          expect(encodeSafetensors(decoded.tensors, decoded.metadata)).toEqual(bytes);
+        },
+      ),
       { numRuns: 200, seed: 1 },
     );
   });
@@ -101,42 +105,108 @@ describe('decodeSafetensors', () => {
   const u8 = (begin: number, end: number, shape: unknown = [end - begin]): object => ({ dtype: 'U8', shape, data_offsets: [begin, end] });
   it.each<[string, Uint8Array, string]>([
     ['no header length', new Uint8Array(7), 'the file ends inside its header length; expected 8 bytes, got 7'],
-    ['a header length beyond the limit', Uint8Array.of(1, 225, 245, 5, 0, 0, 0, 0), 'the header is too long; expected at most 100000000 bytes, got 100000001'],
+    [
+      'a header length beyond the limit',
+      Uint8Array.of(1, 225, 245, 5, 0, 0, 0, 0),
+      'the header is too long; expected at most 100000000 bytes, got 100000001',
+    ],
     ['a text', new TextEncoder().encode('Networks that explain themselves'), 'this is not a safetensors file; expected a safetensors file'],
-    ['a PNG', Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10, 0, 0, 0, 13), 'this is not a safetensors file; expected a safetensors file, got a PNG image'],
-    ['an ONNX file', Uint8Array.of(8, 10, 18, 9, 99, 111, 100, 97, 45, 110, 101, 116), 'this is not a safetensors file; expected a safetensors file, got an ONNX file'],
-    ['a header length beyond 2^53', new Uint8Array(8).fill(255), 'the header is too long; expected at most 100000000 bytes, got 18446744073709551615'],
-    ['a header that runs past the end', Uint8Array.of(3, 0, 0, 0, 0, 0, 0, 0, 123), 'the file ends inside its header; expected 11 bytes, got 9'],
+    [
+      'a PNG',
+      Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10, 0, 0, 0, 13),
+      'this is not a safetensors file; expected a safetensors file, got a PNG image',
+    ],
+    [
+      'an ONNX file',
+      Uint8Array.of(8, 10, 18, 9, 99, 111, 100, 97, 45, 110, 101, 116),
+      'this is not a safetensors file; expected a safetensors file, got an ONNX file',
+    ],
+    [
+      'a header length beyond 2^53',
+      new Uint8Array(8).fill(255),
+      'the header is too long; expected at most 100000000 bytes, got 18446744073709551615',
+    ],
+    [
+      'a header that runs past the end',
+      Uint8Array.of(3, 0, 0, 0, 0, 0, 0, 0, 123),
+      'the file ends inside its header; expected 11 bytes, got 9',
+    ],
     ['a header that is not UTF-8', Uint8Array.of(2, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe), 'the header is not UTF-8'],
     ['a byte order mark', Uint8Array.of(5, 0, 0, 0, 0, 0, 0, 0, 0xef, 0xbb, 0xbf, 0x7b, 0x7d), 'the header is not JSON'],
     ['a header that is not JSON', file('{'), 'the header is not JSON'],
     ['a header that is no object', file('[]'), 'the header is not an object'],
     ['a key given twice', file('{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"\\u0061":1}'), 'the header has the key "a" twice'],
-    ['a field given twice', file('{"a":{"dtype":"U8","shape":[0],"shape":[0],"data_offsets":[0,0]}}'), 'the header has the key "shape" twice'],
-    ['a tensor named __proto__', file('{"__proto__":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'), 'tensor "__proto__": the name "__proto__" is reserved'],
+    [
+      'a field given twice',
+      file('{"a":{"dtype":"U8","shape":[0],"shape":[0],"data_offsets":[0,0]}}'),
+      'the header has the key "shape" twice',
+    ],
+    [
+      'a tensor named __proto__',
+      file('{"__proto__":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'),
+      'tensor "__proto__": the name "__proto__" is reserved',
+    ],
     ['metadata that is no object', file({ __metadata__: [] }), '__metadata__: not an object'],
     ['metadata that is no text', file({ __metadata__: { a: 1 } }), '__metadata__.a: not a string'],
     ['metadata named __proto__', file('{"__metadata__":{"__proto__":"x"}}'), '__metadata__: the key "__proto__" is reserved'],
     ['a tensor that is no object', file({ a: 1 }), 'tensor "a": not an object'],
     ['a dtype that is no text', file({ a: { dtype: 1, shape: [], data_offsets: [0, 1] } }), 'tensor "a": dtype is not a string'],
     ['a negative dimension', file({ a: u8(0, 1, [-1]) }, 1), 'tensor "a": shape is not a list of integers from 0; got [-1]'],
-    ['a dimension of minus zero', file('{"a":{"dtype":"U8","shape":[-0],"data_offsets":[0,0]}}'), 'tensor "a": shape is not a list of integers from 0; got [0]'],
+    [
+      'a dimension of minus zero',
+      file('{"a":{"dtype":"U8","shape":[-0],"data_offsets":[0,0]}}'),
+      'tensor "a": shape is not a list of integers from 0; got [0]',
+    ],
     ['a fractional dimension', file({ a: u8(0, 1, [0.5]) }, 1), 'tensor "a": shape is not a list of integers from 0; got [0.5]'],
-    ['an infinite dimension', file('{"a":{"dtype":"U8","shape":[1e999],"data_offsets":[0,0]}}'), 'tensor "a": shape is not a list of integers from 0; got [null]'],
+    [
+      'an infinite dimension',
+      file('{"a":{"dtype":"U8","shape":[1e999],"data_offsets":[0,0]}}'),
+      'tensor "a": shape is not a list of integers from 0; got [null]',
+    ],
     ['no shape', file({ a: { dtype: 'U8', data_offsets: [0, 0] } }), 'tensor "a": shape is not a list of integers from 0; got nothing'],
     ['33 dimensions', file({ a: u8(0, 1, Array(33).fill(1)) }, 1), 'tensor "a": too many dimensions; expected at most 32, got 33'],
-    ['a product that overflows', file({ a: u8(0, 0, [2 ** 30, 2 ** 30, 0]) }), 'tensor "a": the shape overflows; got [1073741824,1073741824,0]'],
+    [
+      'a product that overflows',
+      file({ a: u8(0, 0, [2 ** 30, 2 ** 30, 0]) }),
+      'tensor "a": the shape overflows; got [1073741824,1073741824,0]',
+    ],
     ['one offset', file({ a: { dtype: 'U8', shape: [], data_offsets: [0] } }), 'tensor "a": data_offsets is not [begin, end]; got [0]'],
-    ['offsets that are text', file({ a: { dtype: 'U8', shape: [], data_offsets: ['0', '1'] } }), 'tensor "a": data_offsets is not [begin, end]; got ["0","1"]'],
-    ['offsets the wrong way round', file({ a: { dtype: 'U8', shape: [1], data_offsets: [1, 0] } }, 1), 'tensor "a": data_offsets is not [begin, end]; got [1,0]'],
-    ['a size that is not the shape’s', file({ a: { dtype: 'F32', shape: [2], data_offsets: [0, 4] } }, 4), 'tensor "a": the data does not fill F32 [2]; expected 8 bytes, got 4'],
-    ['data past the end', file({ a: u8(0, 9) }, 8), 'tensor "a": the data runs past the end of the file; expected at most 8 bytes of data, got 9'],
+    [
+      'offsets that are text',
+      file({ a: { dtype: 'U8', shape: [], data_offsets: ['0', '1'] } }),
+      'tensor "a": data_offsets is not [begin, end]; got ["0","1"]',
+    ],
+    [
+      'offsets the wrong way round',
+      file({ a: { dtype: 'U8', shape: [1], data_offsets: [1, 0] } }, 1),
+      'tensor "a": data_offsets is not [begin, end]; got [1,0]',
+    ],
+    [
+      'a size that is not the shape’s',
+      file({ a: { dtype: 'F32', shape: [2], data_offsets: [0, 4] } }, 4),
+      'tensor "a": the data does not fill F32 [2]; expected 8 bytes, got 4',
+    ],
+    [
+      'data past the end',
+      file({ a: u8(0, 9) }, 8),
+      'tensor "a": the data runs past the end of the file; expected at most 8 bytes of data, got 9',
+    ],
     ['an overlap', file({ a: u8(0, 4), b: u8(3, 8) }, 8), 'tensor "b": the data overlaps another tensor; expected data from byte 4, got 3'],
-    ['the same bytes twice', file({ a: u8(0, 4), b: u8(0, 4) }, 4), 'tensor "b": the data overlaps another tensor; expected data from byte 4, got 0'],
+    [
+      'the same bytes twice',
+      file({ a: u8(0, 4), b: u8(0, 4) }, 4),
+      'tensor "b": the data overlaps another tensor; expected data from byte 4, got 0',
+    ],
     ['a hole', file({ a: u8(0, 4), b: u8(5, 8) }, 8), 'tensor "b": there is a hole before the data; expected data from byte 4, got 5'],
     ['a hole at the start', file({ a: u8(1, 4) }, 4), 'tensor "a": there is a hole before the data; expected data from byte 0, got 1'],
     ['bytes left over', file({ a: u8(0, 4) }, 5), 'bytes after the last tensor; expected 4 bytes of data, got 5'],
-    ['a BOOL of 2', file('{"a":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]}}\u0000', 0).with(-1, 2).map((x, i) => (i === 0 ? x - 1 : x)), 'tensor "a": a BOOL byte is neither 0 nor 1; got 2'],
+    [
+      'a BOOL of 2',
+      file('{"a":{"dtype":"BOOL","shape":[1],"data_offsets":[0,1]}}\u0000', 0)
+        .with(-1, 2)
+        .map((x, i) => (i === 0 ? x - 1 : x)),
+      'tensor "a": a BOOL byte is neither 0 nor 1; got 2',
+    ],
   ])('refuses %s', (_, bytes, text) => {
     const error = errorOf(bytes);
     expect(error.message).toBe(`w.safetensors: ${text}`);
@@ -147,7 +217,11 @@ describe('decodeSafetensors', () => {
     const bytes = file({ b: u8(2, 4), empty: u8(4, 4), c: u8(4, 5), a: u8(0, 2) }, 5);
     bytes.set([1, 2, 3, 4, 5], bytes.length - 5);
     const { tensors } = decodeSafetensors(bytes, 'w');
-    expect(Object.entries(tensors).map(([name, { data }]) => `${name} ${String(data)}`).toSorted()).toEqual(['a 1,2', 'b 3,4', 'c 5', 'empty ']);
+    expect(
+      Object.entries(tensors)
+        .map(([name, { data }]) => `${name} ${String(data)}`)
+        .toSorted(),
+    ).toEqual(['a 1,2', 'b 3,4', 'c 5', 'empty ']);
   });
 
   it('refuses more tensors than the limit', () => {

@@ -9,16 +9,9 @@ const brackets = '['.repeat(depth) + ']'.repeat(depth);
 const deep: unknown = JSON.parse(brackets);
 
 describe('shown', () => {
-  it.each([
-    null,
-    true,
-    -1.5,
-    'a "word"',
-    [],
-    {},
-    [1, [2, 'x'], null],
-    { a: 1, 'b c': { d: [false] } },
-  ])('is JSON: %j', (value) => expect(shown(value)).toBe(JSON.stringify(value)));
+  it.each([null, true, -1.5, 'a "word"', [], {}, [1, [2, 'x'], null], { a: 1, 'b c': { d: [false] } }])('is JSON: %j', (value) =>
+    expect(shown(value)).toBe(JSON.stringify(value)),
+  );
 
   it('ends after 80 characters, however deep or long the value is', () => {
     expect(() => JSON.stringify(deep)).toThrow(RangeError);

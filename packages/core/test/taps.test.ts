@@ -30,7 +30,17 @@ function weightsOf(): tf.Tensor4D[] {
 
 /** tanh-like layers, strided, with a residual path, so that gradients differ everywhere. */
 function layer(weights: readonly tf.Tensor4D[], i: number, x: tf.Tensor4D): tf.Tensor4D {
-  const y = tf.conv2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), weights[i] as tf.Tensor4D, i === 1 ? 2 : 1, 'valid');
+  const y = tf.conv2d(
+    tf.pad(x, [
+      [0, 0],
+      [1, 1],
+      [1, 1],
+      [0, 0],
+    ]),
+    weights[i] as tf.Tensor4D,
+    i === 1 ? 2 : 1,
+    'valid',
+  );
   return tf.mul(tf.sigmoid(y), y);
 }
 
@@ -133,14 +143,33 @@ describe('gradientsAtTaps', () => {
     });
   });
 
-  const forward = (context: ForwardContext): tf.Tensor =>
-    tf.sum(context.tap('layers.0', context.tap('input', tf.ones([2]))));
+  const forward = (context: ForwardContext): tf.Tensor => tf.sum(context.tap('layers.0', context.tap('input', tf.ones([2]))));
   it.each([
-    ['an unknown tap', forward, ['layer.0'], 'gradientsAtTaps: tap "layer.0": the forward pass has no such tap; expected one of input, layers.0. Did you mean "layers.0"?'],
+    [
+      'an unknown tap',
+      forward,
+      ['layer.0'],
+      'gradientsAtTaps: tap "layer.0": the forward pass has no such tap; expected one of input, layers.0. Did you mean "layers.0"?',
+    ],
     ['a tap without influence', (c: ForwardContext) => tf.sum(holdConstant(forward(c))), ['layers.0'], undefined],
-    ['no path at all', (c: ForwardContext) => (forward(c), tf.scalar(1)), ['input'], 'gradientsAtTaps: tap "input": the objective does not depend on the tap'],
-    ['a tap reached twice', (c: ForwardContext) => (forward(c), forward(c)), ['input'], 'gradientsAtTaps: tap "input": the forward pass reaches the tap twice'],
-    ['no scalar', (c: ForwardContext) => c.tap('input', tf.ones([2])), ['input'], 'gradientsAtTaps: forward: the objective is not a scalar; got shape [2]'],
+    [
+      'no path at all',
+      (c: ForwardContext) => (forward(c), tf.scalar(1)),
+      ['input'],
+      'gradientsAtTaps: tap "input": the objective does not depend on the tap',
+    ],
+    [
+      'a tap reached twice',
+      (c: ForwardContext) => (forward(c), forward(c)),
+      ['input'],
+      'gradientsAtTaps: tap "input": the forward pass reaches the tap twice',
+    ],
+    [
+      'no scalar',
+      (c: ForwardContext) => c.tap('input', tf.ones([2])),
+      ['input'],
+      'gradientsAtTaps: forward: the objective is not a scalar; got shape [2]',
+    ],
   ])('%s is named, and nothing leaks', (_, run, taps, text) => {
     const call = (): unknown => tf.tidy(() => gradientsAtTaps(run, taps) && undefined);
     if (text === undefined) expect(call).not.toThrow();

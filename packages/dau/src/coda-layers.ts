@@ -74,14 +74,17 @@ export function codaLayers({ inputChannels, layers, norm = 'sq', eps = defaultDa
         const [A, B] = [weightNamed(tensors, `${name}.A`), weightNamed(tensors, `${name}.B`)];
         const y = isEdauBound(norm)
           ? edauConv(a, { A, B }, { stride, padding, bound: norm, eps })
-          : dauConv(a, { A, B, b: weightNamed(tensors, `${name}.b`) }, { stride, padding, norm, eps, ...(unitsAtOnce !== undefined && { unitsAtOnce }) });
+          : dauConv(
+              a,
+              { A, B, b: weightNamed(tensors, `${name}.b`) },
+              { stride, padding, norm, eps, ...(unitsAtOnce !== undefined && { unitsAtOnce }) },
+            );
         a = context.tap(name, y);
       }
       return a;
     },
   };
 }
-
 
 function parameter(shape: readonly number[], fanIn: number, decay: boolean): WeightSpec {
   return { shape, role: 'parameter', decay, init: (random) => uniformInit(random, shape, 1 / Math.sqrt(fanIn)) };

@@ -91,9 +91,7 @@ const large: CodaConfig = {
 
 export const codaPresets = {
   's-cifar10': small,
-  ...Object.fromEntries(
-    temperatures.map((temperature) => [`s-cifar10-t${temperature}`, withOptions(small, { temperature })]),
-  ),
+  ...Object.fromEntries(temperatures.map((temperature) => [`s-cifar10-t${temperature}`, withOptions(small, { temperature })])),
   ...Object.fromEntries(ranks.map((rank) => [`s-cifar10-rank${rank}`, withOptions(small, { rank })])),
   'm-tinyimagenet': medium,
   'l-imagenet100': large,

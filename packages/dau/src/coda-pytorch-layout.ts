@@ -35,8 +35,7 @@ export interface CodaPytorchNames {
 export function readCodaPytorchNames(tensors: NamedArrays): CodaPytorchNames {
   const names = Object.keys(tensors).map((name) => ({ name, match: pattern.exec(name) }));
   const counts = new Map<string, number>();
-  for (const { match } of names)
-    if (match !== null) counts.set(match[1] as string, (counts.get(match[1] as string) ?? 0) + 1);
+  for (const { match } of names) if (match !== null) counts.set(match[1] as string, (counts.get(match[1] as string) ?? 0) + 1);
   const prefix = [...counts].reduce((best, entry) => (entry[1] > best[1] ? entry : best), ['', 0])[0];
   const isLayer = (match: RegExpExecArray | null): match is RegExpExecArray => match?.[1] === prefix;
   const indices = new Set(names.flatMap(({ match }) => (isLayer(match) ? [Number(match[2])] : [])));

@@ -95,7 +95,10 @@ export function dauConv(
     return operation([x, A, B, b], output, [...inputs, alignment, squaredNorm, scale, ...saved], (dy, kept) => {
       const [A2, B2, b2, patches, alignment, squaredNorm, scale, ...saved] = kept as tf.Tensor2D[];
       const upstream = rows(dy);
-      const slope = tf.mul(scaleSlopeOf(squaredNorm as tf.Tensor2D, eps, scale as tf.Tensor2D, norm), tf.mul(upstream, alignment as tf.Tensor2D));
+      const slope = tf.mul(
+        scaleSlopeOf(squaredNorm as tf.Tensor2D, eps, scale as tf.Tensor2D, norm),
+        tf.mul(upstream, alignment as tf.Tensor2D),
+      );
       const matrices = { ...sizes, A: A2, B: B2, b: b2 } as UnitMatrices;
       const found = pullback(patches as tf.Tensor2D, matrices, saved, tf.mul(upstream, scale as tf.Tensor2D), slope as tf.Tensor2D);
       return [spread(found.patches), tf.reshape(found.A, A.shape), tf.reshape(found.B, B.shape), tf.reshape(found.b, b.shape)];
@@ -127,20 +130,30 @@ export function dauScale(s: tf.Tensor2D, norm: DauNorm): tf.Tensor2D {
 /** d scale / d‖v‖²: −½ s^(−3/2), or (1−s) / (2√s (1+s)²); 0 where ‖v‖² was clamped. */
 function scaleSlopeOf(squaredNorm: tf.Tensor2D, eps: number, scale: tf.Tensor2D, norm: DauNorm): tf.Tensor {
   const s = guarded(squaredNorm, eps);
-  const slope =
-    norm === 'l2'
-      ? tf.div(tf.mul(scale, -0.5), s)
-      : tf.mul(scale, tf.div(tf.sub(1, s), tf.mul(tf.mul(s, 2), tf.add(s, 1))));
+  const slope = norm === 'l2' ? tf.div(tf.mul(scale, -0.5), s) : tf.mul(scale, tf.div(tf.sub(1, s), tf.mul(tf.mul(s, 2), tf.add(s, 1))));
   return tf.mul(slope, tf.cast(tf.greaterEqual(squaredNorm, 0), 'float32'));
 }
 
 function checkName(name: 'norm' | 'form', value: string, known: readonly string[], hint?: string): void {
   if (known.includes(value)) return;
-  throw new CodaError({ kind: 'argument', where: `dauConv: ${name}`, problem: `no such ${name}`, expected: known.join(' or '), got: JSON.stringify(value), hint });
+  throw new CodaError({
+    kind: 'argument',
+    where: `dauConv: ${name}`,
+    problem: `no such ${name}`,
+    expected: known.join(' or '),
+    got: JSON.stringify(value),
+    hint,
+  });
 }
 
 function checkedCount(unitsAtOnce: number): number {
   if (Number.isInteger(unitsAtOnce) && unitsAtOnce >= 1) return unitsAtOnce;
   const where = 'dauConv: unitsAtOnce';
-  throw new CodaError({ kind: 'argument', where, problem: 'not a number of units', expected: 'an integer of at least 1', got: String(unitsAtOnce) });
+  throw new CodaError({
+    kind: 'argument',
+    where,
+    problem: 'not a number of units',
+    expected: 'an integer of at least 1',
+    got: String(unitsAtOnce),
+  });
 }

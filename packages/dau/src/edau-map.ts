@@ -20,7 +20,12 @@ export function edauMap(x: tf.Tensor4D, vectors: tf.Tensor4D, weights: EdauWeigh
  * W(x)ᵀ·y. x [N, H, W, C], cotangents y [m·N, H', W', n]: m for each image, image by image → [m·N, H, W, C].
  * It is what a backward pass with û held computes. Throws a CodaError when weights, x and cotangents do not fit together.
  */
-export function edauMapTransposed(x: tf.Tensor4D, cotangents: tf.Tensor4D, weights: EdauWeights, options: EdauConvOptions = {}): tf.Tensor4D {
+export function edauMapTransposed(
+  x: tf.Tensor4D,
+  cotangents: tf.Tensor4D,
+  weights: EdauWeights,
+  options: EdauConvOptions = {},
+): tf.Tensor4D {
   return tf.tidy(() => appliedTransposed('edauMapTransposed', edauFactors('edauMapTransposed', x, weights, options), cotangents));
 }
 

@@ -2,14 +2,7 @@
 import { CodaError, ndArray, sameShape, type NamedArrays, type NdArray } from '@coda-nets/core';
 import type { CodaConfig } from './coda-config.ts';
 import { codaNetwork } from './coda-network.ts';
-import {
-  channelsLast,
-  codaPytorchName,
-  codaPytorchParts,
-  layerShapes,
-  readCodaPytorchNames,
-  transposed,
-} from './coda-pytorch-layout.ts';
+import { channelsLast, codaPytorchName, codaPytorchParts, layerShapes, readCodaPytorchNames, transposed } from './coda-pytorch-layout.ts';
 import type { CodaPytorchPart, LayerShapes } from './coda-pytorch-layout.ts';
 
 /** What a state dict says of a layer; its stride and padding leave no trace there. */
@@ -60,15 +53,9 @@ export function importCodaPytorch(tensors: NamedArrays, config: CodaConfig, wher
     weights[`layers.${l}.b`] = ndArray('float32', [k, k, C, n], channelsLast(b, C, k, n));
   }
   for (const index of indices.slice(layers.length)) {
-    unexpected.push(
-      ...codaPytorchParts.map((part) => codaPytorchName(prefix, index, part)).filter((name) => name in tensors),
-    );
+    unexpected.push(...codaPytorchParts.map((part) => codaPytorchName(prefix, index, part)).filter((name) => name in tensors));
   }
-  const faults = [
-    listed('missing', missing),
-    listed('unexpected', unexpected),
-    listed('mismatched', mismatched),
-  ].flat();
+  const faults = [listed('missing', missing), listed('unexpected', unexpected), listed('mismatched', mismatched)].flat();
   if (faults.length === 0) return weights;
   const found = codaPytorchLayers(tensors);
   throw new CodaError({
@@ -90,8 +77,7 @@ export function codaPytorchLayers(tensors: NamedArrays): readonly CodaPytorchLay
   const { prefix, indices } = readCodaPytorchNames(tensors);
   const layers: CodaPytorchLayer[] = [];
   for (const index of indices) {
-    const shapeOf = (part: CodaPytorchPart): readonly number[] =>
-      tensors[codaPytorchName(prefix, index, part)]?.shape ?? [];
+    const shapeOf = (part: CodaPytorchPart): readonly number[] => tensors[codaPytorchName(prefix, index, part)]?.shape ?? [];
     const [rank = 0, inputChannels = 0, kernel = 0] = shapeOf('B');
     const [rows = 0] = shapeOf('b');
     const out = rows / (inputChannels * kernel * kernel);
@@ -118,8 +104,7 @@ function differences(layers: readonly LayerShapes[], found: readonly CodaPytorch
   if (found.length === 0) return [];
   const texts: string[] = [];
   const compare = (key: string, expected: number | undefined, got: number | undefined): void => {
-    if (expected !== undefined && got !== undefined && expected !== got)
-      texts.push(`${key}: expected ${expected}, got ${got}`);
+    if (expected !== undefined && got !== undefined && expected !== got) texts.push(`${key}: expected ${expected}, got ${got}`);
   };
   compare('layers.length', layers.length, found.length);
   compare('channels of the encoding', layers[0]?.C, found[0]?.inputChannels);

@@ -6,14 +6,7 @@ export { dauDense, edauDense } from './dau-dense.ts';
 export { dauAlignment, dauMap, dauMapTransposed } from './dau-map.ts';
 export { edauAlignment, edauMap, edauMapTransposed } from './edau-map.ts';
 export { codaLinearMap, type CodaLinearMapOptions } from './coda-linear-map.ts';
-export {
-  codaLayers,
-  codaNorms,
-  type CodaLayerConfig,
-  type CodaLayers,
-  type CodaLayersConfig,
-  type CodaNorm,
-} from './coda-layers.ts';
+export { codaLayers, codaNorms, type CodaLayerConfig, type CodaLayers, type CodaLayersConfig, type CodaNorm } from './coda-layers.ts';
 export { codaNetwork, type CodaRuntime } from './coda-network.ts';
 export {
   codaConfigSchema,
@@ -26,10 +19,5 @@ export {
 export { codaPreset, codaPresets, type CodaPresetName, type CodaPresetOptions } from './coda-presets.ts';
 export { binaryCrossEntropy, defaultLogitBias, sumPoolLogits, sumPoolScores } from './readout.ts';
 export { encodeRgb6 } from './rgb6.ts';
-export {
-  codaPytorchLayers,
-  codaPytorchLayersJson,
-  importCodaPytorch,
-  type CodaPytorchLayer,
-} from './import-coda-pytorch.ts';
+export { codaPytorchLayers, codaPytorchLayersJson, importCodaPytorch, type CodaPytorchLayer } from './import-coda-pytorch.ts';
 export { exportCodaPytorch } from './export-coda-pytorch.ts';

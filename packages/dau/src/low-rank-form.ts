@@ -46,7 +46,10 @@ export const lowRankForm: UnitForm = {
     const normA = tf.add(tf.matMul(perUnit, S), tf.mul(b, tf.reshape(t, [n, 1, r]))); // A_j S_j + b_j t_jᵀ  [n, d, r]
     const normB = tf.add(tf.matMul(perUnit, tf.reshape(t, [n, r, 1])), tf.mul(b, c)); // A_j t_j + b_j c_j  [n, d, 1]
     return {
-      patches: tf.addN([tf.matMul(aligned, weights.A, false, true), tf.matMul(small, beside(weights.B, weights.b), false, true)]) as tf.Tensor2D,
+      patches: tf.addN([
+        tf.matMul(aligned, weights.A, false, true),
+        tf.matMul(small, beside(weights.B, weights.b), false, true),
+      ]) as tf.Tensor2D,
       A: tf.add(tf.matMul(patches, aligned, true), tf.reshape(tf.transpose(normA, [1, 0, 2]), [d, n * r])) as tf.Tensor2D,
       B: dB,
       b: tf.add(straightB, tf.transpose(tf.reshape(normB, [n, d]))) as tf.Tensor2D,

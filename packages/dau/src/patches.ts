@@ -19,12 +19,20 @@ export function patchCount(size: number, { kernel, stride, padding }: PatchGeome
 
 /** x [N, H, W, C] → [N·H'·W', k·k·C], an entry's index being (row, column, channel). Linear: its gradient is `scatterPatches`. */
 export function gatherPatches(x: tf.Tensor4D, geometry: PatchGeometry): tf.Tensor2D {
-  return linear(x, (x) => gathered(x, geometry), (dy) => scatterPatches(dy, x.shape, geometry));
+  return linear(
+    x,
+    (x) => gathered(x, geometry),
+    (dy) => scatterPatches(dy, x.shape, geometry),
+  );
 }
 
 /** The adjoint of `gatherPatches`, and its gradient: rows [N·H'·W', k·k·C] → [N, H, W, C], each entry added to the place it would be taken from. */
 export function scatterPatches(patches: tf.Tensor2D, shape: readonly number[], geometry: PatchGeometry): tf.Tensor4D {
-  return linear(patches, (patches) => scattered(patches, shape, geometry), (dy) => gatherPatches(dy, geometry));
+  return linear(
+    patches,
+    (patches) => scattered(patches, shape, geometry),
+    (dy) => gatherPatches(dy, geometry),
+  );
 }
 
 /** One operation for the tape, with its adjoint as the gradient: tfjs's own would take the way back through every slice. */
@@ -39,7 +47,15 @@ function gathered(x: tf.Tensor4D, geometry: PatchGeometry): tf.Tensor2D {
   const [rows, columns] = [patchCount(height, geometry), patchCount(width, geometry)];
   const shape = [batch * rows * columns, kernel * kernel * channels] as [number, number];
   return tf.tidy(() => {
-    const padded = padding === 0 ? x : tf.pad(x, [[0, 0], [padding, padding], [padding, padding], [0, 0]]);
+    const padded =
+      padding === 0
+        ? x
+        : tf.pad(x, [
+            [0, 0],
+            [padding, padding],
+            [padding, padding],
+            [0, 0],
+          ]);
     const parts = offsets(kernel).map(([row, column]) => {
       const end = [batch, row + (rows - 1) * stride + 1, column + (columns - 1) * stride + 1, channels];
       return stride === 1
@@ -96,5 +112,12 @@ function place(x: tf.Tensor4D, top: number, left: number, height: number, width:
   const kept = tf.slice(x, [0, firstRow, firstColumn, 0], [batch, lastRow - firstRow, lastColumn - firstColumn, channels]);
   const before = [top + firstRow, left + firstColumn] as const;
   const after = [height - top - lastRow, width - left - lastColumn] as const;
-  return [...before, ...after].every((count) => count === 0) ? kept : tf.pad(kept, [[0, 0], [before[0], after[0]], [before[1], after[1]], [0, 0]]);
+  return [...before, ...after].every((count) => count === 0)
+    ? kept
+    : tf.pad(kept, [
+        [0, 0],
+        [before[0], after[0]],
+        [before[1], after[1]],
+        [0, 0],
+      ]);
 }

@@ -36,13 +36,7 @@ export interface UnitForm {
   /** patches [M, d] */
   values(patches: tf.Tensor2D, weights: UnitMatrices): UnitValues;
   /** The gradients of Σ (a ∘ alignment + s ∘ squaredNorm), with a and s [M, n]. */
-  pullback(
-    patches: tf.Tensor2D,
-    weights: UnitMatrices,
-    saved: readonly tf.Tensor[],
-    a: tf.Tensor2D,
-    s: tf.Tensor2D,
-  ): UnitGradients;
+  pullback(patches: tf.Tensor2D, weights: UnitMatrices, saved: readonly tf.Tensor[], a: tf.Tensor2D, s: tf.Tensor2D): UnitGradients;
   /** Σ_j a_j v_j [M, d]: the gradient of Σ (a ∘ alignment) with respect to the patches, v held constant. */
   heldPullback(weights: UnitMatrices, saved: readonly tf.Tensor[], a: tf.Tensor2D): tf.Tensor2D;
 }

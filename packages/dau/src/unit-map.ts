@@ -38,7 +38,11 @@ export function applied(where: string, factors: UnitFactors, vectors: tf.Tensor4
   const images = x.shape[0];
   const m = vectors.shape[0] / images;
   const values = alongUnits(tf.matMul(gatherPatches(vectors, geometry), U), repeated(u, images, m));
-  return tf.reshape(g === undefined ? values : tf.mul(values, repeated(g, images, m)), [vectors.shape[0], ...sidesOf(factors), unitsOf(factors)]);
+  return tf.reshape(g === undefined ? values : tf.mul(values, repeated(g, images, m)), [
+    vectors.shape[0],
+    ...sidesOf(factors),
+    unitsOf(factors),
+  ]);
 }
 
 /** W(x)ᵀ·y. cotangents y [m·N, H', W', n]: m for each image, image by image → [m·N, H, W, C]. */

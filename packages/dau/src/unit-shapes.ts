@@ -58,5 +58,11 @@ export function unitDimensions(
 
 function checkWhole(where: string, value: number, least: number): void {
   if (Number.isInteger(value) && value >= least) return;
-  throw new CodaError({ kind: 'argument', where, problem: 'not such a number', expected: `an integer of at least ${least}`, got: String(value) });
+  throw new CodaError({
+    kind: 'argument',
+    where,
+    problem: 'not such a number',
+    expected: `an integer of at least ${least}`,
+    got: String(value),
+  });
 }

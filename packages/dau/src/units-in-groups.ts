@@ -20,7 +20,12 @@ export function unitsInGroups(form: UnitForm, unitsAtOnce: number): UnitForm {
         });
         return [alignment, squaredNorm] as const;
       });
-      const joined = [0, 1].map((i) => tf.concat(parts.map((part) => part[i] as tf.Tensor2D), 1));
+      const joined = [0, 1].map((i) =>
+        tf.concat(
+          parts.map((part) => part[i] as tf.Tensor2D),
+          1,
+        ),
+      );
       return { alignment: joined[0] as tf.Tensor2D, squaredNorm: joined[1] as tf.Tensor2D, saved: [patches] };
     },
 

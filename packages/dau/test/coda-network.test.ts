@@ -130,7 +130,13 @@ describe('codaNetwork', () => {
   });
 
   it('begins with weights that fit it and fill U(±1/√fan_in)', () => {
-    const large = codaNetwork({ ...small, layers: [{ out: 64, kernel: 3, rank: 25 }, { out: 2, kernel: 1, rank: 4 }] });
+    const large = codaNetwork({
+      ...small,
+      layers: [
+        { out: 64, kernel: 3, rank: 25 },
+        { out: 2, kernel: 1, rank: 4 },
+      ],
+    });
     const weights = initWeights(large, Random.seeded(1));
     checkWeights(large, weights, 'fresh');
     const bounds = { 'layers.0.B': 1 / Math.sqrt(54), 'layers.0.A': 1 / 5, 'layers.0.b': 1 / 5, 'layers.1.B': 1 / 8 };
@@ -165,21 +171,53 @@ describe('codaNetwork', () => {
         expect(seen).toEqual(['input 3×12×5×6', 'layers.0 3×12×5×4', 'layers.1 3×6×3×2']);
         expect(logits.shape).toEqual([3, 2]);
         expect(statistics).toEqual({});
-        expectClose(network.probabilities(logits), logits.dataSync().map((z) => 1 / (1 + Math.exp(-z))), float32Tolerance);
+        expectClose(
+          network.probabilities(logits),
+          logits.dataSync().map((z) => 1 / (1 + Math.exp(-z))),
+          float32Tolerance,
+        );
       }),
     );
   });
 
   it.each<[string, unknown, string]>([
-    ['a misspelt key', { ...small, temprature: 10 }, 'codaNetwork: config: temprature: unknown key; expected one of kind, inputShape, encoding, layers, norm, eps, temperature, logitBias, classes. Did you mean "temperature"?'],
-    ['a misspelt key of a layer', { ...small, layers: [{ out: 2, kernel: 3, rnk: 3 }] }, 'codaNetwork: config: layers[0].rnk: unknown key; expected one of out, kernel, stride, padding, rank. Did you mean "rank"?'],
-    ['a missing key', { ...small, temperature: undefined }, 'codaNetwork: config: temperature: not a valid value; expected number, got nothing'],
-    ['an unknown norm', { ...small, norm: 'squash' }, 'codaNetwork: config: norm: not a valid value; expected ("sq" | "l2" | "frobenius" | "spectral" | "product"), got "squash"'],
-    ['a fraction', { ...small, layers: [{ out: 2, kernel: 2.5, rank: 3 }] }, 'codaNetwork: config: layers[0].kernel: invalid integer; expected an integer, got 2.5'],
+    [
+      'a misspelt key',
+      { ...small, temprature: 10 },
+      'codaNetwork: config: temprature: unknown key; expected one of kind, inputShape, encoding, layers, norm, eps, temperature, logitBias, classes. Did you mean "temperature"?',
+    ],
+    [
+      'a misspelt key of a layer',
+      { ...small, layers: [{ out: 2, kernel: 3, rnk: 3 }] },
+      'codaNetwork: config: layers[0].rnk: unknown key; expected one of out, kernel, stride, padding, rank. Did you mean "rank"?',
+    ],
+    [
+      'a missing key',
+      { ...small, temperature: undefined },
+      'codaNetwork: config: temperature: not a valid value; expected number, got nothing',
+    ],
+    [
+      'an unknown norm',
+      { ...small, norm: 'squash' },
+      'codaNetwork: config: norm: not a valid value; expected ("sq" | "l2" | "frobenius" | "spectral" | "product"), got "squash"',
+    ],
+    [
+      'a fraction',
+      { ...small, layers: [{ out: 2, kernel: 2.5, rank: 3 }] },
+      'codaNetwork: config: layers[0].kernel: invalid integer; expected an integer, got 2.5',
+    ],
     ['no layers', { ...small, layers: [] }, 'codaNetwork: config: layers: invalid length; expected >=1, got []'],
     ['a temperature of zero', { ...small, temperature: 0 }, 'codaNetwork: config: temperature: invalid value; expected >0, got 0'],
-    ['a last layer that is not the classes', { ...small, classes: 3 }, 'codaNetwork: config: layers[1].out: the last layer has one unit for each class; expected 3, got 2'],
-    ['a kernel larger than the map', { ...small, layers: [small.layers[0], { out: 2, kernel: 9, padding: 0, rank: 2 }] }, 'codaNetwork: config: layers[1].kernel: the kernel is larger than what the layers below leave; expected at most 7, got 9'],
+    [
+      'a last layer that is not the classes',
+      { ...small, classes: 3 },
+      'codaNetwork: config: layers[1].out: the last layer has one unit for each class; expected 3, got 2',
+    ],
+    [
+      'a kernel larger than the map',
+      { ...small, layers: [small.layers[0], { out: 2, kernel: 9, padding: 0, rank: 2 }] },
+      'codaNetwork: config: layers[1].kernel: the kernel is larger than what the layers below leave; expected at most 7, got 9',
+    ],
   ])('answers %s with one clear error', (_, config, text) => {
     let message = 'nothing was thrown';
     try {
@@ -197,7 +235,10 @@ describe('every norm', () => {
   it.each(codaNorms)('%s has d·r + r·n·d parameters a layer, and n·d more for the offset of a DAU', (norm) => {
     const { weights } = codaNetwork(withNorm(norm));
     // [d, n, r] of the two layers
-    const counts = [[54, 4, 3], [36, 2, 4]].map(([d = 0, n = 0, r = 0]) => d * r + r * n * d + (norm === 'sq' || norm === 'l2' ? n * d : 0));
+    const counts = [
+      [54, 4, 3],
+      [36, 2, 4],
+    ].map(([d = 0, n = 0, r = 0]) => d * r + r * n * d + (norm === 'sq' || norm === 'l2' ? n * d : 0));
     expect(Object.values(weights).reduce((sum, { shape }) => sum + sizeOf(shape), 0)).toBe(counts.reduce((a, b) => a + b, 0));
     expect(Object.keys(weights).filter((name) => name.endsWith('.b'))).toHaveLength(norm === 'sq' || norm === 'l2' ? 2 : 0);
   });
@@ -218,12 +259,7 @@ describe('codaLayers', () => {
         Object.entries(stack.weights).map(([name, { shape }], i) => [`head.${name}`, randomTensor([...shape] as never, i)]),
       );
       const seen: string[] = [];
-      const y = stack.forward(
-        weights,
-        tf.ones([1, 2, 2, 2]),
-        { ...trainingContext, tap: (name, x) => (seen.push(name), x) },
-        'head.',
-      );
+      const y = stack.forward(weights, tf.ones([1, 2, 2, 2]), { ...trainingContext, tap: (name, x) => (seen.push(name), x) }, 'head.');
       expect(y.shape).toEqual([1, 2, 2, 3]);
       expect(seen).toEqual(['head.layers.0']);
     });

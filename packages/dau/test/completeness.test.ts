@@ -101,7 +101,10 @@ function residuals(network: Network, target: number, scope: <T>(fn: () => T) => 
     const scale = tf.max(tf.abs(z)).dataSync()[0] as number;
     expect(scale).toBeGreaterThan(1e-4);
     return Object.fromEntries(
-      Object.entries(maps).map(([name, map]) => [name, (tf.max(tf.abs(tf.sub(tf.sum(map, [1, 2, 3]), z))).dataSync()[0] as number) / scale]),
+      Object.entries(maps).map(([name, map]) => [
+        name,
+        (tf.max(tf.abs(tf.sub(tf.sum(map, [1, 2, 3]), z))).dataSync()[0] as number) / scale,
+      ]),
     );
   });
 }

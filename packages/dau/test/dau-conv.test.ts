@@ -47,14 +47,21 @@ function problem({ size, k, n, r, stride, padding }: Case, seed: number, norm: D
   const B = randomTensor([k, k, C, r] as never, seed + 200);
   const b = randomTensor([k, k, C, n] as never, seed + 300);
   const [xs, As, Bs, bs] = [x, A, B, b].map((t) => Float64Array.from(t.dataSync())) as [
-    Float64Array, Float64Array, Float64Array, Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
+    Float64Array,
   ];
   return { x, weights: { A, B, b }, slow: { x: xs, shape: size, A: As, B: Bs, b: bs, k, n, r, stride, padding, norm, eps } };
 }
 
 const forms = ['low-rank', 'explicit'] as const;
-const variants = cases.flatMap((c) => (['sq', 'l2'] as const).flatMap((norm) => [1, 2].flatMap((seed) => forms.map((form) => ({ c, norm, seed, form })))));
-const named = variants.map(({ c, norm, seed, form }) => [`${form} ${norm} seed ${seed} ${JSON.stringify(c)}`, c, norm, seed, form] as const);
+const variants = cases.flatMap((c) =>
+  (['sq', 'l2'] as const).flatMap((norm) => [1, 2].flatMap((seed) => forms.map((form) => ({ c, norm, seed, form })))),
+);
+const named = variants.map(
+  ({ c, norm, seed, form }) => [`${form} ${norm} seed ${seed} ${JSON.stringify(c)}`, c, norm, seed, form] as const,
+);
 
 describe('dauConv', () => {
   it('computes the example one can check by hand', () => {
@@ -101,24 +108,27 @@ describe('dauConv', () => {
     tf.dispose([x, A, B, b, y]);
   });
 
-  it.each(named.filter(([, c, , seed]) => seed === 1 && c.size[1] < 9))('has the gradients of those loops (%s)', (_, c, norm, seed, form) => {
-    tf.tidy(() => {
-      const { x, weights, slow } = problem(c, seed, norm);
-      const outputs = slowDau(slow).length;
-      const direction = randomValues(outputs, seed + 400);
-      const loss = (x: tf.Tensor, A: tf.Tensor, B: tf.Tensor, b: tf.Tensor): tf.Scalar => {
-        const y = dauConv(x as tf.Tensor4D, { A, B, b }, { ...c, norm, form });
-        return tf.sum(tf.mul(y, tf.tensor(direction, y.shape)));
-      };
-      const gradients = tf.grads(loss as never)([x, weights.A, weights.B, weights.b]);
-      for (const [i, name] of (['x', 'A', 'B', 'b'] as const).entries()) {
-        const slowLoss = (value: Float64Array): number =>
-          slowDau({ ...slow, [name]: value }).reduce((sum, y, j) => sum + y * (direction[j] as number), 0);
-        const tolerance = { ...gradientTolerance, ...zeroGradient };
-        expectClose(gradients[i] as tf.Tensor, finiteDifference(slowLoss, slow[name]), tolerance);
-      }
-    });
-  });
+  it.each(named.filter(([, c, , seed]) => seed === 1 && c.size[1] < 9))(
+    'has the gradients of those loops (%s)',
+    (_, c, norm, seed, form) => {
+      tf.tidy(() => {
+        const { x, weights, slow } = problem(c, seed, norm);
+        const outputs = slowDau(slow).length;
+        const direction = randomValues(outputs, seed + 400);
+        const loss = (x: tf.Tensor, A: tf.Tensor, B: tf.Tensor, b: tf.Tensor): tf.Scalar => {
+          const y = dauConv(x as tf.Tensor4D, { A, B, b }, { ...c, norm, form });
+          return tf.sum(tf.mul(y, tf.tensor(direction, y.shape)));
+        };
+        const gradients = tf.grads(loss as never)([x, weights.A, weights.B, weights.b]);
+        for (const [i, name] of (['x', 'A', 'B', 'b'] as const).entries()) {
+          const slowLoss = (value: Float64Array): number =>
+            slowDau({ ...slow, [name]: value }).reduce((sum, y, j) => sum + y * (direction[j] as number), 0);
+          const tolerance = { ...gradientTolerance, ...zeroGradient };
+          expectClose(gradients[i] as tf.Tensor, finiteDifference(slowLoss, slow[name]), tolerance);
+        }
+      });
+    },
+  );
 
   it.each(named)('has w(x) as its gradient under held weights (%s)', (_, c, norm, seed, form) => {
     tf.tidy(() => {
@@ -177,16 +187,37 @@ describe('dauConv', () => {
     const dimension = fc.integer({ min: 1, max: 3 });
     fc.assert(
       fc.property(
-        dimension, dimension, dimension, dimension,
-        fc.constantFrom<DauNorm>('sq', 'l2'), fc.integer({ min: 0, max: 1e6 }), fc.integer({ min: -4, max: 4 }), fc.integer({ min: -4, max: 4 }),
+        dimension,
+        dimension,
+        dimension,
+        dimension,
+        fc.constantFrom<DauNorm>('sq', 'l2'),
+        fc.integer({ min: 0, max: 1e6 }),
+        fc.integer({ min: -4, max: 4 }),
+        fc.integer({ min: -4, max: 4 }),
         (k, C, n, r, norm, seed, xPower, weightPower) => {
           tf.tidy(() => {
             const c = { size: [1, 4, 3, C], k, n, r, stride: 1, padding: 1 } as const;
-            const { x, weights: { A, B, b } } = problem(c, seed, norm);
+            const {
+              x,
+              weights: { A, B, b },
+            } = problem(c, seed, norm);
             const scaled = tf.mul(x, 10 ** xPower) as tf.Tensor4D;
             const grow = (t: tf.Tensor): tf.Tensor => tf.mul(t, 10 ** weightPower);
             const y = dauConv(scaled, { A: grow(A), B: grow(B), b: grow(b) }, { padding: 1, norm });
-            const patchNorm = tf.sqrt(tf.conv2d(tf.pad(tf.square(scaled), [[0, 0], [1, 1], [1, 1], [0, 0]]), tf.ones([k, k, C, 1]) as tf.Tensor4D, 1, 'valid'));
+            const patchNorm = tf.sqrt(
+              tf.conv2d(
+                tf.pad(tf.square(scaled), [
+                  [0, 0],
+                  [1, 1],
+                  [1, 1],
+                  [0, 0],
+                ]),
+                tf.ones([k, k, C, 1]) as tf.Tensor4D,
+                1,
+                'valid',
+              ),
+            );
             // 1e-3: float32 loses digits of ‖v‖² where Bx and b nearly cancel.
             const excess = tf.max(tf.sub(tf.abs(y), tf.mul(patchNorm, 1 + 1e-3))).dataSync()[0] as number;
             expect(excess).toBeLessThanOrEqual(0);
@@ -234,8 +265,16 @@ describe('dauConv', () => {
   });
 
   it.each([
-    ['another channel count', [1, 4, 4, 5], 'dauConv: x: x does not fit a 3×3 kernel with padding 0 over 2 channels; expected [N, H, W, 2] with H and W at least 3, got [1, 4, 4, 5]'],
-    ['a map smaller than the kernel', [1, 2, 4, 2], 'dauConv: x: x does not fit a 3×3 kernel with padding 0 over 2 channels; expected [N, H, W, 2] with H and W at least 3, got [1, 2, 4, 2]'],
+    [
+      'another channel count',
+      [1, 4, 4, 5],
+      'dauConv: x: x does not fit a 3×3 kernel with padding 0 over 2 channels; expected [N, H, W, 2] with H and W at least 3, got [1, 4, 4, 5]',
+    ],
+    [
+      'a map smaller than the kernel',
+      [1, 2, 4, 2],
+      'dauConv: x: x does not fit a 3×3 kernel with padding 0 over 2 channels; expected [N, H, W, 2] with H and W at least 3, got [1, 2, 4, 2]',
+    ],
   ])('names %s', (_, shape, text) => {
     tf.tidy(() => {
       const weights = { A: tf.zeros([3, 3, 2, 4, 5]), B: tf.zeros([3, 3, 2, 5]), b: tf.zeros([3, 3, 2, 4]) };

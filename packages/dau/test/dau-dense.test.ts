@@ -31,9 +31,7 @@ function slow(
     padding: 0,
     eps: defaultDauEpsilon,
   } as never as Parameters<typeof slowEdau>[0];
-  return norm === 'sq' || norm === 'l2'
-    ? slowDau({ ...common, b: b as Float64Array, norm })
-    : slowEdau({ ...common, bound: norm });
+  return norm === 'sq' || norm === 'l2' ? slowDau({ ...common, b: b as Float64Array, norm }) : slowEdau({ ...common, bound: norm });
 }
 
 function unit(norm: CodaNorm, x: tf.Tensor, A: tf.Tensor, B: tf.Tensor, b: tf.Tensor): tf.Tensor2D {
@@ -48,45 +46,39 @@ const sizes = [
 ] as const;
 
 describe.each(codaNorms)('the dense unit (%s)', (norm) => {
-  it.each(sizes)(
-    'equals the explicit form, in value and gradients (%i vectors, d = %i, n = %i, r = %i)',
-    (batch, d, n, r) => {
-      expectNoLeak(() =>
-        tf.tidy(() => {
-          const tensors = [
-            [batch, d],
-            [d, n, r],
-            [d, r],
-            [d, n],
-          ].map((shape, i) => randomTensor(shape as never, i + 1));
-          const values = tensors.map((t) => Float64Array.from(t.dataSync()));
-          const y = unit(norm, ...(tensors as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]));
-          expect(y.shape).toEqual([batch, n]);
-          expectClose(y, slow(norm, batch, values, [d, n, r]), valueTolerance);
+  it.each(sizes)('equals the explicit form, in value and gradients (%i vectors, d = %i, n = %i, r = %i)', (batch, d, n, r) => {
+    expectNoLeak(() =>
+      tf.tidy(() => {
+        const tensors = [
+          [batch, d],
+          [d, n, r],
+          [d, r],
+          [d, n],
+        ].map((shape, i) => randomTensor(shape as never, i + 1));
+        const values = tensors.map((t) => Float64Array.from(t.dataSync()));
+        const y = unit(norm, ...(tensors as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]));
+        expect(y.shape).toEqual([batch, n]);
+        expectClose(y, slow(norm, batch, values, [d, n, r]), valueTolerance);
 
-          const direction = randomTensor([batch, n] as never, 9);
-          const weights = norm === 'sq' || norm === 'l2' ? 4 : 3;
-          const gradients = tf.grads(((...given: tf.Tensor[]) =>
-            tf.sum(
-              tf.mul(
-                unit(norm, ...([...given, ...tensors.slice(weights)] as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor])),
-                direction,
-              ),
-            )) as never)(tensors.slice(0, weights));
-          for (const [i, gradient] of gradients.entries()) {
-            const loss = (value: Float64Array): number =>
-              slow(
-                norm,
-                batch,
-                values.map((v, j) => (j === i ? value : v)),
-                [d, n, r],
-              ).reduce((sum, out, o) => sum + out * (direction.dataSync()[o] as number), 0);
-            expectClose(gradient, finiteDifference(loss, values[i] as Float64Array), gradientTolerance);
-          }
-        }),
-      );
-    },
-  );
+        const direction = randomTensor([batch, n] as never, 9);
+        const weights = norm === 'sq' || norm === 'l2' ? 4 : 3;
+        const gradients = tf.grads(((...given: tf.Tensor[]) =>
+          tf.sum(
+            tf.mul(unit(norm, ...([...given, ...tensors.slice(weights)] as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor])), direction),
+          )) as never)(tensors.slice(0, weights));
+        for (const [i, gradient] of gradients.entries()) {
+          const loss = (value: Float64Array): number =>
+            slow(
+              norm,
+              batch,
+              values.map((v, j) => (j === i ? value : v)),
+              [d, n, r],
+            ).reduce((sum, out, o) => sum + out * (direction.dataSync()[o] as number), 0);
+          expectClose(gradient, finiteDifference(loss, values[i] as Float64Array), gradientTolerance);
+        }
+      }),
+    );
+  });
 
   it('has w(x) as its gradient under held weights: ‖w‖ ≤ 1, and w·x is the output', () => {
     tf.tidy(() => {
@@ -147,12 +139,8 @@ describe('what does not fit', () => {
         [4, 3],
         [4, 2],
       ].map((shape, i) => randomTensor(shape as never, i)) as [tf.Tensor2D, tf.Tensor, tf.Tensor, tf.Tensor];
-      expect(dauDense(x, { A, B, b }).dataSync()).toEqual(
-        dauDense(x, { A, B, b }, { norm: 'sq', eps: 1e-12 }).dataSync(),
-      );
-      expect(edauDense(x, { A, B }).dataSync()).toEqual(
-        edauDense(x, { A, B }, { bound: edauBounds[0], eps: 1e-12 }).dataSync(),
-      );
+      expect(dauDense(x, { A, B, b }).dataSync()).toEqual(dauDense(x, { A, B, b }, { norm: 'sq', eps: 1e-12 }).dataSync());
+      expect(edauDense(x, { A, B }).dataSync()).toEqual(edauDense(x, { A, B }, { bound: edauBounds[0], eps: 1e-12 }).dataSync());
     });
   });
 });

@@ -2,15 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { withDynamicWeightsHeld } from '@coda-nets/core';
 import { expectClose, expectNoLeak, finiteDifference, randomTensor, useBackend } from '@coda-nets/tools/testkit';
-import {
-  dauAlignment,
-  dauConv,
-  dauMap,
-  dauMapTransposed,
-  defaultDauEpsilon,
-  type DauNorm,
-  type DauWeights,
-} from '../src/index.ts';
+import { dauAlignment, dauConv, dauMap, dauMapTransposed, defaultDauEpsilon, type DauNorm, type DauWeights } from '../src/index.ts';
 import { slowUnits, type SlowDau } from './slow-dau.ts';
 import { slowMatrix, times, transposed } from './slow-linear-map.ts';
 
@@ -41,9 +33,7 @@ const cases: readonly Case[] = [
   { size: [3, 4, 4, 3], k: 1, n: 2, r: 5, stride: 1, padding: 0 },
   { size: [1, 9, 7, 3], k: 5, n: 2, r: 7, stride: 2, padding: 3 },
 ];
-const named = cases.flatMap((c) =>
-  (['sq', 'l2'] as const).map((norm) => [`${norm} ${JSON.stringify(c)}`, c, norm] as const),
-);
+const named = cases.flatMap((c) => (['sq', 'l2'] as const).map((norm) => [`${norm} ${JSON.stringify(c)}`, c, norm] as const));
 
 interface Problem {
   readonly x: tf.Tensor4D;
@@ -101,14 +91,9 @@ describe('dauMap and dauMapTransposed', () => {
         for (const m of [1, 3]) {
           const [images, ...input] = x.shape;
           const vectors = randomTensor<tf.Rank.R4>([images * m, ...input], 2);
-          const cotangents = randomTensor<tf.Rank.R4>(
-            [images * m, ...(y.shape.slice(1) as [number, number, number])],
-            3,
-          );
+          const cotangents = randomTensor<tf.Rank.R4>([images * m, ...(y.shape.slice(1) as [number, number, number])], 3);
           const matrices = slow.map(slowMatrix);
-          const forward = parts(vectors.dataSync(), images, m).flatMap(({ image, vector }) => [
-            ...times(matrices[image] as never, vector),
-          ]);
+          const forward = parts(vectors.dataSync(), images, m).flatMap(({ image, vector }) => [...times(matrices[image] as never, vector)]);
           const back = parts(cotangents.dataSync(), images, m).flatMap(({ image, vector }) => [
             ...times(transposed(matrices[image] as never), vector),
           ]);
@@ -127,9 +112,7 @@ describe('dauMap and dauMapTransposed', () => {
     tf.tidy(() => {
       const { x, weights, options } = problem(c, norm);
       const y = randomTensor<tf.Rank.R4>(dauConv(x, weights, options).shape, 3);
-      const held = withDynamicWeightsHeld(() =>
-        tf.grad((t: tf.Tensor) => dauConv(t as tf.Tensor4D, weights, options))(x, y),
-      );
+      const held = withDynamicWeightsHeld(() => tf.grad((t: tf.Tensor) => dauConv(t as tf.Tensor4D, weights, options))(x, y));
       expectClose(dauMapTransposed(x, y, weights, options), held, gradientTolerance);
     });
   });
@@ -137,10 +120,7 @@ describe('dauMap and dauMapTransposed', () => {
   it.each(named.filter(([, c]) => c.k < 5))('have the gradients of the loops (%s)', (_, c, norm) => {
     tf.tidy(() => {
       // one image, so that the loops are few
-      const { x, weights, options, slow } = problem(
-        { ...c, size: [1, ...(c.size.slice(1) as [number, number, number])] },
-        norm,
-      );
+      const { x, weights, options, slow } = problem({ ...c, size: [1, ...(c.size.slice(1) as [number, number, number])] }, norm);
       const twin = slow[0] as SlowDau;
       const y = randomTensor<tf.Rank.R4>(dauConv(x, weights, options).shape, 3);
       const v = randomTensor<tf.Rank.R4>(x.shape, 2);
@@ -154,14 +134,10 @@ describe('dauMap and dauMapTransposed', () => {
       const both = [tf.grads(forward as never)(args), tf.grads(back as never)(args)];
       for (const [i, name] of (['x', 'A', 'B', 'b'] as const).entries()) {
         const loss = (value: Float64Array): number =>
-          times(slowMatrix({ ...twin, [name]: value }), vValues).reduce(
-            (sum, out, j) => sum + out * (yValues[j] as number),
-            0,
-          );
+          times(slowMatrix({ ...twin, [name]: value }), vValues).reduce((sum, out, j) => sum + out * (yValues[j] as number), 0);
         const expected = finiteDifference(loss, twin[name]);
         // over one number w = ±1 (L2) has gradient 0, left over when terms of size 10 cancel in float32
-        for (const gradients of both)
-          expectClose(gradients[i] as tf.Tensor, expected, { ...gradientTolerance, atol: 1e-5 });
+        for (const gradients of both) expectClose(gradients[i] as tf.Tensor, expected, { ...gradientTolerance, atol: 1e-5 });
       }
     });
   });
@@ -175,9 +151,7 @@ describe('dauMap and dauMapTransposed', () => {
       tf.ones([2, 3, 3, 2]),
     ];
     const before = tf.memory().numTensors;
-    const results = [dauMap, dauMapTransposed].map((f) =>
-      f(x as tf.Tensor4D, y as tf.Tensor4D, { A, B, b }, { padding: 1 }),
-    );
+    const results = [dauMap, dauMapTransposed].map((f) => f(x as tf.Tensor4D, y as tf.Tensor4D, { A, B, b }, { padding: 1 }));
     expect(tf.memory().numTensors).toBe(before + 2);
     tf.dispose([x, A, B, b, y, results]);
   });

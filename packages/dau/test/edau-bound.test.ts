@@ -24,9 +24,7 @@ function patchNorm(x: tf.Tensor4D, { k, stride, padding }: Pick<EdauCase, 'k' | 
 
 /** w(x) of one unit at the one position of x [1, k, k, C]: the gradient under held weights. */
 function weightOf(x: tf.Tensor4D, weights: EdauWeights, bound: EdauBound): tf.Tensor {
-  return withDynamicWeightsHeld(() =>
-    tf.grad((t: tf.Tensor) => tf.sum(edauConv(t as tf.Tensor4D, weights, { bound })))(x),
-  );
+  return withDynamicWeightsHeld(() => tf.grad((t: tf.Tensor) => tf.sum(edauConv(t as tf.Tensor4D, weights, { bound })))(x));
 }
 
 describe('keeps its promise', () => {
@@ -43,16 +41,7 @@ describe('keeps its promise', () => {
     power,
     power,
   ] as const;
-  const drawn = (
-    k: number,
-    C: number,
-    n: number,
-    r: number,
-    bound: EdauBound,
-    seed: number,
-    powers: readonly number[],
-    size: number,
-  ) => {
+  const drawn = (k: number, C: number, n: number, r: number, bound: EdauBound, seed: number, powers: readonly number[], size: number) => {
     const c = { size: [1, size, size, C], k, n, r, stride: 1, padding: 0 } as const;
     const { x, weights } = edauProblem(c, seed, bound);
     const [X, A, B] = [x, weights.A, weights.B].map((t, i) => tf.mul(t, 10 ** (powers[i] as number))) as [
@@ -92,21 +81,15 @@ describe('keeps its promise', () => {
 
   it('the spectral bound is the tighter one: its weight is never the shorter', () => {
     fc.assert(
-      fc.property(
-        dimension,
-        dimension,
-        fc.integer({ min: 1, max: 6 }),
-        fc.integer({ min: 0, max: 1e6 }),
-        (k, C, r, seed) => {
-          tf.tidy(() => {
-            const { x, weights } = drawn(k, C, 1, r, 'spectral', seed, [0, 0, 0], k);
-            const [frobenius, spectral] = (['frobenius', 'spectral'] as const).map(
-              (bound) => tf.norm(weightOf(x, weights, bound)).dataSync()[0] as number,
-            );
-            expect(frobenius).toBeLessThanOrEqual((spectral as number) + boundTolerance);
-          });
-        },
-      ),
+      fc.property(dimension, dimension, fc.integer({ min: 1, max: 6 }), fc.integer({ min: 0, max: 1e6 }), (k, C, r, seed) => {
+        tf.tidy(() => {
+          const { x, weights } = drawn(k, C, 1, r, 'spectral', seed, [0, 0, 0], k);
+          const [frobenius, spectral] = (['frobenius', 'spectral'] as const).map(
+            (bound) => tf.norm(weightOf(x, weights, bound)).dataSync()[0] as number,
+          );
+          expect(frobenius).toBeLessThanOrEqual((spectral as number) + boundTolerance);
+        });
+      }),
       { numRuns: 50, seed: 20_240_601 },
     );
   });
@@ -125,9 +108,7 @@ it('reaches the spectral bound at full rank, where the other two cannot', () => 
   tf.tidy(() => {
     const x = tf.tensor4d([1, 2, 3, 4], [1, 1, 1, 4]);
     const weights = { A: tf.reshape(tf.eye(4), [1, 1, 4, 1, 4]), B: tf.reshape(tf.eye(4), [1, 1, 4, 4]) };
-    const [frobenius, spectral, product] = edauBounds.map(
-      (bound) => edauConv(x, weights, { bound }).dataSync()[0] as number,
-    );
+    const [frobenius, spectral, product] = edauBounds.map((bound) => edauConv(x, weights, { bound }).dataSync()[0] as number);
     expect(spectral).toBeCloseTo(Math.sqrt(30), 4);
     expect(frobenius).toBeCloseTo(Math.sqrt(30) / 2, 4);
     expect(product).toBeCloseTo(Math.sqrt(30) / 2, 4);
@@ -135,24 +116,22 @@ it('reaches the spectral bound at full rank, where the other two cannot', () => 
 });
 
 const shape = { x: [1, 3, 3, 2], A: [3, 3, 2, 2, 2], B: [3, 3, 2, 2] } as const;
-it.each(
-  edauBounds.flatMap((bound) =>
-    [['x'], ['A'], ['B'], ['A', 'B'], ['x', 'A', 'B']].map((zeros) => [bound, zeros] as const),
-  ),
-)('is 0 with finite gradients where its norms are (%s, zeros in %j)', (bound, zeros) => {
-  tf.tidy(() => {
-    const values = Object.entries(shape).map(([name, s], i) =>
-      zeros.includes(name) ? tf.zeros([...s]) : randomTensor([...s] as never, i),
-    );
-    const run = (x: tf.Tensor, A: tf.Tensor, B: tf.Tensor): tf.Scalar =>
-      tf.sum(edauConv(x as tf.Tensor4D, { A, B }, { bound, padding: 1 }));
-    expect(run(...(values as [tf.Tensor, tf.Tensor, tf.Tensor])).dataSync()[0]).toBe(0);
-    for (const gradient of tf.grads(run as never)(values))
-      expect(gradient.dataSync().every(Number.isFinite)).toBe(true);
-    const held = withDynamicWeightsHeld(() => tf.grads(run as never)(values));
-    for (const gradient of held) expect(gradient.dataSync().every(Number.isFinite)).toBe(true);
-  });
-});
+it.each(edauBounds.flatMap((bound) => [['x'], ['A'], ['B'], ['A', 'B'], ['x', 'A', 'B']].map((zeros) => [bound, zeros] as const)))(
+  'is 0 with finite gradients where its norms are (%s, zeros in %j)',
+  (bound, zeros) => {
+    tf.tidy(() => {
+      const values = Object.entries(shape).map(([name, s], i) =>
+        zeros.includes(name) ? tf.zeros([...s]) : randomTensor([...s] as never, i),
+      );
+      const run = (x: tf.Tensor, A: tf.Tensor, B: tf.Tensor): tf.Scalar =>
+        tf.sum(edauConv(x as tf.Tensor4D, { A, B }, { bound, padding: 1 }));
+      expect(run(...(values as [tf.Tensor, tf.Tensor, tf.Tensor])).dataSync()[0]).toBe(0);
+      for (const gradient of tf.grads(run as never)(values)) expect(gradient.dataSync().every(Number.isFinite)).toBe(true);
+      const held = withDynamicWeightsHeld(() => tf.grads(run as never)(values));
+      for (const gradient of held) expect(gradient.dataSync().every(Number.isFinite)).toBe(true);
+    });
+  },
+);
 
 it('is finite where rounding takes ‖A B‖_F² below 0 (product)', () => {
   tf.tidy(() => {

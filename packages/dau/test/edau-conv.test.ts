@@ -15,12 +15,8 @@ const zeroGradient = { atol: 1e-5 } as const;
 
 beforeAll(() => useBackend('cpu'));
 
-const variants = edauCases.flatMap((c) =>
-  edauBounds.flatMap((bound) => [1, 2].map((seed) => [bound, seed, c] as const)),
-);
-const named = variants.map(
-  ([bound, seed, c]) => [`${bound} seed ${seed} ${JSON.stringify(c)}`, bound, seed, c] as const,
-);
+const variants = edauCases.flatMap((c) => edauBounds.flatMap((bound) => [1, 2].map((seed) => [bound, seed, c] as const)));
+const named = variants.map(([bound, seed, c]) => [`${bound} seed ${seed} ${JSON.stringify(c)}`, bound, seed, c] as const);
 
 describe('edauConv', () => {
   it('computes the example one can check by hand', () => {
@@ -93,47 +89,40 @@ describe('edauConv', () => {
     },
   );
 
-  it.each(named)(
-    'has w(x) as its gradient under held weights, and gradient × x sums to the output (%s)',
-    (_, bound, seed, c) => {
-      tf.tidy(() => {
-        const { x, weights, slow } = edauProblem(c, seed, bound);
-        const units = slowEdauUnits(slow);
-        const direction = randomValues(units.length, seed + 400);
-        const loss = (x: tf.Tensor): tf.Scalar => {
-          const y = edauConv(x as tf.Tensor4D, weights, { ...c, bound });
-          return tf.sum(tf.mul(y, tf.tensor(direction, y.shape)));
-        };
-        const { value, grad } = withDynamicWeightsHeld(() => tf.valueAndGrad(loss as never)(x));
-        // Σ direction·w, put back where its patch was taken from: the same loops over an input of indices.
-        const index = slowEdauUnits({ ...slow, x: slow.x.map((_, i) => i + 1) });
-        const expected = new Float64Array(slow.x.length);
-        for (const [u, { w }] of units.entries()) {
-          for (const [i, wi] of w.entries()) {
-            const place = ((index[u] as { patch: Float64Array }).patch[i] as number) - 1;
-            if (place >= 0) expected[place] = (expected[place] as number) + wi * (direction[u] as number);
-          }
+  it.each(named)('has w(x) as its gradient under held weights, and gradient × x sums to the output (%s)', (_, bound, seed, c) => {
+    tf.tidy(() => {
+      const { x, weights, slow } = edauProblem(c, seed, bound);
+      const units = slowEdauUnits(slow);
+      const direction = randomValues(units.length, seed + 400);
+      const loss = (x: tf.Tensor): tf.Scalar => {
+        const y = edauConv(x as tf.Tensor4D, weights, { ...c, bound });
+        return tf.sum(tf.mul(y, tf.tensor(direction, y.shape)));
+      };
+      const { value, grad } = withDynamicWeightsHeld(() => tf.valueAndGrad(loss as never)(x));
+      // Σ direction·w, put back where its patch was taken from: the same loops over an input of indices.
+      const index = slowEdauUnits({ ...slow, x: slow.x.map((_, i) => i + 1) });
+      const expected = new Float64Array(slow.x.length);
+      for (const [u, { w }] of units.entries()) {
+        for (const [i, wi] of w.entries()) {
+          const place = ((index[u] as { patch: Float64Array }).patch[i] as number) - 1;
+          if (place >= 0) expected[place] = (expected[place] as number) + wi * (direction[u] as number);
         }
-        expectClose(grad, expected, gradientTolerance);
-        const contributions = tf.mul(grad, x);
-        const scale = tf.sum(tf.abs(contributions)).dataSync()[0] as number;
-        expectClose(tf.sum(contributions), value, { atol: 1e-6 * scale });
-      });
-    },
-  );
+      }
+      expectClose(grad, expected, gradientTolerance);
+      const contributions = tf.mul(grad, x);
+      const scale = tf.sum(tf.abs(contributions)).dataSync()[0] as number;
+      expectClose(tf.sum(contributions), value, { atol: 1e-6 * scale });
+    });
+  });
 
   it('has no gradient × input decomposition without the scope', () => {
     tf.tidy(() => {
       for (const bound of edauBounds) {
         const { x, weights } = edauProblem(edauCases[1] as EdauCase, 1, bound);
-        const { value, grad } = tf.valueAndGrad((t: tf.Tensor) =>
-          tf.sum(edauConv(t as tf.Tensor4D, weights, { bound })),
-        )(x);
+        const { value, grad } = tf.valueAndGrad((t: tf.Tensor) => tf.sum(edauConv(t as tf.Tensor4D, weights, { bound })))(x);
         // Each unit is homogeneous of degree 1 in x, so that the whole sums up by Euler's theorem, and no single position does.
         expectClose(tf.sum(tf.mul(grad, x)), value, { rtol: 1e-4 });
-        const held = withDynamicWeightsHeld(() =>
-          tf.grad((t: tf.Tensor) => tf.sum(edauConv(t as tf.Tensor4D, weights, { bound })))(x),
-        );
+        const held = withDynamicWeightsHeld(() => tf.grad((t: tf.Tensor) => tf.sum(edauConv(t as tf.Tensor4D, weights, { bound })))(x));
         expect(tf.max(tf.abs(tf.sub(grad, held))).dataSync()[0]).toBeGreaterThan(1e-2);
       }
     });

@@ -97,7 +97,9 @@ describeOnBackends('edauMap and edauMapTransposed', () => {
       expect(() => edauMap(ones(2, 4, 4, 2), ones(3, 4, 4, 2), weights)).toThrow(
         'edauMap: vectors: not the same number of maps for each of the 2 images; expected [m·2, 4, 4, 2], got [3, 4, 4, 2]',
       );
-      expect(() => edauMapTransposed(ones(1, 4, 4, 3), ones(1, 2, 2, 4), weights)).toThrow('edauMapTransposed: x: x does not fit a 3×3 kernel');
+      expect(() => edauMapTransposed(ones(1, 4, 4, 3), ones(1, 2, 2, 4), weights)).toThrow(
+        'edauMapTransposed: x: x does not fit a 3×3 kernel',
+      );
       expect(() => edauAlignment(ones(1, 4, 4, 2), weights, { bound: 'spectrum' as EdauBound })).toThrow(
         'edauAlignment: bound: no such bound; expected one of frobenius, spectral, product, got "spectrum". Did you mean "spectral"?',
       );
@@ -113,8 +115,16 @@ describeOnBackends('edauAlignment', () => {
         const { norm, cosine } = edauAlignment(x, weights, { ...c, bound });
         const length = (v: Float64Array): number => Math.hypot(...v);
         const units = slowEdauUnits(slow);
-        expectClose(norm, units.map(({ w }) => length(w)), unitTolerance);
-        expectClose(cosine, units.map(({ w, patch, out }) => out / (length(w) * length(patch))), unitTolerance);
+        expectClose(
+          norm,
+          units.map(({ w }) => length(w)),
+          unitTolerance,
+        );
+        expectClose(
+          cosine,
+          units.map(({ w, patch, out }) => out / (length(w) * length(patch))),
+          unitTolerance,
+        );
         expect(Math.max(...norm.dataSync())).toBeLessThanOrEqual(1 + 1e-6);
       }),
     );

@@ -33,11 +33,7 @@ export function edauProblem({ size, k, n, r, stride, padding }: EdauCase, seed: 
   const x = randomTensor<tf.Rank.R4>([...size], seed);
   const A = randomTensor([k, k, size[3], n, r] as never, seed + 100);
   const B = randomTensor([k, k, size[3], r] as never, seed + 200);
-  const [xs, As, Bs] = [x, A, B].map((t) => Float64Array.from(t.dataSync())) as [
-    Float64Array,
-    Float64Array,
-    Float64Array,
-  ];
+  const [xs, As, Bs] = [x, A, B].map((t) => Float64Array.from(t.dataSync())) as [Float64Array, Float64Array, Float64Array];
   const slow = { x: xs, shape: size, A: As, B: Bs, k, n, r, stride, padding, bound, eps: defaultDauEpsilon };
   return { x, weights: { A, B }, slow };
 }

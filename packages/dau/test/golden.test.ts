@@ -27,9 +27,11 @@ function golden(name: string): tf.Tensor {
 
 /** The published layout: B [r, C, k, k]; A [d·n, r, 1, 1] and b [d·n], where d·n is (c, ky, kx, unit). `what`: the weights, or their `gradient.`. */
 function fromPublished(network: string, what: '' | 'gradient.', i: number): Record<string, tf.Tensor> {
-  const [B, A, b] = ['0.weight', '1.weight', '1.bias'].map((name) =>
-    golden(`${network}/${what}${i}.weight_mod.weighting_f.${name}`),
-  ) as [tf.Tensor, tf.Tensor, tf.Tensor];
+  const [B, A, b] = ['0.weight', '1.weight', '1.bias'].map((name) => golden(`${network}/${what}${i}.weight_mod.weighting_f.${name}`)) as [
+    tf.Tensor,
+    tf.Tensor,
+    tf.Tensor,
+  ];
   const [r, C, k] = B.shape as [number, number, number];
   return {
     [`layers.${i}.B`]: tf.transpose(B, [2, 3, 1, 0]),
@@ -59,12 +61,15 @@ const backends = await Promise.all(
 );
 
 for (const { backend, missing } of backends) {
-  describe.skipIf(missing)(`on ${backend}${missing ? ' (SKIPPED: not installed here)' : ''}, against PyTorch in the published formulation`, () => {
-    beforeAll(() => useBackend(backend), 60_000);
-    describe.each(manifest.networks)('$name', (network) => {
-      agreesWithGolden(network);
-    });
-  });
+  describe.skipIf(missing)(
+    `on ${backend}${missing ? ' (SKIPPED: not installed here)' : ''}, against PyTorch in the published formulation`,
+    () => {
+      beforeAll(() => useBackend(backend), 60_000);
+      describe.each(manifest.networks)('$name', (network) => {
+        agreesWithGolden(network);
+      });
+    },
+  );
 }
 
 function agreesWithGolden({ name, config }: (typeof manifest.networks)[number]): void {

@@ -1,16 +1,7 @@
 /** State dicts of the authors' networks: each number at its place, wrong ones refused with everything that is wrong. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  CodaError,
-  initWeights,
-  ndArray,
-  Random,
-  sizeOf,
-  zerosArray,
-  type NamedArrays,
-  type NdArray,
-} from '@coda-nets/core';
+import { CodaError, initWeights, ndArray, Random, sizeOf, zerosArray, type NamedArrays, type NdArray } from '@coda-nets/core';
 import { codaNetwork, codaPytorchLayers, exportCodaPytorch, importCodaPytorch, type CodaConfig } from '../src/index.ts';
 
 const config: CodaConfig = {
@@ -64,8 +55,7 @@ describe('importCodaPytorch', () => {
     const weights = importCodaPytorch(state, config);
     let channels = 6;
     for (const [l, { out: n, kernel: k, rank: r }] of config.layers.entries()) {
-      const at = (name: string): Float32Array =>
-        (state[`${l}.weight_mod.weighting_f.${name}`] as NdArray<'float32'>).data;
+      const at = (name: string): Float32Array => (state[`${l}.weight_mod.weighting_f.${name}`] as NdArray<'float32'>).data;
       const ours = (name: string): number[] => [...(weights[`layers.${l}.${name}`] as NdArray<'float32'>).data];
       const [A, B, b]: [number[], number[], number[]] = [[], [], []];
       for (let ky = 0; ky < k; ky++)
@@ -83,8 +73,7 @@ describe('importCodaPytorch', () => {
       expect(ours('b')).toEqual(b);
       channels = n;
     }
-    for (const [name, { shape }] of Object.entries(codaNetwork(config).weights))
-      expect(weights[name]?.shape).toEqual(shape);
+    for (const [name, { shape }] of Object.entries(codaNetwork(config).weights)) expect(weights[name]?.shape).toEqual(shape);
     expect(Object.keys(weights)).toHaveLength(9);
   });
 
@@ -148,11 +137,7 @@ describe('importCodaPytorch', () => {
 describe('what a state dict that does not fit gets', () => {
   const layersOfFile =
     'It has the layers [{"out":4,"kernel":3,"rank":2},{"out":5,"kernel":2,"rank":7},{"out":3,"kernel":1,"rank":6}]; stride and padding leave no trace in it.';
-  const [first, second, third] = config.layers as [
-    CodaConfig['layers'][0],
-    CodaConfig['layers'][0],
-    CodaConfig['layers'][0],
-  ];
+  const [first, second, third] = config.layers as [CodaConfig['layers'][0], CodaConfig['layers'][0], CodaConfig['layers'][0]];
   const against = (changed: Partial<CodaConfig>, state: NamedArrays = stateDict()): string =>
     messageOf(() => importCodaPytorch(state, { ...config, ...changed }, 'net.safetensors'));
 
@@ -162,14 +147,10 @@ describe('what a state dict that does not fit gets', () => {
         '1.weight_mod.weighting_f.0.weight (layers[1]: expected float32 [8, 4, 2, 2], got float32 [7, 4, 2, 2]), ' +
         `1.weight_mod.weighting_f.1.weight (layers[1]: expected float32 [80, 8, 1, 1], got float32 [80, 7, 1, 1]). ${layersOfFile}`,
     );
-    expect(against({ layers: [{ ...first, kernel: 5 }, second, third] })).toContain(
-      ': layers[0].kernel: expected 5, got 3; mismatched 0.',
-    );
+    expect(against({ layers: [{ ...first, kernel: 5 }, second, third] })).toContain(': layers[0].kernel: expected 5, got 3; mismatched 0.');
     const otherOut = against({ layers: [{ ...first, out: 8 }, second, third] });
     expect(otherOut).toContain(': layers[0].out: expected 8, got 4; mismatched 0.weight_mod.weighting_f.1.weight (');
-    expect(otherOut).toContain(
-      '1.weight_mod.weighting_f.0.weight (layers[1]: expected float32 [7, 8, 2, 2], got float32 [7, 4, 2, 2])',
-    );
+    expect(otherOut).toContain('1.weight_mod.weighting_f.0.weight (layers[1]: expected float32 [7, 8, 2, 2], got float32 [7, 4, 2, 2])');
     expect(against({ encoding: 'none' })).toContain(': channels of the encoding: expected 3, got 6; mismatched 0.');
   });
 

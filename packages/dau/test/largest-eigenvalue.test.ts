@@ -24,8 +24,7 @@ function gram(d: number, r: number, seed: number, scale = 1): Float64Array {
 }
 
 const lambda = (G: Float64Array, r: number): number => symmetricEigen(G, r).values[0] as number;
-const tensor = (G: ArrayLike<number>, r: number): tf.Tensor3D =>
-  tf.tensor3d(Float32Array.from(G), [G.length / (r * r), r, r]);
+const tensor = (G: ArrayLike<number>, r: number): tf.Tensor3D => tf.tensor3d(Float32Array.from(G), [G.length / (r * r), r, r]);
 
 describe('symmetricEigen, which the tests lean on', () => {
   it('takes a matrix apart into orthonormal vectors that put it together again', () => {
@@ -33,10 +32,7 @@ describe('symmetricEigen, which the tests lean on', () => {
     const G = gram(5, r, 1);
     const { values, vectors } = symmetricEigen(G, r);
     const product = Float64Array.from({ length: r * r }, (_, e) =>
-      values.reduce(
-        (sum, value, i) => sum + value * (vectors[i]?.[Math.floor(e / r)] as number) * (vectors[i]?.[e % r] as number),
-        0,
-      ),
+      values.reduce((sum, value, i) => sum + value * (vectors[i]?.[Math.floor(e / r)] as number) * (vectors[i]?.[e % r] as number), 0),
     );
     expectClose(product, G, { atol: 1e-13 });
     const inner = vectors.flatMap((v) => vectors.map((w) => v.reduce((sum, x, i) => sum + x * (w[i] as number), 0)));
@@ -79,11 +75,7 @@ describe('largestEigenvalue', () => {
   it.each([2, 3, 5, 10])('is a bound after %i squarings, within 1 / (1 − ln r / m)', (squarings) => {
     tf.tidy(() => {
       const r = 12;
-      const matrices = [
-        gram(9, r, 4),
-        gram(9, r, 5),
-        Float64Array.from({ length: r * r }, (_, e) => (e % (r + 1) === 0 ? 1 : 0)),
-      ];
+      const matrices = [gram(9, r, 4), gram(9, r, 5), Float64Array.from({ length: r * r }, (_, e) => (e % (r + 1) === 0 ? 1 : 0))];
       for (const G of matrices) {
         const ratio = (largestEigenvalue(tensor(G, r), squarings).dataSync()[0] as number) / lambda(G, r);
         expect(ratio).toBeGreaterThan(1 - valueTolerance);
@@ -104,9 +96,7 @@ describe('largestEigenvalue', () => {
       const r = 5;
       for (const seed of [1, 2, 3]) {
         const G = gram(8, r, seed);
-        const gradient = tf.grad((t: tf.Tensor) => tf.mul(tf.sum(largestEigenvalue(t as tf.Tensor3D)), -3))(
-          tensor(G, r),
-        );
+        const gradient = tf.grad((t: tf.Tensor) => tf.mul(tf.sum(largestEigenvalue(t as tf.Tensor3D)), -3))(tensor(G, r));
         // Eigenvalues of the symmetric part: an entry above the diagonal counts for both.
         const slow = (H: Float64Array): number =>
           -3 *

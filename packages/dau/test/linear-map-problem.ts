@@ -59,9 +59,10 @@ export function slowMaps(
   const [height, width] = inputShape;
   const size = height * width * 3;
   const rgb = Array.from({ length: size }, (_, j) => pixels[i * size + j] as number);
-  const six = Array.from({ length: height * width }, (_, p) => [0, 1, 2].map((c) => rgb[p * 3 + c] as number)).flatMap(
-    (pixel) => [...pixel, ...pixel.map((v) => 1 - v)],
-  );
+  const six = Array.from({ length: height * width }, (_, p) => [0, 1, 2].map((c) => rgb[p * 3 + c] as number)).flatMap((pixel) => [
+    ...pixel,
+    ...pixel.map((v) => 1 - v),
+  ]);
   return slowNetwork({
     x: Float64Array.from(encoding === 'rgb6' ? six : rgb),
     shape: [height, width, encoding === 'rgb6' ? 6 : 3],

@@ -83,12 +83,7 @@ describe('linearMap', () => {
     ],
     [
       'a network that is none',
-      () =>
-        void linearMapAt(
-          { ...codaNetwork(config), config: { kind: 'resnet' }, dynamicLinear: undefined } as never,
-          {},
-          {},
-        ),
+      () => void linearMapAt({ ...codaNetwork(config), config: { kind: 'resnet' }, dynamicLinear: undefined } as never, {}, {}),
       'linearMap: network: no part of this network is a dynamic linear map; expected a CoDA network or a hybrid, got kind "resnet"',
     ],
   ])('answers %s with one clear error', (_, call, text) => {

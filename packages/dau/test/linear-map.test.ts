@@ -27,9 +27,9 @@ beforeAll(() => useBackend('cpu'));
 function each(values: ArrayLike<number>, m: number, fn: (image: number, part: Float64Array) => Float64Array): number[] {
   const all = Float64Array.from(values);
   const length = all.length / (images * m);
-  return Array.from({ length: images * m }, (_, i) =>
-    fn(Math.floor(i / m), all.slice(i * length, (i + 1) * length)),
-  ).flatMap((part) => [...part]);
+  return Array.from({ length: images * m }, (_, i) => fn(Math.floor(i / m), all.slice(i * length, (i + 1) * length))).flatMap((part) => [
+    ...part,
+  ]);
 }
 
 describe.each(Object.entries(configs))('the linear map of a CoDA network (%s)', (_, config) => {
@@ -39,44 +39,40 @@ describe.each(Object.entries(configs))('the linear map of a CoDA network (%s)', 
   );
   const tapName = (l: number): string => (l === 0 ? 'input' : `layers.${l - 1}`);
 
-  it.each(spans)(
-    'from tap %i to %i (the last is the logits) is the product of the layers’ matrices, both ways',
-    (from, to) => {
-      expectNoLeak(() =>
-        tf.tidy(() => {
-          const { network, weights, x, slow } = problem(config);
-          const options = { from: tapName(from), ...(to > depth ? {} : { to: tapName(to) }) };
-          const map = linearMap(network, weights, x, options);
-          expect([map.from, map.to]).toEqual([options.from, options.to]);
-          const matrices = slow.map((maps) => between(maps, from, to));
-          const input = map.activations[options.from] as tf.Tensor4D;
-          const output =
-            to > depth ? tf.sub(map.logits, network.logitBias) : (map.activations[tapName(to)] as tf.Tensor);
-          // W x is the network
-          expectClose(map.apply(input), output, valueTolerance);
-          expectClose(map.logits, network.forward(weights, x, inferenceContext).logits, { atol: 0 });
-          for (const m of [1, 2]) {
-            const v = randomTensor<tf.Rank.R4>([images * m, ...(input.shape.slice(1) as [number, number, number])], 11);
-            const y = randomTensor([images * m, ...output.shape.slice(1)] as never, 12);
-            const [Wv, Wty] = [map.apply(v), map.applyTransposed(y)];
-            expectClose(
-              Wv,
-              each(v.dataSync(), m, (i, part) => times(matrices[i] as never, part)),
-              valueTolerance,
-            );
-            expectClose(
-              Wty,
-              each(y.dataSync(), m, (i, part) => times(transposed(matrices[i] as never), part)),
-              valueTolerance,
-            );
-            // <y, W v> = <Wᵀ y, v>
-            const [left, right] = [tf.sum(tf.mul(y, Wv)), tf.sum(tf.mul(Wty, v))];
-            expectClose(left, right, { rtol: 1e-4 });
-          }
-        }),
-      );
-    },
-  );
+  it.each(spans)('from tap %i to %i (the last is the logits) is the product of the layers’ matrices, both ways', (from, to) => {
+    expectNoLeak(() =>
+      tf.tidy(() => {
+        const { network, weights, x, slow } = problem(config);
+        const options = { from: tapName(from), ...(to > depth ? {} : { to: tapName(to) }) };
+        const map = linearMap(network, weights, x, options);
+        expect([map.from, map.to]).toEqual([options.from, options.to]);
+        const matrices = slow.map((maps) => between(maps, from, to));
+        const input = map.activations[options.from] as tf.Tensor4D;
+        const output = to > depth ? tf.sub(map.logits, network.logitBias) : (map.activations[tapName(to)] as tf.Tensor);
+        // W x is the network
+        expectClose(map.apply(input), output, valueTolerance);
+        expectClose(map.logits, network.forward(weights, x, inferenceContext).logits, { atol: 0 });
+        for (const m of [1, 2]) {
+          const v = randomTensor<tf.Rank.R4>([images * m, ...(input.shape.slice(1) as [number, number, number])], 11);
+          const y = randomTensor([images * m, ...output.shape.slice(1)] as never, 12);
+          const [Wv, Wty] = [map.apply(v), map.applyTransposed(y)];
+          expectClose(
+            Wv,
+            each(v.dataSync(), m, (i, part) => times(matrices[i] as never, part)),
+            valueTolerance,
+          );
+          expectClose(
+            Wty,
+            each(y.dataSync(), m, (i, part) => times(transposed(matrices[i] as never), part)),
+            valueTolerance,
+          );
+          // <y, W v> = <Wᵀ y, v>
+          const [left, right] = [tf.sum(tf.mul(y, Wv)), tf.sum(tf.mul(Wty, v))];
+          expectClose(left, right, { rtol: 1e-4 });
+        }
+      }),
+    );
+  });
 
   it('has rows that sum to z − b₀ with the activations, at every tap, and are what a held backward pass gives', () => {
     tf.tidy(() => {
@@ -113,11 +109,7 @@ describe.each(Object.entries(configs))('the linear map of a CoDA network (%s)', 
           ] as number[][],
           valueTolerance,
         );
-        expectClose(
-          tf.squeeze(tf.slice(rows, [0, 0, 0, 0, 0], [-1, 1, -1, -1, -1]), [1]),
-          gradients[name] as tf.Tensor,
-          valueTolerance,
-        );
+        expectClose(tf.squeeze(tf.slice(rows, [0, 0, 0, 0, 0], [-1, 1, -1, -1, -1]), [1]), gradients[name] as tf.Tensor, valueTolerance);
         const matrix = slow.map((maps) => between(maps, l));
         const expected = [
           [1, 0],
@@ -143,15 +135,11 @@ describe.each(Object.entries(configs))('the linear map of a CoDA network (%s)', 
           [0, 1],
         ];
         const pixels = Float64Array.from(x.dataSync());
-        const flat = Object.fromEntries(
-          names.map((name) => [name, Float64Array.from((weights[name] as tf.Tensor).dataSync())]),
-        );
+        const flat = Object.fromEntries(names.map((name) => [name, Float64Array.from((weights[name] as tf.Tensor).dataSync())]));
         const slowPenalty = (values: Record<string, Float64Array>): number => {
           const sizes = classes.flatMap((cs, i) => {
             const { columns, data } = between(slowMaps(network, values, pixels, i), 0);
-            return cs.map(
-              (c) => data.slice(c * columns, (c + 1) * columns).reduce((sum, w) => sum + Math.abs(w), 0) / columns,
-            );
+            return cs.map((c) => data.slice(c * columns, (c + 1) * columns).reduce((sum, w) => sum + Math.abs(w), 0) / columns);
           });
           return sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
         };
@@ -164,11 +152,7 @@ describe.each(Object.entries(configs))('the linear map of a CoDA network (%s)', 
         const { value, grads } = tf.valueAndGrads(loss as never)(Object.values(weights));
         expectClose(value, slowPenalty(flat), valueTolerance);
         for (const [i, name] of names.entries()) {
-          const expected = finiteDifference(
-            (w: Float64Array) => slowPenalty({ ...flat, [name]: w }),
-            flat[name] as Float64Array,
-            1e-6,
-          );
+          const expected = finiteDifference((w: Float64Array) => slowPenalty({ ...flat, [name]: w }), flat[name] as Float64Array, 1e-6);
           expectClose(grads[i] as tf.Tensor, expected, gradientTolerance);
         }
       }),
@@ -190,9 +174,7 @@ describe.each(Object.entries(configs))('the linear map of a CoDA network (%s)', 
           [padding, padding],
           [0, 0],
         ]);
-        const patches = tf.sqrt(
-          tf.conv2d(squares, tf.ones([kernel, kernel, a.shape[3], 1]) as tf.Tensor4D, stride, 'valid'),
-        );
+        const patches = tf.sqrt(tf.conv2d(squares, tf.ones([kernel, kernel, a.shape[3], 1]) as tf.Tensor4D, stride, 'valid'));
         const { norm, cosine } = alignment[`layers.${i}`] as { norm: tf.Tensor; cosine: tf.Tensor };
         expectClose(tf.mul(tf.mul(norm, cosine), patches), activations[tapName(i + 1)] as tf.Tensor, valueTolerance);
       }

@@ -27,7 +27,17 @@ describe('patches', () => {
             const { kernel: k, stride, padding } = geometry;
             const d = k * k * channels;
             const filter = tf.reshape(tf.eye(d), [k, k, channels, d]) as tf.Tensor4D;
-            const expected = tf.conv2d(tf.pad(x, [[0, 0], [padding, padding], [padding, padding], [0, 0]]), filter, stride, 'valid');
+            const expected = tf.conv2d(
+              tf.pad(x, [
+                [0, 0],
+                [padding, padding],
+                [padding, padding],
+                [0, 0],
+              ]),
+              filter,
+              stride,
+              'valid',
+            );
             const patches = gatherPatches(x, geometry);
             expect(patches.shape).toEqual([2 * patchCount(height, geometry) * patchCount(width, geometry), d]);
             expectClose(patches, tf.reshape(expected, patches.shape), tolerance);

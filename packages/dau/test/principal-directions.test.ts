@@ -71,30 +71,18 @@ describe.each(codaNorms)('one unit of rank 3 that maximises its mean output (%s)
     const random = Random.seeded(11);
     const axes = orthonormal(Array.from({ length: d }, () => Float64Array.from({ length: d }, () => random.normal())));
     const covariance = Float64Array.from({ length: d * d }, (_, e) =>
-      axes.reduce(
-        (sum, q, i) => sum + (spectrum[i] as number) * (q[Math.floor(e / d)] as number) * (q[e % d] as number),
-        0,
-      ),
+      axes.reduce((sum, q, i) => sum + (spectrum[i] as number) * (q[Math.floor(e / d)] as number) * (q[e % d] as number), 0),
     );
     const leading = symmetricEigen(covariance, d).vectors.slice(0, r);
 
     const batch = (size: number): tf.Tensor2D =>
       tf.tidy(() => {
-        const along = Float32Array.from(
-          { length: size * d },
-          (_, i) => Math.sqrt(spectrum[i % d] as number) * random.normal(),
-        );
-        return tf.matMul(
-          tf.tensor2d(along, [size, d]),
-          tf.tensor2d(Float32Array.from(axes.flatMap((q) => [...q])), [d, d]),
-        );
+        const along = Float32Array.from({ length: size * d }, (_, i) => Math.sqrt(spectrum[i % d] as number) * random.normal());
+        return tf.matMul(tf.tensor2d(along, [size, d]), tf.tensor2d(Float32Array.from(axes.flatMap((q) => [...q])), [d, d]));
       });
     const fresh = (shape: number[], fanIn: number): tf.Variable =>
       tf.tidy(() => {
-        const values = Float32Array.from(
-          { length: shape.reduce((a, b) => a * b, 1) },
-          () => (2 * random.uniform() - 1) / Math.sqrt(fanIn),
-        );
+        const values = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => (2 * random.uniform() - 1) / Math.sqrt(fanIn));
         return tf.variable(tf.tensor(values, shape));
       });
     const unit = { A: fresh([d, 1, r], r), B: fresh([d, r], d), b: fresh([d, 1], r) };
@@ -112,9 +100,7 @@ describe.each(codaNorms)('one unit of rank 3 that maximises its mean output (%s)
     // And so do the weights themselves, input by input: nearly all of each w(x) lies along the leading directions.
     tf.tidy(() => {
       const x = batch(64);
-      const w = withDynamicWeightsHeld(() =>
-        tf.grad((t: tf.Tensor) => tf.sum(output(norm, t as tf.Tensor2D, unit)))(x),
-      );
+      const w = withDynamicWeightsHeld(() => tf.grad((t: tf.Tensor) => tf.sum(output(norm, t as tf.Tensor2D, unit)))(x));
       const within = tf.matMul(w as tf.Tensor2D, tf.tensor2d(leading.map((q) => [...q])), false, true);
       const share = tf.div(tf.sum(tf.square(within)), tf.sum(tf.square(w))).dataSync()[0];
       expect(share).toBeGreaterThan(Math.cos((recovered * Math.PI) / 180) ** 2);

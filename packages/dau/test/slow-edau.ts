@@ -36,13 +36,9 @@ export function slowEdauUnits(o: SlowEdau): SlowUnit[] {
   const d = o.k * o.k * o.shape[3];
   /** Column s of A_j, and row s of B. */
   const columns = Array.from({ length: o.n }, (_, j) =>
-    Array.from({ length: o.r }, (_, s) =>
-      Float64Array.from({ length: d }, (_, i) => o.A[(i * o.n + j) * o.r + s] as number),
-    ),
+    Array.from({ length: o.r }, (_, s) => Float64Array.from({ length: d }, (_, i) => o.A[(i * o.n + j) * o.r + s] as number)),
   );
-  const rows = Array.from({ length: o.r }, (_, s) =>
-    Float64Array.from({ length: d }, (_, i) => o.B[i * o.r + s] as number),
-  );
+  const rows = Array.from({ length: o.r }, (_, s) => Float64Array.from({ length: d }, (_, i) => o.B[i * o.r + s] as number));
   const bounds = columns.map((A) => Math.sqrt(squaredBound(o.bound, A, rows) + o.eps));
   return slowPatches(o).flatMap((patch) => {
     const u = Float64Array.from(rows, (row) => dot(row, patch));
@@ -50,8 +46,7 @@ export function slowEdauUnits(o: SlowEdau): SlowUnit[] {
     return columns.map((A, j) => {
       const w = new Float64Array(d);
       for (const [s, column] of A.entries())
-        for (let i = 0; i < d; i++)
-          w[i]! += ((column[i] as number) * (u[s] as number)) / ((bounds[j] as number) * length);
+        for (let i = 0; i < d; i++) w[i]! += ((column[i] as number) * (u[s] as number)) / ((bounds[j] as number) * length);
       return { out: dot(w, patch), w, patch };
     });
   });

@@ -56,8 +56,7 @@ export function transposed({ rows, columns, data }: Matrix): Matrix {
 /** z − b₀ of the last map [positions, classes]: sums over positions, divided by T. */
 function slowReadout(positions: number, classes: number, temperature: number): Matrix {
   const data = new Float64Array(classes * positions * classes);
-  for (let p = 0; p < positions; p++)
-    for (let c = 0; c < classes; c++) data[(c * positions + p) * classes + c] = 1 / temperature;
+  for (let p = 0; p < positions; p++) for (let c = 0; c < classes; c++) data[(c * positions + p) * classes + c] = 1 / temperature;
   return { rows: classes, columns: positions * classes, data };
 }
 

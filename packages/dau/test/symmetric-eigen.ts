@@ -9,9 +9,7 @@ export interface SymmetricEigen {
 
 /** `matrix` is n·n numbers, row by row. */
 export function symmetricEigen(matrix: ArrayLike<number>, n: number): SymmetricEigen {
-  const a = Array.from({ length: n }, (_, i) =>
-    Float64Array.from({ length: n }, (_, j) => matrix[i * n + j] as number),
-  );
+  const a = Array.from({ length: n }, (_, i) => Float64Array.from({ length: n }, (_, j) => matrix[i * n + j] as number));
   const vectors = Array.from({ length: n }, (_, i) => new Float64Array(n).with(i, 1));
   const at = (i: number, j: number): number => (a[i] as Float64Array)[j] as number;
   const size = Math.sqrt(a.reduce((sum, row) => sum + row.reduce((s, x) => s + x * x, 0), 0));

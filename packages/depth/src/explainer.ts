@@ -108,9 +108,7 @@ export async function explainer({
     },
     { inputs: { image, target: { shape: ['batch'], dtype: 'int32' } }, constants },
   );
-  const exactTaps = new Set(
-    method === 'contributions' ? network.taps.filter((tap) => tap.exact).map((tap) => tap.name) : [],
-  );
+  const exactTaps = new Set(method === 'contributions' ? network.taps.filter((tap) => tap.exact).map((tap) => tap.name) : []);
   return {
     taps: names,
     explain: async (images, targets = 'top') => {
@@ -182,14 +180,7 @@ function checkTargets(
   [height, width]: readonly [number, number],
 ): Int32Array {
   const [count, h, w, channels] = images.shape;
-  if (
-    images.dtype !== 'float32' ||
-    images.shape.length !== 4 ||
-    count === undefined ||
-    h !== height ||
-    w !== width ||
-    channels !== 3
-  ) {
+  if (images.dtype !== 'float32' || images.shape.length !== 4 || count === undefined || h !== height || w !== width || channels !== 3) {
     throw argumentError(
       'explain: images',
       'not a batch of images',

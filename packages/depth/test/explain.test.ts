@@ -21,7 +21,10 @@ interface Host {
   readonly taps: Record<string, { map: Float32Array; sum: Float32Array; residual: Float32Array; full: Float32Array; linear: Float32Array }>;
 }
 
-function explain(network: Network, options: { images?: number; seed?: number; target?: () => Target; method?: typeof contributionsAtTaps } = {}): Host {
+function explain(
+  network: Network,
+  options: { images?: number; seed?: number; target?: () => Target; method?: typeof contributionsAtTaps } = {},
+): Host {
   const { images = 2, seed = 1, target = () => tf.fill([images], -1, 'int32') as tf.Tensor1D, method = contributionsAtTaps } = options;
   return tf.tidy(() => {
     const taps = network.taps.map((tap) => tap.name);
@@ -35,14 +38,23 @@ function explain(network: Network, options: { images?: number; seed?: number; ta
       taps: Object.fromEntries(
         Object.entries(result.taps).map(([name, tap]) => [
           name,
-          { map: read(tap.map), sum: read(tap.sum), residual: read(tap.residual), full: read(tap.contributions), linear: read(tap.linearMap) },
+          {
+            map: read(tap.map),
+            sum: read(tap.sum),
+            residual: read(tap.residual),
+            full: read(tap.contributions),
+            linear: read(tap.linearMap),
+          },
         ]),
       ),
     };
   });
 }
 
-const classTarget = (...classes: number[]) => () => tf.tensor1d(classes, 'int32');
+const classTarget =
+  (...classes: number[]) =>
+  () =>
+    tf.tensor1d(classes, 'int32');
 
 describe('completeness', () => {
   test.each([0, 1, 2, 3])('holds at every exact tap for class %i', (c) => {
@@ -108,7 +120,11 @@ describe('algebra', () => {
     const mixed = explain(network, { images: 1, target: () => tf.tensor2d([[0, 2, -3, 0]]) });
     for (const { name } of network.taps) {
       const [a, b] = [one.taps[name]?.full as Float32Array, two.taps[name]?.full as Float32Array];
-      expectClose(mixed.taps[name]?.full as Float32Array, a.map((x, i) => 2 * x - 3 * (b[i] as number)), SAME);
+      expectClose(
+        mixed.taps[name]?.full as Float32Array,
+        a.map((x, i) => 2 * x - 3 * (b[i] as number)),
+        SAME,
+      );
     }
     expectClose(mixed.expected, [2 * (one.expected[0] as number) - 3 * (two.expected[0] as number)], SAME);
   });
@@ -160,7 +176,11 @@ describe('algebra', () => {
     expect(other.taps['input']?.linear).toEqual(held.taps['input']?.linear);
     const x = encode(toyImages(2).data);
     const w = held.taps['input']?.linear as Float32Array;
-    expectClose(held.taps['input']?.full as Float32Array, x.map((value, i) => value * (w[i] as number)), SAME);
+    expectClose(
+      held.taps['input']?.full as Float32Array,
+      x.map((value, i) => value * (w[i] as number)),
+      SAME,
+    );
   });
 });
 
@@ -245,9 +265,7 @@ describe('use', () => {
         return { logits: context.tap('logits', logits), statistics };
       },
     };
-    expect(() => explain(network)).toThrow(
-      'explain: tap "logits": its activation is not a map; expected shape [N, h, w, C], got [2, 4]',
-    );
+    expect(() => explain(network)).toThrow('explain: tap "logits": its activation is not a map; expected shape [N, h, w, C], got [2, 4]');
   });
 });
 

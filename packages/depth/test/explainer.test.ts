@@ -27,7 +27,11 @@ describe('explainer', () => {
       for (const { exact, map, sum, expected, residual, full } of taps) {
         expect(map.shape).toEqual([5, 7]);
         expectClose(expected, logit - TOY_BIAS, { rtol: 1e-6 });
-        expectClose(sum, map.data.reduce((a, b) => a + b, 0), { rtol: 1e-12 });
+        expectClose(
+          sum,
+          map.data.reduce((a, b) => a + b, 0),
+          { rtol: 1e-12 },
+        );
         expect(residual).toBe(Math.abs(sum - expected) / Math.abs(expected));
         if (exact) expect(residual).toBeLessThan(COMPLETENESS);
         else expect(residual).toBeGreaterThan(0.01);
@@ -99,9 +103,7 @@ describe('a wrong call', () => {
     await expect(explain(zerosArray('float32', [1, 3, 5, 7]))).rejects.toThrow(
       'explain: images: not a batch of images; expected float32 [N, 5, 7, 3], got float32 [1, 3, 5, 7]',
     );
-    await expect(explain(toyImages(2), [1])).rejects.toThrow(
-      'explain: targets: not one class for each image; expected 2, got 1',
-    );
+    await expect(explain(toyImages(2), [1])).rejects.toThrow('explain: targets: not one class for each image; expected 2, got 1');
     await expect(explain(toyImages(1), [4])).rejects.toThrow(
       'explain: targets[0]: not a class; expected an integer from 0 to 3, or −1 for the top class, got 4',
     );

@@ -87,9 +87,7 @@ describe('heatMap', () => {
     expect(() => heatMap(map([2, 2], 0, 0, 0, Number.NaN))).toThrow(
       'heatMap: map: the value at [1, 1] cannot be drawn; expected finite numbers, got NaN',
     );
-    expect(() => heatMap(map([1, 1], 1), { scale: 0 })).toThrow(
-      'heatMap: scale: not a scale; expected a finite number above 0, got 0',
-    );
+    expect(() => heatMap(map([1, 1], 1), { scale: 0 })).toThrow('heatMap: scale: not a scale; expected a finite number above 0, got 0');
     expect(() => heatMap(map([1, 1], 1), { width: 0 })).toThrow(
       'picture: size: not the size of a picture; expected whole sides from 1 to 16384, got 0×1',
     );
@@ -119,7 +117,7 @@ describe('resizeMap', () => {
   });
 });
 
-test('absolutePercentile is NumPy\'s, of magnitudes', () => {
+test("absolutePercentile is NumPy's, of magnitudes", () => {
   // numpy.percentile([1, 2, 3, 10], 75) is 4.75.
   expect(absolutePercentile([-10, 2, -3, 1], 75)).toBe(4.75);
   expect(absolutePercentile([], 75)).toBe(0);
@@ -144,14 +142,28 @@ describe('overlay', () => {
 
 describe('linearMapPicture', () => {
   const draw = (w: number[], s: number[], options = {}): Picture =>
-    linearMapPicture(ndArray('float32', [1, s.length, 6], Float32Array.from(w)), map([1, s.length], ...s), { smooth: 1, percentile: 100, ...options });
+    linearMapPicture(ndArray('float32', [1, s.length, 6], Float32Array.from(w)), map([1, s.length], ...s), {
+      smooth: 1,
+      percentile: 100,
+      ...options,
+    });
 
   test('known colours: red, yellow, white, black', () => {
     const picture = draw(
-      [[2, 0, 0, 0, 2, 2], [2, 2, 0, 0, 0, 2], [2, 2, 2, 0, 0, 0], [0, 0, 0, 2, 2, 2]].flat(),
+      [
+        [2, 0, 0, 0, 2, 2],
+        [2, 2, 0, 0, 0, 2],
+        [2, 2, 2, 0, 0, 0],
+        [0, 0, 0, 2, 2, 2],
+      ].flat(),
       [1, 1, 1, 1],
     );
-    expect([0, 1, 2, 3].map((x) => pixel(picture, x, 0))).toEqual([[255, 0, 0], [255, 255, 0], [255, 255, 255], [0, 0, 0]]);
+    expect([0, 1, 2, 3].map((x) => pixel(picture, x, 0))).toEqual([
+      [255, 0, 0],
+      [255, 255, 0],
+      [255, 255, 255],
+      [0, 0, 0],
+    ]);
   });
 
   test('a colour is the share of the bright channel among positive weights', () => {
@@ -160,13 +172,26 @@ describe('linearMapPicture', () => {
   });
 
   test('colour does not depend on the length of the vector, alpha is proportional to it', () => {
-    const picture = draw([[4, 0, 0, 0, 4, 4], [1, 0, 0, 0, 1, 1], [1e-30, 0, 0, 0, 1e-30, 1e-30]].flat(), [1, 1, 1]);
+    const picture = draw(
+      [
+        [4, 0, 0, 0, 4, 4],
+        [1, 0, 0, 0, 1, 1],
+        [1e-30, 0, 0, 0, 1e-30, 1e-30],
+      ].flat(),
+      [1, 1, 1],
+    );
     expect([0, 1, 2].map((x) => pixel(picture, x, 0))).toEqual([RED, RED, RED].map(() => [255, 0, 0]));
     expect([0, 1, 2].map((x) => pixel(picture, x, 0, 4)[3])).toEqual([255, 64, 0]);
   });
 
   test('a negative contribution is transparent', () => {
-    const picture = draw([[1, 1, 1, 0, 0, 0], [1, 1, 1, 0, 0, 0]].flat(), [-0.1, 0.1]);
+    const picture = draw(
+      [
+        [1, 1, 1, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+      ].flat(),
+      [-0.1, 0.1],
+    );
     expect([0, 1].map((x) => pixel(picture, x, 0, 4)[3])).toEqual([0, 255]);
   });
 
@@ -233,7 +258,9 @@ describe('text and strip', () => {
   const shape = (text: string): string => {
     const picture = emptyPicture(5, 7);
     drawText(picture, text, 0, 0, [0, 0, 0]);
-    return Array.from({ length: 7 }, (_, y) => Array.from({ length: 5 }, (_, x) => (pixel(picture, x, y)[0] === 0 ? '#' : '.')).join('')).join('\n');
+    return Array.from({ length: 7 }, (_, y) =>
+      Array.from({ length: 5 }, (_, x) => (pixel(picture, x, y)[0] === 0 ? '#' : '.')).join(''),
+    ).join('\n');
   };
 
   test('characters have the shapes they should, each its own', () => {

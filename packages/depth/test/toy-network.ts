@@ -47,7 +47,19 @@ export function toyNetwork({ stem = false, linear = false, temperature = 8, clas
     weights: Object.fromEntries(
       Object.entries(shapes).map(([name, shape], i) => [
         name,
-        { ...spec, shape, init: () => ndArray('float32', shape, randomValues(shape.reduce((p, d) => p * d), 40 + i)) },
+        {
+          ...spec,
+          shape,
+          init: () =>
+            ndArray(
+              'float32',
+              shape,
+              randomValues(
+                shape.reduce((p, d) => p * d),
+                40 + i,
+              ),
+            ),
+        },
       ]),
     ),
     logitBias: TOY_BIAS,
@@ -65,14 +77,20 @@ export function toyNetwork({ stem = false, linear = false, temperature = 8, clas
 }
 
 export function toyWeights(network: Network): Record<string, NdArray<'float32'>> {
-  return Object.fromEntries(
-    Object.entries(network.weights).map(([name, spec]) => [name, spec.init(undefined as never)]),
-  );
+  return Object.fromEntries(Object.entries(network.weights).map(([name, spec]) => [name, spec.init(undefined as never)]));
 }
 
 export function toyImages(count: number, seed = 1): NdArray<'float32'> {
   const shape = [count, ...TOY_SIZE, 3];
-  return ndArray('float32', shape, randomValues(shape.reduce((p, d) => p * d), seed, { min: 0, max: 1 }));
+  return ndArray(
+    'float32',
+    shape,
+    randomValues(
+      shape.reduce((p, d) => p * d),
+      seed,
+      { min: 0, max: 1 },
+    ),
+  );
 }
 
 export function toTensor<T extends tf.Tensor = tf.Tensor>(array: NdArray): T {

@@ -56,7 +56,9 @@ function eager(backend: string, fn: TensorFunction, signature: Signature): Compi
       const feeds = place(inputs);
       try {
         // clones: a function may hand on what it was given, or one tensor under two names
-        return tf.tidy(() => Object.fromEntries(Object.entries(fn({ ...constants, ...carried, ...feeds })).map(([name, y]) => [name, tf.clone(y)])));
+        return tf.tidy(() =>
+          Object.fromEntries(Object.entries(fn({ ...constants, ...carried, ...feeds })).map(([name, y]) => [name, tf.clone(y)])),
+        );
       } finally {
         tf.dispose(feeds);
       }

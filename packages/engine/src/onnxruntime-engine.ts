@@ -91,7 +91,10 @@ export async function openOnnx(bytes: Uint8Array, where: string, options: OnnxRu
   }
   const toTensor = tensorMaker(ort);
   const specs = Object.fromEntries(
-    info.inputs.map(({ name, dtype, shape }) => [name, { dtype, shape: shape.map((d) => (typeof d === 'number' ? d : 'batch')) } as ArraySpec]),
+    info.inputs.map(({ name, dtype, shape }) => [
+      name,
+      { dtype, shape: shape.map((d) => (typeof d === 'number' ? d : 'batch')) } as ArraySpec,
+    ]),
   );
   return {
     ...info,
@@ -119,7 +122,8 @@ async function compile(
   const toTensor = tensorMaker(ort);
   const traced = trace(fn, signature);
   const constantBytes = [...traced.constants.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
-  const { graph, fixed } = constantBytes > copyConstantsUpTo ? await withSharedConstants(ort, options, traced) : { graph: traced, fixed: {} };
+  const { graph, fixed } =
+    constantBytes > copyConstantsUpTo ? await withSharedConstants(ort, options, traced) : { graph: traced, fixed: {} };
   const session = await ort.InferenceSession.create(encodeModel(graph), options);
   const carriedNames = Object.keys(signature.carried ?? {});
   let carried = Object.fromEntries(Object.entries(signature.carried ?? {}).map(([name, array]) => [name, toTensor(copyOf(array))]));

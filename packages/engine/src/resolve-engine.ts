@@ -90,7 +90,11 @@ async function openCpu(): Promise<Engine> {
 async function openWasm(): Promise<Engine> {
   await import('@tensorflow/tfjs-backend-wasm');
   if (!(await activate('wasm'))) throw unavailable('wasm', 'the WebAssembly backend did not start');
-  return eagerEngine({ name: 'wasm', backend: 'wasm', description: `TensorFlow.js ${tf.version_core}, WebAssembly, explanation only: no filter gradients` });
+  return eagerEngine({
+    name: 'wasm',
+    backend: 'wasm',
+    description: `TensorFlow.js ${tf.version_core}, WebAssembly, explanation only: no filter gradients`,
+  });
 }
 
 async function openTensorFlow(): Promise<Engine> {
@@ -100,7 +104,8 @@ async function openTensorFlow(): Promise<Engine> {
     } catch {
       continue;
     }
-    if (await activate('tensorflow')) return eagerEngine({ name: 'tensorflow', backend: 'tensorflow', description: `TensorFlow through ${name}` });
+    if (await activate('tensorflow'))
+      return eagerEngine({ name: 'tensorflow', backend: 'tensorflow', description: `TensorFlow through ${name}` });
   }
   throw unavailable('tensorflow', 'neither @tensorflow/tfjs-node-gpu nor @tensorflow/tfjs-node is installed');
 }

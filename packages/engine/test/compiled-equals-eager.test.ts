@@ -26,7 +26,10 @@ const conv = (strides: number | [number, number], pad: 'same' | 'valid', dilatio
   fn: (t: Record<string, tf.Tensor>) => tf.conv2d(t['x'] as tf.Tensor4D, t['w'] as tf.Tensor4D, strides, pad, 'NHWC', dilations),
 });
 /** A convolution first, so that what follows works on values that lie in NCHW. */
-const afterConv = (then: (y: tf.Tensor4D, t: Record<string, tf.Tensor>) => tf.Tensor | Record<string, tf.Tensor>, more: Case['shapes'] = {}): Case => ({
+const afterConv = (
+  then: (y: tf.Tensor4D, t: Record<string, tf.Tensor>) => tf.Tensor | Record<string, tf.Tensor>,
+  more: Case['shapes'] = {},
+): Case => ({
   fn: (t) => then(tf.conv2d(t['x'] as tf.Tensor4D, t['w'] as tf.Tensor4D, 1, 'same'), t),
   shapes: { x: [2, 5, 6, 3], w: [3, 3, 3, 4], ...more },
 });
@@ -71,12 +74,23 @@ const cases: Readonly<Record<string, Case>> = {
       const b = tf.round(t['b'] as tf.Tensor);
       const r = tf.round(a);
       const all = [tf.greater(a, b), tf.greaterEqual(r, b), tf.less(a, b), tf.lessEqual(r, b), tf.equal(r, b), tf.notEqual(r, b)];
-      return tf.stack([...all, tf.logicalAnd(all[0] as tf.Tensor, all[1] as tf.Tensor), tf.logicalOr(all[0] as tf.Tensor, all[4] as tf.Tensor), tf.logicalNot(all[2] as tf.Tensor)].map((c) => tf.cast(c, 'float32')));
+      return tf.stack(
+        [
+          ...all,
+          tf.logicalAnd(all[0] as tf.Tensor, all[1] as tf.Tensor),
+          tf.logicalOr(all[0] as tf.Tensor, all[4] as tf.Tensor),
+          tf.logicalNot(all[2] as tf.Tensor),
+        ].map((c) => tf.cast(c, 'float32')),
+      );
     },
     shapes: pair,
     gradient: false,
   },
-  where: { fn: (t) => tf.where(tf.greater(t['a'] as tf.Tensor, 0), t['a'] as tf.Tensor, t['b'] as tf.Tensor), shapes: pair, gradient: false },
+  where: {
+    fn: (t) => tf.where(tf.greater(t['a'] as tf.Tensor, 0), t['a'] as tf.Tensor, t['b'] as tf.Tensor),
+    shapes: pair,
+    gradient: false,
+  },
   'where against a number': { fn: (t) => tf.where(tf.greater(x(t), 0), x(t), tf.scalar(-1)), shapes: image, gradient: false },
   sum: { fn: (t) => tf.sum(x(t)), shapes: image },
   'sum over axes': { fn: (t) => tf.sum(x(t), [1, 3]), shapes: image },
@@ -103,17 +117,60 @@ const cases: Readonly<Record<string, Case>> = {
   slice: { fn: (t) => tf.slice(x(t), [0, 1, 2, 0], [2, 3, -1, 2]), shapes: image },
   stridedSlice: { fn: (t) => tf.stridedSlice(x(t), [0, 1, 0, 2], [2, 5, 6, 0], [1, 2, 3, -1]), shapes: image, gradient: false },
   'stridedSlice, to the first element': { fn: (t) => tf.stridedSlice(x(t), [0, 4], [2, 0], [1, -2], 0, 2), shapes: image, gradient: false },
-  'stridedSlice, whole axes by mask': { fn: (t) => tf.stridedSlice(x(t), [1, 3, 1, 0], [2, 4, 2, 1], [1, 1, 2, 1], 0b1011, 0b1101), shapes: image, gradient: false },
-  'after a convolution: stridedSlice': { ...afterConv((y) => tf.stridedSlice(y, [0, 0, 1, 0], [2, 5, 6, 4], [1, 2, 2, 3])), gradient: false },
-  'stridedSlice of ones': { fn: (t) => tf.add(x(t), tf.stridedSlice(tf.onesLike(x(t)), [0, 0, 0, 0], [2, 5, 6, 3], [1, 1, 1, 3])), shapes: image, gradient: false },
-  split: { fn: (t) => tf.mul(...(tf.split(x(t), [2, 4], 2).map((s) => tf.slice(s, 0, [2, 5, 2, 3])) as [tf.Tensor, tf.Tensor])), shapes: image },
+  'stridedSlice, whole axes by mask': {
+    fn: (t) => tf.stridedSlice(x(t), [1, 3, 1, 0], [2, 4, 2, 1], [1, 1, 2, 1], 0b1011, 0b1101),
+    shapes: image,
+    gradient: false,
+  },
+  'after a convolution: stridedSlice': {
+    ...afterConv((y) => tf.stridedSlice(y, [0, 0, 1, 0], [2, 5, 6, 4], [1, 2, 2, 3])),
+    gradient: false,
+  },
+  'stridedSlice of ones': {
+    fn: (t) => tf.add(x(t), tf.stridedSlice(tf.onesLike(x(t)), [0, 0, 0, 0], [2, 5, 6, 3], [1, 1, 1, 3])),
+    shapes: image,
+    gradient: false,
+  },
+  split: {
+    fn: (t) => tf.mul(...(tf.split(x(t), [2, 4], 2).map((s) => tf.slice(s, 0, [2, 5, 2, 3])) as [tf.Tensor, tf.Tensor])),
+    shapes: image,
+  },
   stack: { fn: (t) => tf.stack([t['a'] as tf.Tensor, t['b'] as tf.Tensor], 2), shapes: pair },
   unstack: { fn: (t) => tf.mul(...(tf.unstack(x(t), 0) as [tf.Tensor, tf.Tensor])), shapes: image },
   concat: { fn: (t) => tf.concat([t['a'] as tf.Tensor, t['b'] as tf.Tensor], 3), shapes: { a: [2, 5, 6, 3], b: [2, 5, 6, 1] } },
-  pad: { fn: (t) => tf.pad(x(t), [[0, 0], [1, 2], [0, 1], [0, 0]], 0), shapes: image },
-  'pad with a number': { fn: (t) => tf.pad(x(t), [[0, 0], [1, 2], [0, 1], [0, 0]], 3), shapes: image },
+  pad: {
+    fn: (t) =>
+      tf.pad(
+        x(t),
+        [
+          [0, 0],
+          [1, 2],
+          [0, 1],
+          [0, 0],
+        ],
+        0,
+      ),
+    shapes: image,
+  },
+  'pad with a number': {
+    fn: (t) =>
+      tf.pad(
+        x(t),
+        [
+          [0, 0],
+          [1, 2],
+          [0, 1],
+          [0, 0],
+        ],
+        3,
+      ),
+    shapes: image,
+  },
   tile: { fn: (t) => tf.tile(x(t), [2, 1, 3]), shapes: { x: [2, 3, 2] } },
-  'tile an axis of one': { fn: (t) => tf.mul(tf.tile(t['x'] as tf.Tensor, [1, 5, 1]), t['b'] as tf.Tensor), shapes: { x: [2, 1, 3], b: [2, 5, 3] } },
+  'tile an axis of one': {
+    fn: (t) => tf.mul(tf.tile(t['x'] as tf.Tensor, [1, 5, 1]), t['b'] as tf.Tensor),
+    shapes: { x: [2, 1, 3], b: [2, 5, 3] },
+  },
   'tile an axis of one, then reshape': { fn: (t) => tf.reshape(tf.tile(x(t), [1, 5, 1]), [10, 3]), shapes: { x: [2, 1, 3] } },
   reverse: { fn: (t) => tf.reverse(x(t), [1, 3]), shapes: image },
   gather: { fn: (t) => tf.gather(x(t), tf.tensor1d([2, 0, 2], 'int32'), 1), shapes: image, gradient: false },
@@ -121,11 +178,26 @@ const cases: Readonly<Record<string, Case>> = {
   fill: { fn: (t) => tf.add(tf.fill([2, 3], 4.5), x(t)), shapes: { x: [3] } },
   range: { fn: (t) => tf.add(tf.range(0, 6, 2), x(t)), shapes: { x: [3] } },
   matMul: { fn: (t) => tf.matMul(t['a'] as tf.Tensor2D, t['b'] as tf.Tensor2D), shapes: { a: [4, 5], b: [5, 3] } },
-  'matMul, both transposed': { fn: (t) => tf.matMul(t['a'] as tf.Tensor2D, t['b'] as tf.Tensor2D, true, true), shapes: { a: [5, 4], b: [3, 5] } },
-  'matMul of transposes': { fn: (t) => tf.matMul(tf.transpose(t['a'] as tf.Tensor2D), tf.transpose(t['b'] as tf.Tensor2D), false, true), shapes: { a: [5, 4], b: [5, 3] } },
-  'matMul in batches': { fn: (t) => tf.matMul(t['a'] as tf.Tensor3D, t['b'] as tf.Tensor3D, false, true), shapes: { a: [3, 4, 5], b: [3, 2, 5] } },
-  'matMul in batches, first transposed': { fn: (t) => tf.matMul(t['a'] as tf.Tensor3D, t['b'] as tf.Tensor3D, true, false), shapes: { a: [3, 5, 4], b: [3, 5, 2] } },
-  'matMul in batches of vectors': { fn: (t) => tf.matMul(t['a'] as tf.Tensor3D, t['b'] as tf.Tensor3D), shapes: { a: [6, 4, 5], b: [6, 5, 1] } },
+  'matMul, both transposed': {
+    fn: (t) => tf.matMul(t['a'] as tf.Tensor2D, t['b'] as tf.Tensor2D, true, true),
+    shapes: { a: [5, 4], b: [3, 5] },
+  },
+  'matMul of transposes': {
+    fn: (t) => tf.matMul(tf.transpose(t['a'] as tf.Tensor2D), tf.transpose(t['b'] as tf.Tensor2D), false, true),
+    shapes: { a: [5, 4], b: [5, 3] },
+  },
+  'matMul in batches': {
+    fn: (t) => tf.matMul(t['a'] as tf.Tensor3D, t['b'] as tf.Tensor3D, false, true),
+    shapes: { a: [3, 4, 5], b: [3, 2, 5] },
+  },
+  'matMul in batches, first transposed': {
+    fn: (t) => tf.matMul(t['a'] as tf.Tensor3D, t['b'] as tf.Tensor3D, true, false),
+    shapes: { a: [3, 5, 4], b: [3, 5, 2] },
+  },
+  'matMul in batches of vectors': {
+    fn: (t) => tf.matMul(t['a'] as tf.Tensor3D, t['b'] as tf.Tensor3D),
+    shapes: { a: [6, 4, 5], b: [6, 5, 1] },
+  },
   'fused matMul with a bias': {
     fn: (t) => tf.fused.matMul({ a: t['a'] as tf.Tensor2D, b: t['b'] as tf.Tensor2D, transposeB: true, bias: t['c'] as tf.Tensor1D }),
     shapes: { a: [4, 5], b: [3, 5], c: [3] },
@@ -159,11 +231,25 @@ const cases: Readonly<Record<string, Case>> = {
   'conv2d summed over the whole batch': { ...conv(1, 'valid'), shapes: { x: [2, 3, 3, 20], w: [3, 3, 20, 30] } },
   'after a convolution: channel vectors': afterConv((y, t) => tf.mul(tf.add(y, t['c'] as tf.Tensor), t['c'] as tf.Tensor), { c: [4] }),
   'after a convolution: per-position maps': afterConv((y, t) => tf.mul(y, t['c'] as tf.Tensor), { c: [5, 6, 1] }),
-  'after a convolution: sums': afterConv((y) => ({ a: tf.sum(y, [0, 1, 2]), b: tf.mean(y, [1, 2]), c: tf.max(y, 3), d: tf.sum(y, 3, true) })),
+  'after a convolution: sums': afterConv((y) => ({
+    a: tf.sum(y, [0, 1, 2]),
+    b: tf.mean(y, [1, 2]),
+    c: tf.max(y, 3),
+    d: tf.sum(y, 3, true),
+  })),
   'after a convolution: channels split in two axes': afterConv((y) => tf.sum(tf.reshape(y, [2, 5, 6, 2, 2]), 4)),
   'after a convolution: positions merged': afterConv((y) => tf.matMul(tf.reshape(y, [60, 4]), tf.reshape(y, [60, 4]), true)),
-  'after a convolution: slices, concat and pad': afterConv((y) => tf.pad(tf.concat([tf.slice(y, [0, 0, 1, 1], [2, 5, 4, 2]), tf.slice(y, [0, 0, 0, 0], [2, 5, 4, 1])], 3), [[0, 0], [1, 0], [0, 2], [0, 0]])),
-  'after a convolution: another one': afterConv((y, t) => tf.relu(tf.conv2d(tf.relu(y), t['v'] as tf.Tensor4D, 2, 'same')), { v: [3, 3, 4, 2] }),
+  'after a convolution: slices, concat and pad': afterConv((y) =>
+    tf.pad(tf.concat([tf.slice(y, [0, 0, 1, 1], [2, 5, 4, 2]), tf.slice(y, [0, 0, 0, 0], [2, 5, 4, 1])], 3), [
+      [0, 0],
+      [1, 0],
+      [0, 2],
+      [0, 0],
+    ]),
+  ),
+  'after a convolution: another one': afterConv((y, t) => tf.relu(tf.conv2d(tf.relu(y), t['v'] as tf.Tensor4D, 2, 'same')), {
+    v: [3, 3, 4, 2],
+  }),
   'after a convolution: with a tensor that lies NHWC': afterConv((y, t) => tf.add(tf.mul(y, t['c'] as tf.Tensor), y), { c: [2, 5, 6, 4] }),
 };
 

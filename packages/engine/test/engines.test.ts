@@ -21,7 +21,9 @@ const vector = (...values: number[]) => ndArray('float32', [values.length], Floa
 describe.each([...engines, sharing])('%s', (_, open) => {
   it('carries values from call to call, and hands out copies', async () => {
     const start = { total: vector(0, 0) };
-    const sum = await (await open()).compile(
+    const sum = await (
+      await open()
+    ).compile(
       ({ x, total }) => {
         const next = tf.add(total as tf.Tensor, x as tf.Tensor);
         return { total: next, largest: tf.max(next) };
@@ -41,10 +43,12 @@ describe.each([...engines, sharing])('%s', (_, open) => {
   });
 
   it('runs any batch size, with constants', async () => {
-    const product = await (await open()).compile(
-      ({ x, w }) => ({ y: tf.matMul(x as tf.Tensor2D, w as tf.Tensor2D) }),
-      { inputs: { x: { shape: ['batch', 2], dtype: 'float32' } }, constants: { w: ndArray('float32', [2, 1], Float32Array.of(1, 10)) } },
-    );
+    const product = await (
+      await open()
+    ).compile(({ x, w }) => ({ y: tf.matMul(x as tf.Tensor2D, w as tf.Tensor2D) }), {
+      inputs: { x: { shape: ['batch', 2], dtype: 'float32' } },
+      constants: { w: ndArray('float32', [2, 1], Float32Array.of(1, 10)) },
+    });
     for (const n of [1, 3, 64]) {
       const { y } = await product.run({ x: ndArray('float32', [n, 2], new Float32Array(2 * n).fill(1)) });
       expect(y?.shape).toEqual([n, 1]);
@@ -54,10 +58,13 @@ describe.each([...engines, sharing])('%s', (_, open) => {
   });
 
   it('takes a function that hands on what it was given, or swaps what it carries', async () => {
-    const same = await (await open()).compile(
-      ({ x, w, a, b }) => ({ y: x as tf.Tensor, again: x as tf.Tensor, v: w as tf.Tensor, a: b as tf.Tensor, b: a as tf.Tensor }),
-      { inputs: { x: { shape: [1], dtype: 'float32' } }, constants: { w: vector(7) }, carried: { a: vector(1), b: vector(2) } },
-    );
+    const same = await (
+      await open()
+    ).compile(({ x, w, a, b }) => ({ y: x as tf.Tensor, again: x as tf.Tensor, v: w as tf.Tensor, a: b as tf.Tensor, b: a as tf.Tensor }), {
+      inputs: { x: { shape: [1], dtype: 'float32' } },
+      constants: { w: vector(7) },
+      carried: { a: vector(1), b: vector(2) },
+    });
     for (const swapped of [true, false]) {
       const { y, again, v } = await same.run({ x: vector(5) });
       expect([y?.data[0], again?.data[0], v?.data[0]]).toEqual([5, 5, 7]);
@@ -68,7 +75,9 @@ describe.each([...engines, sharing])('%s', (_, open) => {
   });
 
   it('spreads one value over a batch of any size', async () => {
-    const spread = await (await open()).compile(
+    const spread = await (
+      await open()
+    ).compile(
       ({ x }) => {
         const sums = tf.tile(tf.sum(x as tf.Tensor, [1, 2], true), [1, 2, 3]);
         return { y: tf.reshape(sums, [(x as tf.Tensor).shape[0] * 2, 3]), z: tf.zerosLike(x as tf.Tensor) };
@@ -85,20 +94,29 @@ describe.each([...engines, sharing])('%s', (_, open) => {
   });
 
   it('takes integers and bytes', async () => {
-    const compiled = await (await open()).compile(
+    const compiled = await (
+      await open()
+    ).compile(
       ({ image, target }) => ({ y: tf.add(tf.div(tf.cast(image as tf.Tensor, 'float32'), 255), tf.cast(target as tf.Tensor, 'float32')) }),
       { inputs: { image: { shape: [2], dtype: 'uint8' }, target: { shape: [2], dtype: 'int64' } } },
     );
-    const { y } = await compiled.run({ image: ndArray('uint8', [2], Uint8Array.of(0, 255)), target: ndArray('int64', [2], BigInt64Array.of(3n, -1n)) });
+    const { y } = await compiled.run({
+      image: ndArray('uint8', [2], Uint8Array.of(0, 255)),
+      target: ndArray('int64', [2], BigInt64Array.of(3n, -1n)),
+    });
     expect([...(y?.data as Float32Array)]).toEqual([3, 0]);
     await compiled.dispose();
   });
 
   it('names an input that does not fit, and goes on', async () => {
-    const twice = await (await open()).compile(({ x }) => ({ y: tf.mul(x as tf.Tensor, 2) }), {
+    const twice = await (
+      await open()
+    ).compile(({ x }) => ({ y: tf.mul(x as tf.Tensor, 2) }), {
       inputs: { x: { shape: ['batch', 2], dtype: 'float32' } },
     });
-    await expect(twice.run({ x: vector(1, 2) })).rejects.toThrow('run: input "x": another shape or dtype than compiled for; expected float32 [batch, 2], got float32 [2]');
+    await expect(twice.run({ x: vector(1, 2) })).rejects.toThrow(
+      'run: input "x": another shape or dtype than compiled for; expected float32 [batch, 2], got float32 [2]',
+    );
     await expect(twice.run({ z: vector(1) })).rejects.toThrow('run: inputs: not the inputs of this function; expected x, got z');
     const { y } = await twice.run({ x: ndArray('float32', [1, 2], Float32Array.of(1, 2)) });
     expect([...(y?.data as Float32Array)]).toEqual([2, 4]);
@@ -107,7 +125,9 @@ describe.each([...engines, sharing])('%s', (_, open) => {
 
   it('leaves no tensors behind', async () => {
     const before = tf.memory().numTensors;
-    const compiled = await (await open()).compile(({ x, w }) => ({ w: tf.add(w as tf.Tensor, x as tf.Tensor), y: tf.square(x as tf.Tensor) }), {
+    const compiled = await (
+      await open()
+    ).compile(({ x, w }) => ({ w: tf.add(w as tf.Tensor, x as tf.Tensor), y: tf.square(x as tf.Tensor) }), {
       inputs: { x: { shape: [2], dtype: 'float32' } },
       carried: { w: zerosArray('float32', [2]) },
     });
@@ -122,7 +142,9 @@ describe('a profiled engine', () => {
     const folder = await mkdtemp(join(tmpdir(), 'coda-profile-test-'));
     try {
       const engine = await onnxRuntimeEngine({ threads: 1, profile: join(folder, 'trace') });
-      const compiled = await engine.compile(({ x }) => ({ y: tf.sqrt(x as tf.Tensor) }), { inputs: { x: { shape: [2], dtype: 'float32' } } });
+      const compiled = await engine.compile(({ x }) => ({ y: tf.sqrt(x as tf.Tensor) }), {
+        inputs: { x: { shape: [2], dtype: 'float32' } },
+      });
       for (let i = 0; i < 3; i++) await compiled.run({ x: vector(1, 4) });
       await compiled.dispose();
       const files = await readdir(folder);
@@ -144,7 +166,9 @@ describe('resolveEngine', () => {
 
   it('opens the one that is asked for', async () => {
     expect((await resolveEngine('cpu')).engine.description).toContain('plain JavaScript');
-    const wasm = await (await resolveEngine('wasm')).engine.compile(({ x }) => ({ y: tf.square(x as tf.Tensor) }), { inputs: { x: { shape: [2], dtype: 'float32' } } });
+    const wasm = await (
+      await resolveEngine('wasm')
+    ).engine.compile(({ x }) => ({ y: tf.square(x as tf.Tensor) }), { inputs: { x: { shape: [2], dtype: 'float32' } } });
     expect([...((await wasm.run({ x: vector(2, 3) }))['y']?.data as Float32Array)]).toEqual([4, 9]);
     await wasm.dispose();
     expect(tf.getBackend()).toBe('cpu');

@@ -13,13 +13,14 @@ export interface Head {
   /** `head.0.B`, `head.0.A`, and of DAUs `head.0.b`, … */
   readonly weights: Readonly<Record<string, WeightSpec>>;
   /** features [N, H, W, C] → logits and z − b₀ [N, classes] */
-  forward(weights: NamedTensors, features: tf.Tensor4D, context: ForwardContext): { readonly logits: tf.Tensor2D; readonly scores: tf.Tensor2D };
+  forward(
+    weights: NamedTensors,
+    features: tf.Tensor4D,
+    context: ForwardContext,
+  ): { readonly logits: tf.Tensor2D; readonly scores: tf.Tensor2D };
 }
 
-export function hybridHead(
-  { norm, temperature, logitBias, eps, layers }: HybridHead,
-  cut: Pick<Tap, 'channels' | 'stride'>,
-): Head {
+export function hybridHead({ norm, temperature, logitBias, eps, layers }: HybridHead, cut: Pick<Tap, 'channels' | 'stride'>): Head {
   const stack = codaLayers({ inputChannels: cut.channels, layers, norm, eps });
   const names = Object.keys(stack.weights);
   return {

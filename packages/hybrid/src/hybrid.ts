@@ -82,11 +82,7 @@ export function hybrid(options: HybridOptions | JsonObject): Hybrid {
 }
 
 /** The tensors of these names. Throws one CodaError that lists what is missing and what has a wrong shape; others are left alone. */
-function requireWeights(
-  specs: Readonly<Record<string, WeightSpec>>,
-  tensors: NamedTensors,
-  names: readonly string[],
-): NamedTensors {
+function requireWeights(specs: Readonly<Record<string, WeightSpec>>, tensors: NamedTensors, names: readonly string[]): NamedTensors {
   const given: Record<string, tf.Tensor> = {};
   const wanted: Record<string, WeightSpec> = {};
   for (const name of names) {

@@ -21,25 +21,54 @@ describe('a config', () => {
   const head = (change: JsonObject): JsonObject => ({ head: { ...tiny.head, ...change } });
 
   it.each<[JsonObject, string]>([
-    [{ cut: 'layer2.1' }, 'hybrid: config: resnetStem: cut: ResNet-8 has no such tap to be cut at; expected one of conv1, layer1.0, layer2.0, layer3.0, got "layer2.1". Did you mean "layer2.0"?'],
+    [
+      { cut: 'layer2.1' },
+      'hybrid: config: resnetStem: cut: ResNet-8 has no such tap to be cut at; expected one of conv1, layer1.0, layer2.0, layer3.0, got "layer2.1". Did you mean "layer2.0"?',
+    ],
     [{ cut: 'input' }, 'expected one of conv1, layer1.0, layer2.0, layer3.0, got "input"'],
     [{ cut: 'fc' }, 'got "fc"'],
     [{ cut: 3 }, 'hybrid: config: cut: '],
-    [{ backbones: {} }, 'hybrid: config: backbones: unknown key; expected one of kind, backbone, cut, stem, head, classes. Did you mean "backbone"?'],
-    [{ backbone: { kind: 'resnet', dept: 20 } }, 'hybrid: config: backbone.dept: unknown key; expected one of kind, depth, inputShape, classes, width, normalisation, shortcut, labelSmoothing. Did you mean "depth"?'],
-    [{ backbone: { kind: 'resnet', depth: 21 } }, 'hybrid: config: backbone.depth: not a depth; expected 6n + 2 (20, 32, 44, 56, 110, …), got 21'],
+    [
+      { backbones: {} },
+      'hybrid: config: backbones: unknown key; expected one of kind, backbone, cut, stem, head, classes. Did you mean "backbone"?',
+    ],
+    [
+      { backbone: { kind: 'resnet', dept: 20 } },
+      'hybrid: config: backbone.dept: unknown key; expected one of kind, depth, inputShape, classes, width, normalisation, shortcut, labelSmoothing. Did you mean "depth"?',
+    ],
+    [
+      { backbone: { kind: 'resnet', depth: 21 } },
+      'hybrid: config: backbone.depth: not a depth; expected 6n + 2 (20, 32, 44, 56, 110, …), got 21',
+    ],
     [{ stem: 'frozn' }, 'hybrid: config: stem: not a valid value; expected ("frozen" | "trained"), got "frozn". Did you mean "frozen"?'],
     [{ classes: 4 }, 'hybrid: config: head.layers[0].out: the last layer has one unit for each class; expected 4, got 3'],
     [{ classes: 1e9 }, 'hybrid: config: classes: '],
-    [head({ temprature: 3 }), 'hybrid: config: head.temprature: unknown key; expected one of norm, temperature, logitBias, eps, layers. Did you mean "temperature"?'],
+    [
+      head({ temprature: 3 }),
+      'hybrid: config: head.temprature: unknown key; expected one of norm, temperature, logitBias, eps, layers. Did you mean "temperature"?',
+    ],
     [head({ temperature: 0 }), 'hybrid: config: head.temperature: '],
     [head({ temperature: null }), 'hybrid: config: head.temperature: '],
     [head({ norm: 'l3' }), 'hybrid: config: head.norm: '],
     [head({ layers: [] }), 'hybrid: config: head.layers: '],
-    [head({ layers: [{ ...layer, rnk: 2 }] }), 'hybrid: config: head.layers[0].rnk: unknown key; expected one of out, kernel, stride, padding, rank. Did you mean "rank"?'],
+    [
+      head({ layers: [{ ...layer, rnk: 2 }] }),
+      'hybrid: config: head.layers[0].rnk: unknown key; expected one of out, kernel, stride, padding, rank. Did you mean "rank"?',
+    ],
     [head({ layers: [{ ...layer, rank: 0 }] }), 'hybrid: config: head.layers[0].rank: '],
-    [head({ layers: [{ ...layer, kernel: 7, padding: 1 }] }), 'hybrid: config: head.layers[0].kernel: the kernel is larger than what the layers below leave; expected at most 6, got 7'],
-    [head({ layers: [{ ...layer, kernel: 3, stride: 4 }, { ...layer, padding: 0 }] }), 'hybrid: config: head.layers[1].kernel: the kernel is larger than what the layers below leave; expected at most 1, got 3'],
+    [
+      head({ layers: [{ ...layer, kernel: 7, padding: 1 }] }),
+      'hybrid: config: head.layers[0].kernel: the kernel is larger than what the layers below leave; expected at most 6, got 7',
+    ],
+    [
+      head({
+        layers: [
+          { ...layer, kernel: 3, stride: 4 },
+          { ...layer, padding: 0 },
+        ],
+      }),
+      'hybrid: config: head.layers[1].kernel: the kernel is larger than what the layers below leave; expected at most 1, got 3',
+    ],
   ])('of %j is refused by its leaf', (change, text) => {
     expect(() => hybrid({ ...tiny, ...change } as HybridOptions)).toThrow(text);
   });
@@ -71,7 +100,9 @@ describe('a forward pass', () => {
       expect(() => features.forwardHead(weights, tf.zeros([1, 4, 4, 7]), inferenceContext)).toThrow(
         'hybrid: features: not what layer2.0 gives; expected [N, H, W, 8], got [1, 4, 4, 7]',
       );
-      expect(() => features.embed(weights, tf.zeros([1, 8, 3]) as unknown as tf.Tensor4D)).toThrow("hybrid: weights: the weights are not this network's: missing stem.bn1.bias");
+      expect(() => features.embed(weights, tf.zeros([1, 8, 3]) as unknown as tf.Tensor4D)).toThrow(
+        "hybrid: weights: the weights are not this network's: missing stem.bn1.bias",
+      );
     });
   });
 

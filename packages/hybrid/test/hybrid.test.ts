@@ -65,7 +65,12 @@ describe.each(edauBounds)('a head of efficient units (%s)', (norm) => {
   const network = hybrid({ ...tiny, head: { ...tiny.head, norm, logitBias: 0 } });
 
   it('has no offsets, and contributions that sum to z − b₀ at every exact tap', () => {
-    expect(Object.keys(network.weights).filter((name) => name.startsWith('head.'))).toEqual(['head.0.B', 'head.0.A', 'head.1.B', 'head.1.A']);
+    expect(Object.keys(network.weights).filter((name) => name.startsWith('head.'))).toEqual([
+      'head.0.B',
+      'head.0.A',
+      'head.1.B',
+      'head.1.A',
+    ]);
     const found = residuals(network, withDynamicWeightsHeld);
     for (const name of ['layer2.0', 'head.0', 'head.1']) expect(found[name], name).toBeLessThan(completenessTolerance);
   });
@@ -89,7 +94,7 @@ describe('a frozen stem', () => {
     });
   });
 
-  it('needs only its own weights to embed, and only the head\'s to go on', () => {
+  it("needs only its own weights to embed, and only the head's to go on", () => {
     tf.tidy(() => {
       const all = Object.entries(tensorsOf(randomWeights(network, 3)));
       const images = randomTensor<tf.Rank.R4>([1, 8, 8, 3], 4, { min: 0 });

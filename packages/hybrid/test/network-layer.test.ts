@@ -24,7 +24,10 @@ const networks: readonly (readonly [string, Network])[] = [
   ['a ResNet with batch norm', resnet({ kind: 'resnet', depth: 8, width: 2, classes: 3, inputShape: [10, 9, 3] })],
   ['a hybrid with a frozen stem', hybrid(tiny)],
   ['a hybrid with a trained stem', hybrid({ ...tiny, stem: 'trained' })],
-  ['a CoDA network', codaNetwork({ kind: 'coda', inputShape: [6, 5, 3], layers: [{ out: 3, kernel: 3, rank: 2 }], temperature: 4, classes: 3 })],
+  [
+    'a CoDA network',
+    codaNetwork({ kind: 'coda', inputShape: [6, 5, 3], layers: [{ out: 3, kernel: 3, rank: 2 }], temperature: 4, classes: 3 }),
+  ],
 ];
 
 beforeAll(async () => {
@@ -46,7 +49,12 @@ describe.each(networks)('%s as a layer of tf.layers', (_, network) => {
       const optimizer = tf.train.sgd(rate);
       model.compile({ optimizer, loss: (targets, logits) => network.loss(logits as tf.Tensor2D, targets as tf.Tensor2D) });
       const x = images();
-      const targets = tf.tensor2d([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]]);
+      const targets = tf.tensor2d([
+        [1, 0, 0],
+        [0, 1, 0],
+        [0, 0, 1],
+        [1, 0, 0],
+      ]);
       const expected = tf.tidy(() => {
         const before = tensorsOf(initial);
         expectClose(model.predict(x) as tf.Tensor, network.forward(before, x, inferenceContext).logits, float32Tolerance);
@@ -65,7 +73,10 @@ describe.each(networks)('%s as a layer of tf.layers', (_, network) => {
       for (const [name, { role }] of Object.entries(network.weights)) {
         const got = after[name]?.data as Float32Array;
         expectClose(got, expected[name] as Float32Array, float32Tolerance);
-        expect(got.every((value, i) => value === initial[name]?.data[i]), name).toBe(role === 'frozen');
+        expect(
+          got.every((value, i) => value === initial[name]?.data[i]),
+          name,
+        ).toBe(role === 'frozen');
       }
       tf.dispose([x, targets]);
       optimizer.dispose();

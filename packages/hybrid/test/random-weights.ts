@@ -15,7 +15,5 @@ export function randomWeights(network: Pick<Network, 'weights'>, seed: number): 
 }
 
 export function tensorsOf(weights: NamedArrays): NamedTensors {
-  return Object.fromEntries(
-    Object.entries(weights).map(([name, { data, shape }]) => [name, tf.tensor(data as Float32Array, [...shape])]),
-  );
+  return Object.fromEntries(Object.entries(weights).map(([name, { data, shape }]) => [name, tf.tensor(data as Float32Array, [...shape])]));
 }

@@ -17,10 +17,7 @@ const images = tf.randomUniform([1, 32, 32, 3], 0, 1, 'float32', 1) as tf.Tensor
 const target = 3;
 export const exactTaps = network.taps.filter(({ exact }) => exact).map(({ name }) => name);
 const { objective, activations, gradients } = withDynamicWeightsHeld(() =>
-  gradientsAtTaps(
-    (context) => tf.sum(tf.slice(network.forward(weights, images, context).logits, [0, target], [1, 1])),
-    exactTaps,
-  ),
+  gradientsAtTaps((context) => tf.sum(tf.slice(network.forward(weights, images, context).logits, [0, target], [1, 1])), exactTaps),
 );
 export const explained = (objective.dataSync()[0] as number) - network.logitBias;
 export const sums: Record<string, number> = {};

@@ -48,7 +48,13 @@ export function generaliseBatch(first: Graph, firstSize: number, second: Graph, 
     return result;
   };
 
-  const emit = (op: string, operands: readonly Value[], dtype: Value['dtype'], shape: readonly Dim[], attributes: Node['attributes'] = {}): Value => {
+  const emit = (
+    op: string,
+    operands: readonly Value[],
+    dtype: Value['dtype'],
+    shape: readonly Dim[],
+    attributes: Node['attributes'] = {},
+  ): Value => {
     const output: Value = { dtype, shape };
     added.push({ op, inputs: operands, output, attributes });
     return output;
@@ -62,7 +68,12 @@ export function generaliseBatch(first: Graph, firstSize: number, second: Graph, 
   const expandShape = (a: NdArray, b: NdArray, { op }: Node): Value => {
     const source = inputs.find(({ shape }) => shape.includes('batch')) as Value;
     const axis = BigInt(source.shape.indexOf('batch'));
-    const size = emit('Slice', [emit('Shape', [source], 'int64', [source.shape.length]), int64(axis), int64(axis + 1n), int64(0n)], 'int64', [1]);
+    const size = emit(
+      'Slice',
+      [emit('Shape', [source], 'int64', [source.shape.length]), int64(axis), int64(axis + 1n), int64(0n)],
+      'int64',
+      [1],
+    );
     const sizes = [...a.data].map((d, i) => {
       const symbol = dim(Number(d), Number(b.data[i]), op);
       if (typeof symbol === 'number') return int64(BigInt(symbol));
@@ -128,5 +139,10 @@ function reachesEnd({ inputs }: Node, axes: NdArray | undefined, ends: NdArray, 
 }
 
 function refusal(where: string, problem: string, hint?: string): CodaError {
-  return new CodaError({ kind: 'unsupported', where: `trace: ${where}`, problem: `${problem} does not make a graph for any batch size`, hint });
+  return new CodaError({
+    kind: 'unsupported',
+    where: `trace: ${where}`,
+    problem: `${problem} does not make a graph for any batch size`,
+    hint,
+  });
 }

@@ -45,7 +45,13 @@ export class GraphBuilder {
 
   /** A one-dimensional int64 constant, as shapes, axes and pads are given. */
   int64(values: readonly number[]): StaticValue {
-    return this.constant(ndArray('int64', [values.length], BigInt64Array.from(values, (v) => BigInt(v))));
+    return this.constant(
+      ndArray(
+        'int64',
+        [values.length],
+        BigInt64Array.from(values, (v) => BigInt(v)),
+      ),
+    );
   }
 
   emit(

@@ -66,9 +66,7 @@ export class RecordingBackend extends tf.KernelBackend {
     }
     const array = dtype === 'bool' ? Uint8Array.from(values) : Int32Array.from(values);
     const make = (s: readonly number[], data: Int32Array | Uint8Array) =>
-      this.builder.constant(
-        dtype === 'bool' ? ndArray('bool', s, data as Uint8Array) : ndArray('int32', s, data as Int32Array),
-      );
+      this.builder.constant(dtype === 'bool' ? ndArray('bool', s, data as Uint8Array) : ndArray('int32', s, data as Int32Array));
     return one ? filled(make([], array.slice(0, 1)), shape) : plain(make(shape, array));
   }
 

@@ -95,7 +95,8 @@ function callRecorded(fn: TensorFunction, tensors: NamedTensors): NamedTensors {
 function checkCarried(name: string, result: tf.Tensor, { carried }: Signature): void {
   const before = carried?.[name];
   if (before === undefined) return;
-  const same = result.dtype === tensorDType(before.dtype) && result.size === sizeOf(before.shape) && result.shape.join() === before.shape.join();
+  const same =
+    result.dtype === tensorDType(before.dtype) && result.size === sizeOf(before.shape) && result.shape.join() === before.shape.join();
   if (same) return;
   throw new CodaError({
     kind: 'argument',

@@ -29,10 +29,10 @@ describe('splitConstantPart', () => {
   });
 
   it('leaves a filter of a convolution, and what it is computed of, a constant', () => {
-    const graph = trace(
-      ({ x, w }) => ({ y: tf.conv2d(x as tf.Tensor4D, tf.mul(w as tf.Tensor4D, 2), 1, 'same') }),
-      { inputs: { x: { shape: [1, 32, 32, 16], dtype: 'float32' } }, constants: { w: zerosArray('float32', [3, 3, 16, 32]) } },
-    );
+    const graph = trace(({ x, w }) => ({ y: tf.conv2d(x as tf.Tensor4D, tf.mul(w as tf.Tensor4D, 2), 1, 'same') }), {
+      inputs: { x: { shape: [1, 32, 32, 16], dtype: 'float32' } },
+      constants: { w: zerosArray('float32', [3, 3, 16, 32]) },
+    });
     const { prologue, main, shared } = splitConstantPart(graph);
     expect(prologue).toBeUndefined();
     expect(shared).toEqual({});

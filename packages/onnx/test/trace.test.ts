@@ -37,14 +37,21 @@ describe('trace', () => {
     };
     const graph = trace(
       ({ x, v, w, c }) => {
-        const grads = tf.grads((a, b) => net(x as tf.Tensor, a as tf.Tensor, b as tf.Tensor, c as tf.Tensor))([v as tf.Tensor, w as tf.Tensor]);
+        const grads = tf.grads((a, b) => net(x as tf.Tensor, a as tf.Tensor, b as tf.Tensor, c as tf.Tensor))([
+          v as tf.Tensor,
+          w as tf.Tensor,
+        ]);
         return { dv: grads[0] as tf.Tensor, dw: grads[1] as tf.Tensor };
       },
       { inputs: { x: float(2, 6, 6, 4) }, constants: filters },
     );
     const activation = 2 * 6 * 6 * 4;
     const large = graph.nodes.filter(
-      ({ op, output, inputs }) => op === 'Transpose' && inputs[0] !== graph.inputs[0] && output.shape.length === 4 && output.shape.reduce((a: number, b) => a * Number(b), 1) >= activation,
+      ({ op, output, inputs }) =>
+        op === 'Transpose' &&
+        inputs[0] !== graph.inputs[0] &&
+        output.shape.length === 4 &&
+        output.shape.reduce((a: number, b) => a * Number(b), 1) >= activation,
     );
     expect(large.map(({ output }) => output.shape)).toEqual([]);
   });
@@ -72,7 +79,9 @@ describe('trace', () => {
   });
 
   it('gives an output a value of its own', () => {
-    const graph = text(({ x }) => ({ a: x as tf.Tensor, b: tf.neg(x as tf.Tensor), c: tf.neg(x as tf.Tensor) }), { inputs: { x: float(2) } });
+    const graph = text(({ x }) => ({ a: x as tf.Tensor, b: tf.neg(x as tf.Tensor), c: tf.neg(x as tf.Tensor) }), {
+      inputs: { x: float(2) },
+    });
     expect(graph).toContain('a: float32[2] = Identity(x)');
     expect(graph).toContain('c: float32[2] = Identity(b)');
   });

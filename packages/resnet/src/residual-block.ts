@@ -34,26 +34,25 @@ export function residualBlock(scope: LayerScope, plan: BlockPlan, shortcut: Shor
   let carried = x;
   if (changesShape(plan)) {
     carried =
-      shortcut === 'projection'
-        ? convBatchNorm(scope, `${name}.downsample.0`, `${name}.downsample.1`, x, stride)
-        : padShortcut(x, plan);
+      shortcut === 'projection' ? convBatchNorm(scope, `${name}.downsample.0`, `${name}.downsample.1`, x, stride) : padShortcut(x, plan);
   }
   return tf.relu(tf.add(residual, carried)) as tf.Tensor4D;
 }
 
 /** Convolution with (k − 1)/2 zeros around the image, then batch norm in the mode of the scope's context. */
-export function convBatchNorm(
-  scope: LayerScope,
-  convName: string,
-  bnName: string,
-  x: tf.Tensor4D,
-  stride: 1 | 2,
-): tf.Tensor4D {
+export function convBatchNorm(scope: LayerScope, convName: string, bnName: string, x: tf.Tensor4D, stride: 1 | 2): tf.Tensor4D {
   const kernel = scope.weight<tf.Tensor4D>(`${convName}.weight`);
   const border = (kernel.shape[0] - 1) / 2;
   // 'same' of stride 2 pads an even side on one end only, PyTorch on both.
   const explicit = stride === 2 && border > 0;
-  const padded = explicit ? tf.pad(x, [[0, 0], [border, border], [border, border], [0, 0]]) : x;
+  const padded = explicit
+    ? tf.pad(x, [
+        [0, 0],
+        [border, border],
+        [border, border],
+        [0, 0],
+      ])
+    : x;
   const convolved = tf.conv2d(padded as tf.Tensor4D, kernel, stride, stride === 1 ? 'same' : 'valid');
   const weights = {
     gamma: scope.weight<tf.Tensor1D>(`${bnName}.weight`),

@@ -4,14 +4,7 @@
  * torchvision's ResNets have. Normalisation stands inside the network.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import {
-  CodaError,
-  type ForwardContext,
-  type ForwardResult,
-  type JsonObject,
-  type NamedTensors,
-  type Network,
-} from '@coda-nets/core';
+import { CodaError, type ForwardContext, type ForwardResult, type JsonObject, type NamedTensors, type Network } from '@coda-nets/core';
 import { LayerScope } from './layer-scope.ts';
 import { parseResnetConfig, type ResnetConfig, type ResnetOptions } from './resnet-config.ts';
 import { resnetCuts, resnetStem, type StemResult } from './resnet-stem.ts';

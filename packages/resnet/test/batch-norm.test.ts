@@ -11,7 +11,12 @@ const gradientTolerance = { rtol: 1e-4, relativeTo: 'largest' } as const;
 
 beforeAll(() => useBackend('cpu'));
 
-const shapes = fc.tuple(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 4 }));
+const shapes = fc.tuple(
+  fc.integer({ min: 1, max: 3 }),
+  fc.integer({ min: 1, max: 5 }),
+  fc.integer({ min: 1, max: 4 }),
+  fc.integer({ min: 1, max: 4 }),
+);
 const shapesOfSeveral = shapes.filter(([n, h, w]) => n * h * w > 3);
 
 function weightsOf(channels: number, seed: number): BatchNormWeights {
@@ -97,9 +102,21 @@ describe('batchNormTraining', () => {
         const { y } = batchNormTraining(a as tf.Tensor4D, { ...weights, gamma: g as tf.Tensor1D, beta: b as tf.Tensor1D });
         return tf.sum(tf.mul(y, tf.tensor(direction, shape)));
       })([tf.tensor(x, shape), tf.tensor(gamma), tf.tensor(beta)]) as [tf.Tensor, tf.Tensor, tf.Tensor];
-      expectClose(dx, finiteDifference((a) => loss(a, gamma, beta), x), gradientTolerance);
-      expectClose(dGamma, finiteDifference((g) => loss(x, g, beta), gamma), gradientTolerance);
-      expectClose(dBeta, finiteDifference((b) => loss(x, gamma, b), beta), gradientTolerance);
+      expectClose(
+        dx,
+        finiteDifference((a) => loss(a, gamma, beta), x),
+        gradientTolerance,
+      );
+      expectClose(
+        dGamma,
+        finiteDifference((g) => loss(x, g, beta), gamma),
+        gradientTolerance,
+      );
+      expectClose(
+        dBeta,
+        finiteDifference((b) => loss(x, gamma, b), beta),
+        gradientTolerance,
+      );
     });
   });
 
@@ -155,7 +172,7 @@ describe('batchNormTraining', () => {
     );
   });
 
-  it('has PyTorch\'s defaults', () => {
+  it("has PyTorch's defaults", () => {
     expect([batchNormEpsilon, batchNormMomentum]).toEqual([1e-5, 0.1]);
   });
 });

@@ -1,7 +1,16 @@
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { checkWeights, inferenceContext, initWeights, Random, sizeOf, trainingContext, type NamedArrays, type NamedTensors } from '@coda-nets/core';
+import {
+  checkWeights,
+  inferenceContext,
+  initWeights,
+  Random,
+  sizeOf,
+  trainingContext,
+  type NamedArrays,
+  type NamedTensors,
+} from '@coda-nets/core';
 import { expectClose, expectNoLeak, finiteDifference, randomTensor, useBackend } from '@coda-nets/tools/testkit';
 import { resnet, resnetCuts, resnetDepths, resnetStem, softmaxCrossEntropy, type ResnetOptions } from '../src/index.ts';
 
@@ -13,9 +22,7 @@ const tiny: ResnetOptions = { kind: 'resnet', depth: 8, width: 4, classes: 3, in
 beforeAll(() => useBackend('cpu'));
 
 function tensorsOf(weights: NamedArrays): NamedTensors {
-  return Object.fromEntries(
-    Object.entries(weights).map(([name, { data, shape }]) => [name, tf.tensor(data as Float32Array, [...shape])]),
-  );
+  return Object.fromEntries(Object.entries(weights).map(([name, { data, shape }]) => [name, tf.tensor(data as Float32Array, [...shape])]));
 }
 
 function parametersOf(options: ResnetOptions): number {
@@ -48,9 +55,16 @@ describe('the networks of the paper', () => {
 describe('a ResNet', () => {
   const network = resnet(tiny);
 
-  it('has torchvision\'s names, roles and decays', () => {
+  it("has torchvision's names, roles and decays", () => {
     const names = Object.keys(network.weights);
-    expect(names.slice(0, 6)).toEqual(['conv1.weight', 'bn1.weight', 'bn1.bias', 'bn1.running_mean', 'bn1.running_var', 'layer1.0.conv1.weight']);
+    expect(names.slice(0, 6)).toEqual([
+      'conv1.weight',
+      'bn1.weight',
+      'bn1.bias',
+      'bn1.running_mean',
+      'bn1.running_var',
+      'layer1.0.conv1.weight',
+    ]);
     expect(names.slice(-2)).toEqual(['fc.weight', 'fc.bias']);
     expect(names).toContain('layer2.0.downsample.0.weight');
     expect(names).toContain('layer2.0.downsample.1.running_var');
@@ -161,10 +175,16 @@ describe('softmaxCrossEntropy', () => {
 });
 
 describe('errors', () => {
-  const config = (change: object): (() => unknown) => () => resnet({ ...tiny, ...change });
+  const config =
+    (change: object): (() => unknown) =>
+    () =>
+      resnet({ ...tiny, ...change });
 
   it.each([
-    [{ shortcuts: 'pad' }, 'resnet: config: shortcuts: unknown key; expected one of kind, depth, inputShape, classes, width, normalisation, shortcut, labelSmoothing. Did you mean "shortcut"?'],
+    [
+      { shortcuts: 'pad' },
+      'resnet: config: shortcuts: unknown key; expected one of kind, depth, inputShape, classes, width, normalisation, shortcut, labelSmoothing. Did you mean "shortcut"?',
+    ],
     [{ depth: 18 }, 'resnet: config: depth: not a depth; expected 6n + 2 (20, 32, 44, 56, 110, …), got 18'],
     [{ depth: 2 }, 'resnet: config: depth: invalid value; expected >=8, got 2'],
     [{ depth: 1e9 }, 'resnet: config: depth: '],
@@ -177,7 +197,10 @@ describe('errors', () => {
     [{ classes: 1e12 }, 'resnet: config: classes: '],
     [{ width: 1.5 }, 'resnet: config: width: '],
     [{ normalisation: { mean: [0, 0, 0], std: [1, 0, 1] } }, 'resnet: config: normalisation.std[1]: '],
-    [{ normalisation: { mean: [0, 0, 0], sdt: [1, 1, 1] } }, 'resnet: config: normalisation.sdt: unknown key; expected one of mean, std. Did you mean "std"?'],
+    [
+      { normalisation: { mean: [0, 0, 0], sdt: [1, 1, 1] } },
+      'resnet: config: normalisation.sdt: unknown key; expected one of mean, std. Did you mean "std"?',
+    ],
     [{ labelSmoothing: 1 }, 'resnet: config: labelSmoothing: '],
     [{ kind: 'coda' }, 'resnet: config: kind: '],
   ])('names what is wrong in %j', (change, text) => {

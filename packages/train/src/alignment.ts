@@ -3,15 +3,7 @@
  * and images. Maximising bounded outputs is what aligns them (arXiv 2109.13004, section 3), so this is what training is to raise.
  */
 import type * as tf from '@tensorflow/tfjs-core';
-import {
-  CodaError,
-  inferenceContext,
-  recordTaps,
-  type Engine,
-  type NamedArrays,
-  type NdArray,
-  type Network,
-} from '@coda-nets/core';
+import { CodaError, inferenceContext, recordTaps, type Engine, type NamedArrays, type NdArray, type Network } from '@coda-nets/core';
 
 /** Percentiles are interpolated between the two nearest ranks. */
 export interface Spread {
@@ -42,13 +34,7 @@ export interface MeasureAlignmentOptions {
 }
 
 /** One forward pass in inference mode. Throws a CodaError for a network without dynamic linear layers. */
-export async function measureAlignment({
-  engine,
-  network,
-  weights,
-  images,
-  features,
-}: MeasureAlignmentOptions): Promise<Alignment> {
+export async function measureAlignment({ engine, network, weights, images, features }: MeasureAlignmentOptions): Promise<Alignment> {
   const { dynamicLinear, frozenStem } = network;
   const batch = features ?? images;
   const stem = features === undefined ? undefined : frozenStem;
@@ -90,9 +76,7 @@ export async function measureAlignment({
     const output = await compiled.run({ batch });
     const spread = (name: string): Spread => spreadOf(output[name]?.data as Float32Array);
     const layers = dynamicLinear.taps.filter((name) => output[`norm/${name}`] !== undefined);
-    return Object.fromEntries(
-      layers.map((name) => [name, { norm: spread(`norm/${name}`), cosine: spread(`cosine/${name}`) }]),
-    );
+    return Object.fromEntries(layers.map((name) => [name, { norm: spread(`norm/${name}`), cosine: spread(`cosine/${name}`) }]));
   } finally {
     await compiled.dispose();
   }

@@ -68,7 +68,10 @@ export async function listCheckpoints(folder: string): Promise<readonly number[]
     ignoreMissing(error);
     return [];
   });
-  return names.filter((name) => stepFolder.test(name)).map(Number).sort((a, b) => b - a);
+  return names
+    .filter((name) => stepFolder.test(name))
+    .map(Number)
+    .sort((a, b) => b - a);
 }
 
 /** Throws a CodaError that names the file that is not as it should be. */

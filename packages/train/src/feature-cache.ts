@@ -5,15 +5,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  CodaError,
-  decodeSafetensors,
-  encodeSafetensors,
-  ndArray,
-  type Engine,
-  type NamedArrays,
-  type Network,
-} from '@coda-nets/core';
+import { CodaError, decodeSafetensors, encodeSafetensors, ndArray, type Engine, type NamedArrays, type Network } from '@coda-nets/core';
 import { readFileBytes, writeFileAtomic } from '@coda-nets/core/node';
 import type { ImageSplit } from './data/image-dataset.ts';
 

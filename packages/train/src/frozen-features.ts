@@ -66,10 +66,10 @@ export async function computeFeatures(options: ComputeFeaturesOptions): Promise<
   const stemWeights = Object.fromEntries(Object.entries(weights).filter(([name]) => network.weights[name]?.role === 'frozen'));
   const cache = cacheFolder === undefined ? undefined : featureCache({ folder: cacheFolder, network, stemWeights, split, engine });
 
-  const compiled = await engine.compile(
-    (tensors) => ({ features: frozenStem.embed(tensors, tensors['images'] as tf.Tensor4D) }),
-    { inputs: { images: { shape: ['batch', ...network.inputShape], dtype: 'float32' } }, constants: stemWeights },
-  );
+  const compiled = await engine.compile((tensors) => ({ features: frozenStem.embed(tensors, tensors['images'] as tf.Tensor4D) }), {
+    inputs: { images: { shape: ['batch', ...network.inputShape], dtype: 'float32' } },
+    constants: stemWeights,
+  });
   try {
     const total = split.length * copies.length;
     let done = 0;

@@ -25,22 +25,9 @@ export { train, type TrainOptions, type TrainResult } from './train.ts';
 export type { TrainEvent } from './train-events.ts';
 export { parseTrainConfig, trainConfigSchema, type TrainConfig, type TrainConfigInput } from './train-config.ts';
 export { storedConfig } from './run-folder.ts';
-export {
-  measureAlignment,
-  type Alignment,
-  type LayerAlignment,
-  type MeasureAlignmentOptions,
-  type Spread,
-} from './alignment.ts';
+export { measureAlignment, type Alignment, type LayerAlignment, type MeasureAlignmentOptions, type Spread } from './alignment.ts';
 export { evaluate, type EvaluateOptions, type Evaluation } from './evaluation.ts';
 export { computeFeatures, type ComputeFeaturesOptions, type FeatureCopy, type Features } from './frozen-features.ts';
 export { penaltyInput, scalarInput, trainingStep, type TrainingStep, type TrainingStepOptions } from './training-step.ts';
-export {
-  initialSlots,
-  optimiser,
-  slotName,
-  type Optimiser,
-  type OptimiserConfig,
-  type OptimiserStep,
-} from './optimisers.ts';
+export { initialSlots, optimiser, slotName, type Optimiser, type OptimiserConfig, type OptimiserStep } from './optimisers.ts';
 export { learningRateAt, type ScheduleConfig } from './schedules.ts';

@@ -60,9 +60,7 @@ export function initialSlots(
 ): NamedArrays {
   const trained = Object.entries(weights).filter(([, { role }]) => role === 'parameter');
   return Object.fromEntries(
-    trained.flatMap(([name, { shape }]) =>
-      optimiser.slotNames.map((slot) => [slotName(name, slot), zerosArray('float32', shape)]),
-    ),
+    trained.flatMap(([name, { shape }]) => optimiser.slotNames.map((slot) => [slotName(name, slot), zerosArray('float32', shape)])),
   );
 }
 

@@ -134,6 +134,11 @@ async function orUnavailable<T>(path: string, work: Promise<T>): Promise<T> {
     return await work;
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
-    throw new CodaError({ kind: 'unavailable', where: path === '' ? '""' : path, problem: `could not be written (${code ?? message})`, cause });
+    throw new CodaError({
+      kind: 'unavailable',
+      where: path === '' ? '""' : path,
+      problem: `could not be written (${code ?? message})`,
+      cause,
+    });
   }
 }

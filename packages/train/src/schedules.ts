@@ -17,12 +17,7 @@ export type ScheduleConfig = (
  * The learning rate of update `step` (from 0) of `totalSteps`, peak rate `learningRate`. The first update of a schedule is at its start, the
  * last one (step = totalSteps − 1) at its end: p = step / (totalSteps − 1).
  */
-export function learningRateAt(
-  schedule: ScheduleConfig,
-  learningRate: number,
-  step: number,
-  totalSteps: number,
-): number {
+export function learningRateAt(schedule: ScheduleConfig, learningRate: number, step: number, totalSteps: number): number {
   const rate = learningRate * shareAt(schedule, totalSteps > 1 ? Math.min(1, step / (totalSteps - 1)) : 0, step / totalSteps);
   return step < schedule.warmup ? (rate * (step + 1)) / schedule.warmup : rate;
 }

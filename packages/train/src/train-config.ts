@@ -142,11 +142,7 @@ export function checkSameConfig(now: TrainConfig, before: TrainConfig, where: st
   }
 }
 
-function firstDifference(
-  before: unknown,
-  now: unknown,
-  path: string,
-): { path: string; before: unknown; now: unknown } | undefined {
+function firstDifference(before: unknown, now: unknown, path: string): { path: string; before: unknown; now: unknown } | undefined {
   if (Object.is(before, now)) return undefined;
   if (typeof before !== 'object' || typeof now !== 'object' || before === null || now === null) return { path, before, now };
   if (Array.isArray(before) !== Array.isArray(now)) return { path, before, now };

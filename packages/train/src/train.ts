@@ -117,7 +117,13 @@ interface Splits {
 
 function splits({ limit, validation, seed, batch }: TrainConfig, dataset: ImageDataset): Splits {
   const all = dataset.split('train');
-  const some = limit === undefined || limit >= all.length ? all : subset(all, Uint32Array.from({ length: limit }, (_, i) => i));
+  const some =
+    limit === undefined || limit >= all.length
+      ? all
+      : subset(
+          all,
+          Uint32Array.from({ length: limit }, (_, i) => i),
+        );
   let train = some;
   let held: ImageSplit | undefined;
   if (validation.kind === 'held-out') {
@@ -211,9 +217,7 @@ async function firstWeights({ network, initialWeights }: TrainOptions, config: T
   const fromFile = config.initFrom !== undefined && initialWeights === undefined;
   const given = fromFile ? (await readModel(config.initFrom as string)).weights : (initialWeights ?? {});
   // a file may hold another network's head; what a caller hands over must be this network's
-  const taken = fromFile
-    ? Object.fromEntries(Object.entries(given).filter(([name]) => Object.hasOwn(network.weights, name)))
-    : given;
+  const taken = fromFile ? Object.fromEntries(Object.entries(given).filter(([name]) => Object.hasOwn(network.weights, name))) : given;
   const where = fromFile ? (config.initFrom as string) : 'train: initialWeights';
   const missing = Object.entries(network.weights).find(([name, { role }]) => role === 'frozen' && taken[name] === undefined);
   if (missing !== undefined) {
@@ -393,8 +397,7 @@ async function runTraining(
         epochEndPending: false,
         epoch: noSums,
         best: isBest ? { epoch, score } : state.best,
-        validation:
-          validation === undefined ? state.validation : { loss: validation.loss, top1: validation.top1, top5: validation.top5 },
+        validation: validation === undefined ? state.validation : { loss: validation.loss, top1: validation.top1, top5: validation.top5 },
       };
       await run.log({
         type: 'epoch',
@@ -413,7 +416,18 @@ async function runTraining(
       await saveModel(run.last, weights);
       await save();
       const { step: stepNow } = state;
-      onEvent?.({ type: 'epoch', epoch, epochs: config.epochs, step: stepNow, trainLoss, ...trainPenalty, trainAccuracy, validation, alignment, isBest });
+      onEvent?.({
+        type: 'epoch',
+        epoch,
+        epochs: config.epochs,
+        step: stepNow,
+        trainLoss,
+        ...trainPenalty,
+        trainAccuracy,
+        validation,
+        alignment,
+        isBest,
+      });
       return true;
     };
 
@@ -434,8 +448,7 @@ async function runTraining(
       current = undefined;
       const running = compiled.run({ ...batch.inputs, ...step.scalars({ learningRate, step: state.step + 1 }) });
       // beside the engine's work, where the engine works beside
-      prefetched =
-        state.step + 1 === totalSteps ? undefined : nextBatch(source);
+      prefetched = state.step + 1 === totalSteps ? undefined : nextBatch(source);
       const output = await running;
       const loss = output['loss']?.data[0] as number;
       const correct = output['correct']?.data[0] as number;

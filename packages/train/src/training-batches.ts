@@ -55,9 +55,7 @@ export function nextBatch({ sampler, split, augmentation, features, penalty }: B
     return { epoch, endsEpoch, samplerAfter, inputs: { images, labels, ...extra } };
   }
   const copies: readonly FeatureCopy[] | FeatureCopy =
-    augmentation.kind === 'flip'
-      ? Array.from(indices, () => (random.uint32() >= 0x8000_0000 ? 'flip' : 'none'))
-      : 'none';
+    augmentation.kind === 'flip' ? Array.from(indices, () => (random.uint32() >= 0x8000_0000 ? 'flip' : 'none')) : 'none';
   const inputs = { features: features.batch(indices, copies), labels: labelsOf(split, indices), ...extra };
   return { epoch, endsEpoch, samplerAfter, inputs };
 }

@@ -139,10 +139,7 @@ export function trainingStep({
     },
     scalars: (step) =>
       Object.fromEntries(
-        Object.entries(optimiser.scalars(step)).map(([name, value]) => [
-          scalarInput(name),
-          ndArray('float32', [], Float32Array.of(value)),
-        ]),
+        Object.entries(optimiser.scalars(step)).map(([name, value]) => [scalarInput(name), ndArray('float32', [], Float32Array.of(value))]),
       ),
   };
 }

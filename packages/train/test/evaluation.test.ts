@@ -28,8 +28,7 @@ function twin({ 'fc.weight': w, 'fc.bias': b }: NamedArrays): { losses: number[]
   for (let n = 0; n < split.length; n++) {
     const logits = Array.from({ length: classes }, (_, c) => {
       let z = b?.data[c] as number;
-      for (let i = 0; i < inputs; i++)
-        z += ((split.images[n * inputs + i] as number) / 255) * (w?.data[i * classes + c] as number);
+      for (let i = 0; i < inputs; i++) z += ((split.images[n * inputs + i] as number) / 255) * (w?.data[i * classes + c] as number);
       return z;
     });
     const label = split.labels[n] as number;
@@ -68,10 +67,7 @@ describe('evaluate', () => {
 
   it('counts the first of equal logits', async () => {
     const zero = Object.fromEntries(
-      Object.entries(weights).map(([name, { shape, data }]) => [
-        name,
-        ndArray('float32', shape, new Float32Array(data.length)),
-      ]),
+      Object.entries(weights).map(([name, { shape, data }]) => [name, ndArray('float32', shape, new Float32Array(data.length))]),
     );
     const { top } = twin(zero);
     expect([top(1), top(5)]).toEqual([5, 25]);

@@ -68,8 +68,7 @@ describe('half precision', () => {
       [0x7e00, NaN],
     ];
     for (const [bits, value] of known) expect([bits, float16Values[bits]]).toEqual([bits, value]);
-    for (let bits = 1; bits <= 0x7c00; bits++)
-      expect(float16Values[bits]).toBeGreaterThan(float16Values[bits - 1] as number);
+    for (let bits = 1; bits <= 0x7c00; bits++) expect(float16Values[bits]).toBeGreaterThan(float16Values[bits - 1] as number);
   });
 
   it('encodes to the nearest, of two equally near ones to the even', () => {
@@ -114,9 +113,7 @@ describe('computeFeatures', () => {
 
   it('refuses a copy it has not, and a network without a frozen stem', async () => {
     const features = await computeFeatures({ ...options, copies: ['none'] });
-    expect(() => features.batch([0], 'flip')).toThrow(
-      'Features.batch: copy: this copy was not computed; expected none, got flip',
-    );
+    expect(() => features.batch([0], 'flip')).toThrow('Features.batch: copy: this copy was not computed; expected none, got flip');
     await expect(computeFeatures({ ...options, network: tinyNetwork() })).rejects.toThrow(
       'computeFeatures: network: this network has no frozen stem whose features could be kept; got kind "tiny"',
     );

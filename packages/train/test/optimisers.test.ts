@@ -54,15 +54,11 @@ const cases: readonly [string, OptimiserConfig, number, Twin][] = [
 describe.each(cases)('%s', (_, config, weightDecay, twin) => {
   it('moves weights and slots as the paper says, decays only what decays, leaks nothing', () => {
     const optimise = optimiser(config, { weightDecay, decays });
-    const specs = Object.fromEntries(
-      Object.entries(shapes).map(([name, shape]) => [name, { shape, role: 'parameter' as const }]),
-    );
+    const specs = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, { shape, role: 'parameter' as const }]));
     const draw = (seed: number) =>
       Object.entries(shapes).map(([name, shape], i) => [name, randomValues(sizeOf(shape), seed * 10 + i)] as const);
     const tensors = (values: Iterable<readonly [string, ArrayLike<number>]>): Record<string, tf.Tensor> =>
-      Object.fromEntries(
-        [...values].map(([name, data]) => [name, tf.tensor(Float32Array.from(data), [...(shapes[name] as number[])])]),
-      );
+      Object.fromEntries([...values].map(([name, data]) => [name, tf.tensor(Float32Array.from(data), [...(shapes[name] as number[])])]));
     expectNoLeak(() => {
       tf.tidy(() => {
         let parameters: NamedTensors = tensors(draw(1));

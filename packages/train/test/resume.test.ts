@@ -61,10 +61,8 @@ async function run(out: string, change: Partial<Config> = {}, more: Partial<Trai
     notices: events.filter((event) => event.type === 'notice').map(({ message }) => message),
   };
 }
-const checkpointsOf = async (out: string): Promise<number[]> =>
-  (await readdir(join(out, 'checkpoints'))).map(Number).sort((a, b) => a - b);
-const modelsOf = (out: string) =>
-  Promise.all(['last', 'best'].map((name) => readFile(join(out, `${name}.safetensors`))));
+const checkpointsOf = async (out: string): Promise<number[]> => (await readdir(join(out, 'checkpoints'))).map(Number).sort((a, b) => a - b);
+const modelsOf = (out: string) => Promise.all(['last', 'best'].map((name) => readFile(join(out, `${name}.safetensors`))));
 /** All that does not depend on the clock. */
 async function metricsOf(out: string): Promise<Record<string, unknown>[]> {
   const lines = (await readFile(join(out, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n');
@@ -119,9 +117,7 @@ describe('a spoiled run folder', () => {
       await writeFile(join(parts, 'metrics.jsonl'), '{"type":"step","st', { flag: 'a' });
       const resumed = await run(parts, {}, { resume: true });
       expect(resumed.events.find((event) => event.type === 'start')).toMatchObject({ step: 15 });
-      expect(resumed.notices).toEqual([
-        expect.stringMatching(/^The checkpoint of step 17 cannot be read \(.*17.*\)\.$/),
-      ]);
+      expect(resumed.notices).toEqual([expect.stringMatching(/^The checkpoint of step 17 cannot be read \(.*17.*\)\.$/)]);
       await expectSame(parts, whole);
       const steps = (await metricsOf(parts)).filter(({ type }) => type === 'step').map(({ step }) => step);
       expect(steps).toEqual([2, 4, 6, 8, 10, 12, 14, 16, 18, 20]);
@@ -132,8 +128,7 @@ describe('a spoiled run folder', () => {
     const out = await temporaryFolder();
     await run(out, {}, { stopAt: 5 });
     const before = await metricsOf(out);
-    for (const step of await checkpointsOf(out))
-      await truncate(join(out, 'checkpoints', String(step), 'weights.safetensors'), 20);
+    for (const step of await checkpointsOf(out)) await truncate(join(out, 'checkpoints', String(step), 'weights.safetensors'), 20);
     await expect(run(out, {}, { resume: true })).rejects.toThrow(/checkpoints\/5\/weights\.safetensors/);
     expect(await metricsOf(out)).toEqual(before);
   });
@@ -152,9 +147,7 @@ describe('a run folder', () => {
       `${out}: there is a run in this folder already. Go on with it with --resume, or choose another folder.`,
     );
     const refused = async (change: Partial<Config>, text: string): Promise<void> =>
-      expect(run(out, change, { resume: true })).rejects.toThrow(
-        `${join(out, 'config.json')}: ${text}. Resume with the config of the run`,
-      );
+      expect(run(out, change, { resume: true })).rejects.toThrow(`${join(out, 'config.json')}: ${text}. Resume with the config of the run`);
     const another = 'the run to resume has another value; expected';
     await refused({ learningRate: 0.03 }, `learningRate: ${another} 0.02, got 0.03`);
     await refused({ schedule: { kind: 'cosine', end: 0.1, warmup: 5 } }, `schedule.warmup: ${another} 4, got 5`);
@@ -176,9 +169,7 @@ describe('a run folder', () => {
   it('keeps the last two checkpoints and says when another engine goes on', async () => {
     const out = await temporaryFolder();
     const part = await run(out, {}, { stopAt: 10 });
-    expect(part.events.filter((event) => event.type === 'checkpoint').map(({ step }) => step)).toEqual([
-      3, 6, 7, 9, 10,
-    ]);
+    expect(part.events.filter((event) => event.type === 'checkpoint').map(({ step }) => step)).toEqual([3, 6, 7, 9, 10]);
     expect(await checkpointsOf(out)).toEqual([9, 10]);
     const { notices } = await run(out, {}, { resume: true, engine: { ...engine, name: 'cpu' } });
     expect(notices).toEqual(['The run was on engine onnxruntime and goes on with cpu: the last digits will differ.']);

@@ -54,7 +54,11 @@ describe('a start that fails', () => {
       'train: initialWeights: frozen weights are never trained and need values: there is none for "w". ' +
         'Start from a trained model that has them: `--stem FILE` on the command line, `initFrom` in a config.',
     ],
-    ['a file to start from that is not there', { config: { ...config, initFrom: '/no/such.safetensors' } }, '/no/such.safetensors: no such file'],
+    [
+      'a file to start from that is not there',
+      { config: { ...config, initFrom: '/no/such.safetensors' } },
+      '/no/such.safetensors: no such file',
+    ],
     [
       'features of no stem',
       { config: { ...config, cacheFeatures: true } },

@@ -3,8 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { learningRateAt, type ScheduleConfig } from '../src/index.ts';
 
 const peakRate = 0.4;
-const at = (schedule: ScheduleConfig, step: number, total = 101): number =>
-  learningRateAt(schedule, peakRate, step, total);
+const at = (schedule: ScheduleConfig, step: number, total = 101): number => learningRateAt(schedule, peakRate, step, total);
 const root = Math.SQRT1_2;
 
 describe('learningRateAt', () => {
@@ -84,15 +83,13 @@ describe('learningRateAt', () => {
       ],
     ],
   ])('%s', (_, schedule, points) => {
-    for (const [step, share] of points)
-      expect([step, at(schedule, step)]).toEqual([step, expect.closeTo(peakRate * share, 12)]);
+    for (const [step, share] of points) expect([step, at(schedule, step)]).toEqual([step, expect.closeTo(peakRate * share, 12)]);
   });
 
   it('drops by the factor at the first update of each milestone, in any order of milestones', () => {
     const schedule: ScheduleConfig = { kind: 'step', milestones: [0.75, 0.5], factor: 0.1, warmup: 0 };
     const shares = Array.from({ length: 8 }, (_, step) => at(schedule, step, 8) / peakRate);
-    for (const [step, share] of [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01].entries())
-      expect(shares[step]).toBeCloseTo(share, 12);
+    for (const [step, share] of [1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01].entries()) expect(shares[step]).toBeCloseTo(share, 12);
   });
 
   it('of a run of one update is at its start', () => {

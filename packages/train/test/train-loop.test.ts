@@ -7,14 +7,7 @@ import { readModel, writeModel } from '@coda-nets/core/node';
 import { eagerEngine } from '@coda-nets/engine';
 import { expectClose, expectNoLeak, useBackend } from '@coda-nets/tools/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';
-import {
-  BatchSampler,
-  syntheticDataset,
-  train,
-  type ImageSplit,
-  type TrainEvent,
-  type TrainOptions,
-} from '../src/index.ts';
+import { BatchSampler, syntheticDataset, train, type ImageSplit, type TrainEvent, type TrainOptions } from '../src/index.ts';
 import { temporaryFolder } from './data/temporary-folder.ts';
 import { side, tinyNetwork } from './tiny-network.ts';
 import { watchedEngine } from './watched-engine.ts';
@@ -203,9 +196,7 @@ describe('a run', () => {
     expect(first).toBeGreaterThan(1);
     expect(first).toBeLessThan(8);
     expect(best).toEqual({ epoch: first, score: scores[first - 1] });
-    expect(epochs.map(({ isBest }) => isBest)).toEqual(
-      scores.map((score, i) => scores.slice(0, i).every((before) => score > before)),
-    );
+    expect(epochs.map(({ isBest }) => isBest)).toEqual(scores.map((score, i) => scores.slice(0, i).every((before) => score > before)));
     const shorter = await run({ ...config, epochs: first });
     expect((await readModel(join(out, 'best.safetensors'))).weights).toEqual(shorter.weights);
     expect((await readModel(join(out, 'last.safetensors'))).weights).not.toEqual(shorter.weights);
@@ -228,8 +219,7 @@ describe('a run', () => {
     const fromFile = (await run({ ...config, initFrom: file })).weights;
     expect(fromFile['fc.weight']).toEqual(weight);
     expect(fromFile['fc.bias']).toEqual(drawn['fc.bias']);
-    const handedOver = (await run({ ...config, initFrom: file }, { initialWeights: { 'fc.bias': bias as NdArray } }))
-      .weights;
+    const handedOver = (await run({ ...config, initFrom: file }, { initialWeights: { 'fc.bias': bias as NdArray } })).weights;
     expect(handedOver['fc.weight']).toEqual(drawn['fc.weight']);
     expect(handedOver['fc.bias']).toEqual(bias);
   });

@@ -1,15 +1,7 @@
 /** The testkit fails when it should, and says where. */
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import {
-  expectClose,
-  expectNoLeak,
-  finiteDifference,
-  hasBackend,
-  randomTensor,
-  randomValues,
-  useBackend,
-} from '@coda-nets/tools/testkit';
+import { expectClose, expectNoLeak, finiteDifference, hasBackend, randomTensor, randomValues, useBackend } from '@coda-nets/tools/testkit';
 
 beforeAll(() => useBackend('cpu'));
 

@@ -22,7 +22,11 @@ export function matmulFlops({ m, k, n }: MatmulShape): number {
 export async function engineMatmul(engine: Engine, { m, k, n }: MatmulShape): Promise<Contender & { release(): Promise<void> }> {
   const random = Random.seeded(0);
   const matrix = (rows: number, columns: number): NdArray<'float32'> =>
-    ndArray('float32', [rows, columns], Float32Array.from({ length: rows * columns }, () => random.uniform() - 0.5));
+    ndArray(
+      'float32',
+      [rows, columns],
+      Float32Array.from({ length: rows * columns }, () => random.uniform() - 0.5),
+    );
   const a = matrix(m, k);
   const product = await engine.compile(({ a, b }) => ({ c: tf.matMul(a as tf.Tensor2D, b as tf.Tensor2D) }), {
     inputs: { a: { shape: [m, k], dtype: 'float32' } },

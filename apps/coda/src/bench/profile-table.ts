@@ -36,7 +36,11 @@ export interface Profile {
 
 /** The average over all calls in the trace but the first `warmUps`. Slowest node first. */
 export async function readProfile(path: string, warmUps: number): Promise<Profile> {
-  return profileOf(JSON.parse(new TextDecoder().decode(await readFileBytes(path, { maxBytes: MAX_TRACE_BYTES }))) as TraceEvent[], warmUps, path);
+  return profileOf(
+    JSON.parse(new TextDecoder().decode(await readFileBytes(path, { maxBytes: MAX_TRACE_BYTES }))) as TraceEvent[],
+    warmUps,
+    path,
+  );
 }
 
 export function profileOf(events: readonly TraceEvent[], warmUps: number, where: string): Profile {
@@ -49,7 +53,12 @@ export function profileOf(events: readonly TraceEvent[], warmUps: number, where:
       arenaBytes = Math.max(arenaBytes, Number(args['mem_arena_held'] ?? 0));
       if (seen < warmUps) continue;
       const node = name.replace(/:node_kernel_time$|_kernel_time$/, '');
-      const sum = sums.get(node) ?? { op: args['op_name'] as string, inputs: shapes(args['input_type_shape']), outputs: shapes(args['output_type_shape']), µs: 0 };
+      const sum = sums.get(node) ?? {
+        op: args['op_name'] as string,
+        inputs: shapes(args['input_type_shape']),
+        outputs: shapes(args['output_type_shape']),
+        µs: 0,
+      };
       sum.µs += dur;
       sums.set(node, sum);
     } else if (name === 'model_run') {
@@ -58,7 +67,14 @@ export function profileOf(events: readonly TraceEvent[], warmUps: number, where:
     }
   }
   const calls = seen - warmUps;
-  if (calls < 1) throw new CodaError({ kind: 'malformed', where, problem: 'the trace has too few calls', expected: `more than ${warmUps}`, got: `${seen}` });
+  if (calls < 1)
+    throw new CodaError({
+      kind: 'malformed',
+      where,
+      problem: 'the trace has too few calls',
+      expected: `more than ${warmUps}`,
+      got: `${seen}`,
+    });
   const nodes = [...sums].map(([name, { op, inputs, outputs, µs }]) => ({ name, op, inputs, outputs, ms: µs / 1000 / calls }));
   const nodesMs = nodes.reduce((sum, { ms }) => sum + ms, 0);
   return { calls, nodesMs, callMs: callµs / 1000 / calls, arenaBytes, nodes: nodes.toSorted((a, b) => b.ms - a.ms) };
@@ -78,7 +94,9 @@ export function profileLines({ calls, nodesMs, callMs, arenaBytes, nodes }: Prof
   }
   const share = (ms: number): string => `${((100 * ms) / nodesMs).toFixed(1)} %`;
   const ops = [...byOp].toSorted(([, a], [, b]) => b.ms - a.ms).map(([op, { ms, count }]) => [op, String(count), ms.toFixed(2), share(ms)]);
-  const slowest = nodes.slice(0, top).map(({ name, op, inputs, outputs, ms }) => [`${name} (${op}): ${inputs} → ${outputs}`, ms.toFixed(2), share(ms)]);
+  const slowest = nodes
+    .slice(0, top)
+    .map(({ name, op, inputs, outputs, ms }) => [`${name} (${op}): ${inputs} → ${outputs}`, ms.toFixed(2), share(ms)]);
   return [
     `${nodes.length} nodes, ${nodesMs.toFixed(1)} ms of a call of ${callMs.toFixed(1)} ms (mean of ${calls}), arena ${(arenaBytes / 1e6).toFixed(0)} MB`,
     ...textTable(['operator', 'nodes', 'ms', 'share'], ops),

@@ -22,7 +22,11 @@ interface Options extends CommonOptions {
 }
 
 export function benchCommand(): Command {
-  return defineCommand('bench', 'the benches; ratios against the reference where Python with torch is present', 'coda bench dau --python venv/bin/python')
+  return defineCommand(
+    'bench',
+    'the benches; ratios against the reference where Python with torch is present',
+    'coda bench dau --python venv/bin/python',
+  )
     .argument('[name...]', `which benches (default: all): ${benches.map(({ name, description }) => `${name} (${description})`).join(', ')}`)
     .option('--quick', `medians of ${QUICK_ROUNDS} rounds, not of ${ROUNDS}, and without what takes minutes`)
     .option('--threads <n>', 'threads of every contender (default: every core)', wholeNumber(1))
@@ -41,7 +45,11 @@ export function benchCommand(): Command {
         const run: BenchRun = {
           engines: await enginesOf(options, io),
           threads: options.threads ?? availableParallelism(),
-          python: !options.twins ? { kind: 'none' } : options.python === undefined ? { kind: 'default' } : { kind: 'path', path: options.python },
+          python: !options.twins
+            ? { kind: 'none' }
+            : options.python === undefined
+              ? { kind: 'default' }
+              : { kind: 'path', path: options.python },
           rounds: options.quick === true ? QUICK_ROUNDS : ROUNDS,
           quick: options.quick === true,
           seed: options.seed,

@@ -7,7 +7,11 @@ import { defineCommand, ioOf, type CommonOptions } from '../define-command.ts';
 import type { Progress } from '../progress.ts';
 
 export function dataCommand(): Command {
-  const fetch = defineCommand('fetch', 'fetches a data set into a cache, checks its hash, unpacks; a second call does nothing', 'coda data fetch cifar10')
+  const fetch = defineCommand(
+    'fetch',
+    'fetches a data set into a cache, checks its hash, unpacks; a second call does nothing',
+    'coda data fetch cifar10',
+  )
     .argument('<name>', `data set: ${datasetNames.join(', ')}`)
     .option('--to <dir>', 'folder to put it in (default: the cache of this machine)')
     .action(async (name: string, options: CommonOptions & { to?: string }) => {

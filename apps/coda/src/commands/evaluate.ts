@@ -24,11 +24,21 @@ export function evaluateCommand(): Command {
       checkDataset(dataset, network, options.data);
       const all = dataset.split(options.split);
       const limit = Math.min(options.limit ?? all.length, all.length);
-      const split = limit < all.length ? subset(all, Array.from({ length: limit }, (_, i) => i)) : all;
+      const split =
+        limit < all.length
+          ? subset(
+              all,
+              Array.from({ length: limit }, (_, i) => i),
+            )
+          : all;
       const engine = await engineOf(options, io);
       const bar = io.progress('evaluate', split.length, 'images');
-      const result = await evaluate({ network, weights: model.weights, engine, split, onProgress: (done) => bar.update(done) }).finally(() => bar.stop());
-      io.say(`${options.split} split, ${result.images} images: top-1 ${(100 * result.top1).toFixed(2)} %, top-5 ${(100 * result.top5).toFixed(2)} %, loss ${result.loss.toFixed(4)}, ${result.imagesPerSecond.toFixed(0)} images/s`);
+      const result = await evaluate({ network, weights: model.weights, engine, split, onProgress: (done) => bar.update(done) }).finally(
+        () => bar.stop(),
+      );
+      io.say(
+        `${options.split} split, ${result.images} images: top-1 ${(100 * result.top1).toFixed(2)} %, top-5 ${(100 * result.top5).toFixed(2)} %, loss ${result.loss.toFixed(4)}, ${result.imagesPerSecond.toFixed(0)} images/s`,
+      );
       io.result({ ...result, split: options.split, engine: engine.name });
     });
 }

@@ -30,7 +30,12 @@ export function explainCommand(): Command {
     .requiredOption('--out <dir>', 'folder for the maps')
     .option('--target <class>', 'a class by number or name, or a .npy of integers [N] (default: the top class of each)')
     .option('--tap <names>', 'taps between commas, or all', nameList, ['all'])
-    .option('--method <name>', 'contributions, or the baseline inputTimesGradient', oneOf('contributions', 'inputTimesGradient'), 'contributions')
+    .option(
+      '--method <name>',
+      'contributions, or the baseline inputTimesGradient',
+      oneOf('contributions', 'inputTimesGradient'),
+      'contributions',
+    )
     .action(async (path: string, paths: string[], options: Options) => {
       const io = ioOf(options);
       if (options.tap.length === 0) throw usageError('explain: --tap', 'no tap is named', 'names between commas, or all');
@@ -58,7 +63,10 @@ export function explainCommand(): Command {
       const files = await writeExplanations({ ...options, inputs, explanations, network, classNames: model.classNames });
       for (const [n, { target, probability, taps: all }] of explanations.entries()) {
         const exact = all.filter((tap) => tap.exact);
-        const worst = exact.length === 0 ? '' : `, worst residual of ${exact.length} exact taps ${Math.max(...exact.map((tap) => tap.residual)).toExponential(1)}`;
+        const worst =
+          exact.length === 0
+            ? ''
+            : `, worst residual of ${exact.length} exact taps ${Math.max(...exact.map((tap) => tap.residual)).toExponential(1)}`;
         io.say(`${inputs.names[n]}: ${model.classNames[target]} ${(100 * probability).toFixed(1)} %${worst}`);
       }
       io.say(`${files.length} files in ${options.out}; explanation.json says what each number is`);
@@ -66,12 +74,23 @@ export function explainCommand(): Command {
     });
 }
 
-async function targetsOf(text: string | undefined, count: number, classes: number, classNames: readonly string[]): Promise<'top' | readonly number[]> {
+async function targetsOf(
+  text: string | undefined,
+  count: number,
+  classes: number,
+  classNames: readonly string[],
+): Promise<'top' | readonly number[]> {
   if (text === undefined) return 'top';
   if (text.endsWith('.npy')) {
     const { data, dtype, shape } = decodeNpy(await readFileBytes(text, { maxBytes: MAX_TARGET_BYTES }), text);
     if (shape.length !== 1 || shape[0] !== count || !['int32', 'int64', 'uint8'].includes(dtype)) {
-      throw new CodaError({ kind: 'argument', where: text, problem: 'not one class for each input', expected: `integers [${count}]`, got: `${dtype} [${shape.join(', ')}]` });
+      throw new CodaError({
+        kind: 'argument',
+        where: text,
+        problem: 'not one class for each input',
+        expected: `integers [${count}]`,
+        got: `${dtype} [${shape.join(', ')}]`,
+      });
     }
     return Array.from(data as Int32Array, Number);
   }

@@ -16,7 +16,11 @@ interface Options extends CommonOptions {
 }
 
 export function exportCommand(): Command {
-  return defineCommand('export', 'one ONNX file: the classifier, and with --explain its explanation', 'coda export runs/demo/hybrid.safetensors --out hybrid.onnx --explain')
+  return defineCommand(
+    'export',
+    'one ONNX file: the classifier, and with --explain its explanation',
+    'coda export runs/demo/hybrid.safetensors --out hybrid.onnx --explain',
+  )
     .argument('<model>', 'a model file')
     .requiredOption('--out <file>', 'the ONNX file')
     .option('--explain', 'add the input target (−1: the top class) and the contribution maps')

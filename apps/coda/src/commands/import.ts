@@ -27,16 +27,10 @@ export function importCommand(): Command {
     'coda import net.safetensors --format coda-pytorch --config net.json --out model.safetensors',
   )
     .argument('<state>', 'a state dict in a safetensors file')
-    .requiredOption(
-      '--format <name>',
-      `whose names and axis orders the state dict has: ${formats.join(', ')} (the authors’ CoDA networks)`,
-    )
+    .requiredOption('--format <name>', `whose names and axis orders the state dict has: ${formats.join(', ')} (the authors’ CoDA networks)`)
     .requiredOption('--out <file>', 'the model file')
     .option('--config <file>', 'the network’s config (.json); without it the layers of the state dict are listed')
-    .option(
-      '--class-names <file>',
-      'a name for each class: a JSON array (.json), a name a line, or cifar10 (default: their numbers)',
-    )
+    .option('--class-names <file>', 'a name for each class: a JSON array (.json), a name a line, or cifar10 (default: their numbers)')
     .action(async (path: string, options: Options) => {
       const io = ioOf(options);
       checkFormat(options.format);
@@ -98,10 +92,7 @@ function checkFormat(name: string): void {
 function configNeeded(path: string, tensors: NamedArrays): CodaError {
   const layers = codaPytorchLayers(tensors);
   if (layers === undefined)
-    return usageError(
-      'import: --config',
-      `missing, and ${path} is no state dict of a CoDA network from which its layers could be read`,
-    );
+    return usageError('import: --config', `missing, and ${path} is no state dict of a CoDA network from which its layers could be read`);
   const encoding = layers[0]?.inputChannels === 6 ? 'rgb6' : 'none';
   return usageError(
     'import: --config',

@@ -10,7 +10,11 @@ import { readModelFile } from '../open-model.ts';
 import { readConfig } from '../read-json.ts';
 
 export function infoCommand(): Command {
-  return defineCommand('info', 'layers, taps, shapes, parameters and multiply-adds of a model or preset', 'coda info runs/demo/hybrid.safetensors')
+  return defineCommand(
+    'info',
+    'layers, taps, shapes, parameters and multiply-adds of a model or preset',
+    'coda info runs/demo/hybrid.safetensors',
+  )
     .argument('<model>', `a model file, a network config (.json), or a preset: ${Object.keys(networkPresets).join(', ')}`)
     .action(async (name: string, options: CommonOptions) => {
       const io = ioOf(options);
@@ -20,15 +24,32 @@ export function infoCommand(): Command {
       const parameters = count(network, 'parameter');
       const frozen = count(network, 'frozen');
       const statistics = count(network, 'statistic');
-      io.say(`${name}: ${network.config.kind}, input [${network.inputShape.join(', ')}], ${network.classes} classes, b₀ = ${network.logitBias.toFixed(4)}`);
-      io.say(`parameters: ${parameters.toLocaleString('en')} trained, ${frozen.toLocaleString('en')} frozen, ${statistics.toLocaleString('en')} statistics`);
+      io.say(
+        `${name}: ${network.config.kind}, input [${network.inputShape.join(', ')}], ${network.classes} classes, b₀ = ${network.logitBias.toFixed(4)}`,
+      );
+      io.say(
+        `parameters: ${parameters.toLocaleString('en')} trained, ${frozen.toLocaleString('en')} frozen, ${statistics.toLocaleString('en')} statistics`,
+      );
       io.say(`multiply-adds: ${(multiplyAdds / 1e6).toFixed(1)} million an image`);
       io.say('tap               map          channels  contributions');
       for (const tap of taps) {
-        io.say(`${tap.name.padEnd(16)}  ${`${tap.height}×${tap.width}`.padEnd(11)}  ${String(tap.channels).padEnd(8)}  ${tap.exact ? 'exact' : 'gradient × activation'}`);
+        io.say(
+          `${tap.name.padEnd(16)}  ${`${tap.height}×${tap.width}`.padEnd(11)}  ${String(tap.channels).padEnd(8)}  ${tap.exact ? 'exact' : 'gradient × activation'}`,
+        );
       }
       if (provenance !== undefined) io.say(`provenance: ${JSON.stringify(provenance)}`);
-      io.result({ config: network.config, inputShape: network.inputShape, classes: network.classes, logitBias: network.logitBias, parameters, frozen, statistics, multiplyAdds, taps, provenance });
+      io.result({
+        config: network.config,
+        inputShape: network.inputShape,
+        classes: network.classes,
+        logitBias: network.logitBias,
+        parameters,
+        frozen,
+        statistics,
+        multiplyAdds,
+        taps,
+        provenance,
+      });
     });
 }
 
@@ -47,7 +68,9 @@ async function configOf(name: string): Promise<{ config: JsonObject; provenance?
 }
 
 function count(network: Network, role: string): number {
-  return Object.values(network.weights).filter((w) => w.role === role).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  return Object.values(network.weights)
+    .filter((w) => w.role === role)
+    .reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }
 
 /** Traces the network on one image and reads sizes off the graph; no number is computed. */

@@ -21,7 +21,11 @@ interface Options extends CommonOptions {
 }
 
 export function trainCommand(): Command {
-  return defineCommand('train', 'trains a network in a run folder; an interrupted run goes on with --resume', 'coda train hybrid-cifar10-resnet20 --data cifar10 --out runs/hybrid')
+  return defineCommand(
+    'train',
+    'trains a network in a run folder; an interrupted run goes on with --resume',
+    'coda train hybrid-cifar10-resnet20 --data cifar10 --out runs/hybrid',
+  )
     .argument('<preset>', `a config file (.json), or a preset: ${Object.keys(trainPresets).join(', ')}`)
     .requiredOption('--data <name>', 'a data set by name, or its folder')
     .requiredOption('--out <dir>', 'the run folder')
@@ -50,7 +54,16 @@ export function trainCommand(): Command {
       process.once('SIGINT', stop);
       process.once('SIGTERM', stop);
       try {
-        const run = await trainRun({ ...options, preset, dataset, engine, io, signal: controller.signal, resume: options.resume === true, overrides });
+        const run = await trainRun({
+          ...options,
+          preset,
+          dataset,
+          engine,
+          io,
+          signal: controller.signal,
+          resume: options.resume === true,
+          overrides,
+        });
         const { step, totalSteps, seconds, finished, validation } = run;
         io.result({ out: options.out, finished, step, totalSteps, seconds, validation });
         if (!finished) {
@@ -70,7 +83,9 @@ export function trainCommand(): Command {
 
 /** The call that goes on: the same one, with its options. */
 function resumeLine(command: Command, preset: string): string {
-  const given = command.options.filter((option) => option.attributeName() !== 'resume' && command.getOptionValueSource(option.attributeName()) === 'cli');
+  const given = command.options.filter(
+    (option) => option.attributeName() !== 'resume' && command.getOptionValueSource(option.attributeName()) === 'cli',
+  );
   const words = given.flatMap((option) => {
     const value: unknown = command.getOptionValue(option.attributeName());
     return typeof value === 'boolean' ? [option.long as string] : [option.long as string, quoted(String(value))];

@@ -21,7 +21,11 @@ interface Options extends CommonOptions {
 }
 
 export function verifyCommand(): Command {
-  return defineCommand('verify', 'runs an ONNX file and its model, prints the largest deviation of logits and maps, fails above tolerance', 'coda verify hybrid.onnx --model runs/demo/hybrid.safetensors --data cifar10')
+  return defineCommand(
+    'verify',
+    'runs an ONNX file and its model, prints the largest deviation of logits and maps, fails above tolerance',
+    'coda verify hybrid.onnx --model runs/demo/hybrid.safetensors --data cifar10',
+  )
     .argument('<file>', 'an ONNX file of `coda export`')
     .requiredOption('--model <file>', 'the model file it was made from')
     .option('--data <name>', 'take test images of this data set (default: random images)')
@@ -40,7 +44,13 @@ export function verifyCommand(): Command {
       for (const [tap, d] of Object.entries(result.maps)) io.say(`  contributions at ${tap} ${d.toExponential(2)}`);
       io.result({ ...result, tolerance: options.tolerance, passed: result.maxAbsDiff <= options.tolerance });
       if (result.maxAbsDiff > options.tolerance) {
-        throw new CodaError({ kind: 'numeric', where: path, problem: 'the file deviates from its model', expected: `at most ${options.tolerance}`, got: result.maxAbsDiff.toExponential(2) });
+        throw new CodaError({
+          kind: 'numeric',
+          where: path,
+          problem: 'the file deviates from its model',
+          expected: `at most ${options.tolerance}`,
+          got: result.maxAbsDiff.toExponential(2),
+        });
       }
       io.say(`passed: at most ${options.tolerance} was allowed`);
     });

@@ -1,13 +1,5 @@
 /** One explained image as HTML: the picture, its most probable classes, its map from the exact tap nearest to the input, and a tile for every tap. */
-import {
-  encodePng,
-  heatMap,
-  linearMapPicture,
-  overlay,
-  type Explanation,
-  type Picture,
-  type TapExplanation,
-} from '@coda-nets/depth';
+import { encodePng, heatMap, linearMapPicture, overlay, type Explanation, type Picture, type TapExplanation } from '@coda-nets/depth';
 import { escapeHtml, percentHtml, scientificHtml, signedText } from './escape-html.ts';
 
 export interface ReportImage {
@@ -67,7 +59,10 @@ function bars(
 ): string {
   const rows = classes.map((c) => {
     const p = probabilities.data[c] as number;
-    const marks = [c === label ? '<abbr title="the true class">true</abbr>' : '', c === target ? '<abbr title="the class that is explained">explained</abbr>' : ''];
+    const marks = [
+      c === label ? '<abbr title="the true class">true</abbr>' : '',
+      c === target ? '<abbr title="the class that is explained">explained</abbr>' : '',
+    ];
     return `<li><span class="class">${classOf(c)} ${marks.join(' ')}</span><span class="p">${percentHtml(p)}</span><span class="bar" aria-hidden="true"><span style="width:${(100 * p).toFixed(1)}%"></span></span></li>`;
   });
   const expected = taps[0]?.expected;

@@ -31,8 +31,18 @@ interface Series {
 /** HTML of both charts and of the table behind them; empty for no epochs. */
 export function learningCurves(history: readonly EpochFigures[], heldOut: string): string {
   if (history.length === 0) return '';
-  const accuracy = series(history, heldOut, (x) => x.trainAccuracy, (x) => x.validationAccuracy);
-  const loss = series(history, heldOut, (x) => x.trainLoss, (x) => x.validationLoss);
+  const accuracy = series(
+    history,
+    heldOut,
+    (x) => x.trainAccuracy,
+    (x) => x.validationAccuracy,
+  );
+  const loss = series(
+    history,
+    heldOut,
+    (x) => x.trainLoss,
+    (x) => x.validationLoss,
+  );
   const charts = [
     chart('Accuracy', accuracy, (x) => `${Math.round(100 * x)}%`),
     chart('Loss', loss, (x) => String(Number(x.toPrecision(3)))),
@@ -73,7 +83,14 @@ function chart(title: string, allSeries: readonly Series[], format: (x: number) 
     style: { background: 'none', color: 'inherit', fontSize: '12px', fontFamily: 'inherit', overflow: 'visible' },
     ariaLabel: `${title} over epochs`,
     ariaDescription: allSeries.map(({ name, points }) => `${name} ends at ${format(points.at(-1)?.value as number)}`).join(', '),
-    x: { label: 'epoch', labelAnchor: 'center', labelArrow: 'none', ticks, tickFormat: String, domain: first === last ? [first - 1, last + 1] : [first, last] },
+    x: {
+      label: 'epoch',
+      labelAnchor: 'center',
+      labelArrow: 'none',
+      ticks,
+      tickFormat: String,
+      domain: first === last ? [first - 1, last + 1] : [first, last],
+    },
     y: { label: null, grid: true, ticks: 5, tickFormat: format, nice: true },
     marks: allSeries.flatMap(({ name, colour, points }, i) => [
       Plot.line(points, { x: 'epoch', y: 'value', stroke: colour, strokeWidth: 2, curve: 'linear' }),

@@ -113,7 +113,10 @@ function meanings(probability: 'sigmoid' | 'softmax'): string {
     ['Completeness residual', 'The largest residual of any image at any exact tap.'],
     ['Test accuracy', 'The share of test images whose most probable class is the true one.'],
     ['Training time', 'Wall-clock time of training on the machine that wrote this page, data downloads not counted.'],
-    ['ONNX against engine', 'The largest absolute difference between the outputs of the exported file in ONNX Runtime and those of the network.'],
+    [
+      'ONNX against engine',
+      'The largest absolute difference between the outputs of the exported file in ONNX Runtime and those of the network.',
+    ],
     ['Tap', 'A named depth of the network, from the input to the output; h×w is the resolution of its map.'],
   ];
   return `<dl class="meanings">${entries.map(([name, text]) => `<dt>${name}</dt><dd>${text}</dd>`).join('')}</dl>`;

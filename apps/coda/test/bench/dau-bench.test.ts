@@ -38,7 +38,13 @@ const networks: Readonly<Record<string, BenchNetwork>> = {
 
 function silentIo(): CommandIo & { readonly said: string[] } {
   const said: string[] = [];
-  return { said, json: true, say: (line) => void said.push(line), result: () => undefined, progress: () => ({ update: () => undefined, stop: () => undefined }) };
+  return {
+    said,
+    json: true,
+    say: (line) => void said.push(line),
+    result: () => undefined,
+    progress: () => ({ update: () => undefined, stop: () => undefined }),
+  };
 }
 
 beforeAll(() => useBackend('cpu'));
@@ -76,13 +82,19 @@ describe('checkAgreement', () => {
   const array = (...values: number[]) => ndArray('float32', [values.length], Float32Array.from(values));
 
   it('passes what is close, and names the worst', () => {
-    const agreement = checkAgreement('bench', ['a', 'b'], { logits: array(1, 2), 'map/0': array(1, 1.00001) }, { logits: array(1, 2), 'map/0': array(1, 1) });
+    const agreement = checkAgreement(
+      'bench',
+      ['a', 'b'],
+      { logits: array(1, 2), 'map/0': array(1, 1.00001) },
+      { logits: array(1, 2), 'map/0': array(1, 1) },
+    );
     expect(agreement).toMatchObject({ worst: 'map/0', tolerance: 1e-4 });
     expect(agreement.deviation).toBeCloseTo(1e-5, 6);
   });
 
   it('refuses what is apart, missing, NaN or of another shape', () => {
-    const check = (actual: number[], expected: number[]) => () => checkAgreement('bench: row', ['ours', 'published'], { logits: array(...actual) }, { logits: array(...expected) });
+    const check = (actual: number[], expected: number[]) => () =>
+      checkAgreement('bench: row', ['ours', 'published'], { logits: array(...actual) }, { logits: array(...expected) });
     expect(check([1, 2.1], [1, 2])).toThrow(
       'bench: row: logits: ours and published compute different numbers, so their times do not compare; expected at most 0.00001 of the largest apart, got 5.00e-2',
     );
@@ -93,7 +105,14 @@ describe('checkAgreement', () => {
 });
 
 describe('the report', () => {
-  const timing = (name: string, medianMs: number) => ({ name, medianMs, minMs: medianMs, medianProcessorMs: 2 * medianMs, repeats: 1, samples: [] });
+  const timing = (name: string, medianMs: number) => ({
+    name,
+    medianMs,
+    minMs: medianMs,
+    medianProcessorMs: 2 * medianMs,
+    repeats: 1,
+    samples: [],
+  });
   const result: DauBenchResult = {
     twins: 'PyTorch 2',
     peaks: [{ name: 'torch', gflops: 200, processorGflops: 100 }],
@@ -108,14 +127,37 @@ describe('the report', () => {
         otherProcessors: 0,
       },
     ],
-    memory: [{ id: 'train-s', label: 'training step', goal: 0.5, peaks: [{ name: 'ours (onnxruntime)', bytes: 1e9 }, { name: 'published', bytes: 4e9 }] }],
+    memory: [
+      {
+        id: 'train-s',
+        label: 'training step',
+        goal: 0.5,
+        peaks: [
+          { name: 'ours (onnxruntime)', bytes: 1e9 },
+          { name: 'published', bytes: 4e9 },
+        ],
+      },
+    ],
     finished: true,
   };
 
   it('puts times, ratios, goals and shares of the peak side by side', () => {
     const cells = (reportLines(result)[2] as string).split(/ {2,}/);
     // 50 GFLOP in 0.5 s are 100 GFLOP/s: half of the peak
-    expect(cells).toEqual(['training step', '500 ms', '4.00 s', '1.00 s', '8.00×', '8.00×', '≥ 10×', '2.00×', '2.00×', '50.0 %', '6.3 %', '25.0 %']);
+    expect(cells).toEqual([
+      'training step',
+      '500 ms',
+      '4.00 s',
+      '1.00 s',
+      '8.00×',
+      '8.00×',
+      '≥ 10×',
+      '2.00×',
+      '2.00×',
+      '50.0 %',
+      '6.3 %',
+      '25.0 %',
+    ]);
     expect(reportLines(result).join('\n')).toMatch(/training step +1000 MB +4000 MB +0\.25 +≤ 0\.5/);
     expect(reportLines(result).join('\n')).not.toContain('NOISE');
   });
@@ -123,7 +165,12 @@ describe('the report', () => {
   it('warns of other work, and of absent twins', () => {
     const noisy = { ...result, rows: result.rows.map((row) => ({ ...row, otherProcessors: 1.5 })) };
     expect(reportLines(noisy).join('\n')).toMatch(/NOISE: other work kept up to 1\.5 processors busy.*\n.*ours: train-s 50\.0 %/);
-    const alone = { ...result, twins: undefined, memory: [], rows: result.rows.map((row) => ({ ...row, timings: row.timings.slice(0, 1) })) };
+    const alone = {
+      ...result,
+      twins: undefined,
+      memory: [],
+      rows: result.rows.map((row) => ({ ...row, timings: row.timings.slice(0, 1) })),
+    };
     const lines = reportLines(alone);
     expect((lines[2] as string).split(/ {2,}/)).toEqual(['training step', '500 ms', '50.0 %']);
     expect(lines.at(-1)).toBe('PyTorch was not measured: there are no ratios.');
@@ -132,13 +179,22 @@ describe('the report', () => {
 
 describe('a run on toy networks', () => {
   const folders = (): readonly string[] => readdirSync(tmpdir()).filter((name) => name.startsWith('coda-bench-'));
-  const options = async () => ({ engines: [await onnxRuntimeEngine({ threads: 1 })], threads: 1, rounds: 1, seed: 3, io: silentIo(), networks, matmul: { m: 16, k: 16, n: 16 } });
+  const options = async () => ({
+    engines: [await onnxRuntimeEngine({ threads: 1 })],
+    threads: 1,
+    rounds: 1,
+    seed: 3,
+    io: silentIo(),
+    networks,
+    matmul: { m: 16, k: 16, n: 16 },
+  });
 
   it('measures ours alone where there is no PyTorch', async () => {
     const before = folders();
     const result = await dauBench(await options());
     expect(result.rows.map(({ id }) => id)).toEqual(dauWorks.map(({ id }) => id));
-    for (const { timings } of result.rows) expect(timings.map(({ name, medianMs }) => [name, medianMs > 0])).toEqual([['ours (onnxruntime)', true]]);
+    for (const { timings } of result.rows)
+      expect(timings.map(({ name, medianMs }) => [name, medianMs > 0])).toEqual([['ours (onnxruntime)', true]]);
     expect(result.finished).toBe(true);
     expect(folders()).toEqual(before);
   });
@@ -211,7 +267,9 @@ describe('coda bench', () => {
     [['bench', '--threads', '0'], 2, 'Expected an integer of at least 1.'],
   ] as const)('answers %j with one clear error', async (args, code, message) => {
     let said = '';
-    const spies = [process.stdout, process.stderr].map((stream) => vi.spyOn(stream, 'write').mockImplementation((text) => ((said += String(text)), true)));
+    const spies = [process.stdout, process.stderr].map((stream) =>
+      vi.spyOn(stream, 'write').mockImplementation((text) => ((said += String(text)), true)),
+    );
     try {
       expect(await runCli(args)).toBe(code);
     } finally {

@@ -28,7 +28,9 @@ describe('interleave', () => {
     const { timings, otherProcessors } = await interleave([slow, fast], { rounds: 3, leastSampleMs: 100, settleMs: 0 });
     // a call of 10 ms is repeated until a sample takes 100
     expect(log).toEqual(['slow×1', 'fast×1', 'fast×1', 'fast×10', 'slow×1', 'fast×10', 'slow×1', 'fast×10']);
-    expect(timings.map(({ name, medianMs, minMs, medianProcessorMs, repeats }) => ({ name, medianMs, minMs, medianProcessorMs, repeats }))).toEqual([
+    expect(
+      timings.map(({ name, medianMs, minMs, medianProcessorMs, repeats }) => ({ name, medianMs, minMs, medianProcessorMs, repeats })),
+    ).toEqual([
       { name: 'slow', medianMs: 400, minMs: 300, medianProcessorMs: 800, repeats: 1 },
       { name: 'fast', medianMs: 12, minMs: 11, medianProcessorMs: 24, repeats: 10 },
     ]);
@@ -47,7 +49,11 @@ describe('interleave', () => {
 
   it('leaves out who had no turn before it was stopped', async () => {
     const log: string[] = [];
-    const { timings } = await interleave([contender('a', [500], log), contender('b', [], log)], { rounds: 1, settleMs: 0, stopped: () => log.length > 0 });
+    const { timings } = await interleave([contender('a', [500], log), contender('b', [], log)], {
+      rounds: 1,
+      settleMs: 0,
+      stopped: () => log.length > 0,
+    });
     expect(timings.map(({ name }) => name)).toEqual(['a']);
   });
 
@@ -101,12 +107,15 @@ describe('jsonLinesProcess', () => {
 
 describe('text', () => {
   it('makes a table as wide as it needs', () => {
-    expect(textTable(['work', 'ms'], [['a', '1'], ['längeres', '12']])).toEqual([
-      'work      ms',
-      '────────  ──',
-      'a          1',
-      'längeres  12',
-    ]);
+    expect(
+      textTable(
+        ['work', 'ms'],
+        [
+          ['a', '1'],
+          ['längeres', '12'],
+        ],
+      ),
+    ).toEqual(['work      ms', '────────  ──', 'a          1', 'längeres  12']);
   });
 
   it('writes times, ratios and sizes with three digits or so', () => {
@@ -129,7 +138,11 @@ describe('profile', () => {
     const call = (a: number, b: number) => [node('Gemm_0', 'Gemm', a), node('Add_0', 'Add', b), node('Add_1', 'Add', 250), run];
     const profile = profileOf([...call(9000, 9000), ...call(1000, 500), ...call(2000, 1500)], 1, 'trace.json');
     expect(profile).toMatchObject({ calls: 2, callMs: 4, nodesMs: 2.75, arenaBytes: 5_000_000 });
-    expect(profile.nodes.map(({ name, ms }) => [name, ms])).toEqual([['Gemm_0', 1.5], ['Add_0', 1], ['Add_1', 0.25]]);
+    expect(profile.nodes.map(({ name, ms }) => [name, ms])).toEqual([
+      ['Gemm_0', 1.5],
+      ['Add_0', 1],
+      ['Add_1', 0.25],
+    ]);
     const lines = profileLines(profile, 1);
     expect(lines[0]).toBe('3 nodes, 2.8 ms of a call of 4.0 ms (mean of 2), arena 5 MB');
     expect(lines.filter((line) => line.startsWith('Add'))).toEqual(['Add           2  1.25  45.5 %']);

@@ -28,7 +28,7 @@ export async function readFileBytes(path: string, { maxBytes }: ReadLimits): Pro
     if (!stats.isFile()) throw unreadable(path, 'this is not a regular file');
     if (stats.size > maxBytes) throw unreadable(path, 'the file is too large', `at most ${maxBytes} bytes`, `${stats.size}`);
     const bytes = new Uint8Array(stats.size);
-    for (let filled = 0; filled < bytes.length; ) {
+    for (let filled = 0; filled < bytes.length;) {
       const { bytesRead } = await file.read(bytes, filled, Math.min(maxChunk, bytes.length - filled), filled);
       if (bytesRead === 0) throw unreadable(path, 'the file became shorter while it was read');
       filled += bytesRead;

@@ -22,7 +22,10 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array | string):
   try {
     // Where a link leads, so that the link stays one.
     const target = await realpath(path).catch(() => path);
-    const mode = await stat(target).then((stats) => stats.mode & 0o777, () => 0o666);
+    const mode = await stat(target).then(
+      (stats) => stats.mode & 0o777,
+      () => 0o666,
+    );
     const temporary = `${target}.tmp-${process.pid}-${written++}`;
     const file = await open(temporary, 'wx', mode);
     beside = temporary;

@@ -15,11 +15,7 @@ export interface AnyUnitOptions {
 }
 
 /** x [N, H, W, C] → [N, H', W', n] */
-export function anyUnit(
-  x: tf.Tensor4D,
-  { A, B, b }: AnyUnitWeights,
-  { norm, ...options }: AnyUnitOptions,
-): tf.Tensor4D {
+export function anyUnit(x: tf.Tensor4D, { A, B, b }: AnyUnitWeights, { norm, ...options }: AnyUnitOptions): tf.Tensor4D {
   if (isEdauBound(norm)) return edauConv(x, { A, B }, { bound: norm, ...options });
   return dauConv(x, { A, B, b: b as tf.Tensor }, { norm, ...options });
 }

@@ -53,11 +53,7 @@ const float32Epsilon = 2 ** -23;
  * Explains `model` at x [N, …]. The result's tensors belong to the caller, or to the `tf.tidy` around the call.
  * Throws a CodaError for a model that is not x → [N, C], for a tap it has not, and for a class it has not.
  */
-export function contributions(
-  model: LayersModel,
-  x: tf.Tensor,
-  options: ContributionsOptions = {},
-): ModelContributions {
+export function contributions(model: LayersModel, x: tf.Tensor, options: ContributionsOptions = {}): ModelContributions {
   return withDynamicWeightsHeld(() => gradientTimesActivation(model, x, options));
 }
 
@@ -65,11 +61,7 @@ export function contributions(
  * The same without holding the dynamic weights: plain gradient × activation. Not complete on a dynamic linear network, and it localises at chance
  * level (arXiv 2104.00032, section 4.2): a baseline, and the negative control of the residual.
  */
-export function inputTimesGradient(
-  model: LayersModel,
-  x: tf.Tensor,
-  options: ContributionsOptions = {},
-): ModelContributions {
+export function inputTimesGradient(model: LayersModel, x: tf.Tensor, options: ContributionsOptions = {}): ModelContributions {
   return gradientTimesActivation(model, x, options);
 }
 
@@ -112,16 +104,10 @@ function selectorOf(scores: tf.Tensor, target: number | readonly number[]): tf.T
   const targets = typeof target === 'number' ? Array.from({ length: batch }, () => target) : [...target];
   const isClass = (c: number): boolean => Number.isInteger(c) && c >= -1 && c < classes;
   if (scores.rank !== 2) throw refused('model', 'its output is not logits', '[N, C]', `[${scores.shape.join(', ')}]`);
-  if (targets.length !== batch)
-    throw refused('target', 'not one class for each input', `${batch}`, `${targets.length}`);
+  if (targets.length !== batch) throw refused('target', 'not one class for each input', `${batch}`, `${targets.length}`);
   const wrong = targets.find((c) => !isClass(c));
   if (wrong !== undefined)
-    throw refused(
-      'target',
-      'no such class',
-      `an integer from 0 to ${classes - 1}, or -1 for the top class`,
-      `${wrong}`,
-    );
+    throw refused('target', 'no such class', `an integer from 0 to ${classes - 1}, or -1 for the top class`, `${wrong}`);
   const op = tf.customGrad((...[z]) => {
     const chosen = tf.tensor1d(targets, 'int32');
     const classOf = tf.where(tf.less(chosen, 0), tf.argMax(z as tf.Tensor, 1), chosen);

@@ -62,9 +62,8 @@ export class DauConv2d extends layers.Layer {
   override build(inputShape: Shape | Shape[]): void {
     const { filters: units, kernelSize: k, rank, norm, seed } = this.#options;
     const channels = this.#check(oneShape(this, inputShape))[3] as number;
-    this.#weights = dauVariables(
-      { patch: [k, k, channels], units, rank, norm, seed, name: this.name },
-      (name, shape, initializer) => this.addWeight(name, shape, 'float32', initializer),
+    this.#weights = dauVariables({ patch: [k, k, channels], units, rank, norm, seed, name: this.name }, (name, shape, initializer) =>
+      this.addWeight(name, shape, 'float32', initializer),
     );
     this.built = true;
   }
@@ -88,11 +87,7 @@ export class DauConv2d extends layers.Layer {
   }
 
   override computeOutputShape(inputShape: Shape | Shape[]): Shape {
-    const [batch, height, width] = this.#check(oneShape(this, inputShape)) as [
-      number | null,
-      number | null,
-      number | null,
-    ];
+    const [batch, height, width] = this.#check(oneShape(this, inputShape)) as [number | null, number | null, number | null];
     const along = (length: number | null): number | null => (length === null ? null : positions(length, this.#options));
     return [batch, along(height), along(width), this.#options.filters];
   }
@@ -112,12 +107,7 @@ export class DauConv2d extends layers.Layer {
       if (length !== null && positions(length, this.#options) < 1) {
         const { kernelSize: k, padding } = this.#options;
         const least = k - 2 * (typeof padding === 'number' ? padding : 0);
-        refuseShape(
-          this,
-          `height and width at least ${least}`,
-          shape,
-          `a ${k}×${k} kernel with padding ${padding} does not fit`,
-        );
+        refuseShape(this, `height and width at least ${least}`, shape, `a ${k}×${k} kernel with padding ${padding} does not fit`);
       }
     }
     return shape;

@@ -23,12 +23,7 @@ export function oneShape(layer: layers.Layer, shape: Shape | Shape[]): Shape {
 }
 
 /** Throws the error of an input of another shape than the layer takes. */
-export function refuseShape(
-  layer: layers.Layer,
-  expected: string,
-  got: Shape,
-  problem = 'not an input of this layer',
-): never {
+export function refuseShape(layer: layers.Layer, expected: string, got: Shape, problem = 'not an input of this layer'): never {
   throw new CodaError({
     kind: 'argument',
     where: `${placeOf(layer)}: input`,

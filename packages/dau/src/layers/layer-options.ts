@@ -61,7 +61,7 @@ export function ownOptions<const Entries extends v.ObjectEntries>(
   // tf.layers puts this into every config that it loads.
   const { customObjects: _, ...given } = options as Readonly<Record<string, unknown>>;
   const parsed = parseConfig(v.strictObject({ ...entries, ...layerEntries }), given, where);
-  return Object.fromEntries(
-    Object.entries(parsed).filter(([name]) => !Object.hasOwn(layerEntries, name)),
-  ) as v.InferOutput<v.StrictObjectSchema<Entries, undefined>>;
+  return Object.fromEntries(Object.entries(parsed).filter(([name]) => !Object.hasOwn(layerEntries, name))) as v.InferOutput<
+    v.StrictObjectSchema<Entries, undefined>
+  >;
 }

@@ -68,7 +68,11 @@ function residuals(
     return Object.fromEntries(
       Object.entries(taps).map(([name, { sum, residual }]) => {
         const differences = Array.from(sum.dataSync(), (value, i) => Math.abs(value - (want[i] as number)));
-        expectClose(residual, differences.map((difference, i) => difference / Math.abs(want[i] as number)), { rtol: 1e-6 });
+        expectClose(
+          residual,
+          differences.map((difference, i) => difference / Math.abs(want[i] as number)),
+          { rtol: 1e-6 },
+        );
         return [name, Math.max(...differences) / scale];
       }),
     );
@@ -130,7 +134,10 @@ describeOnBackends('contributions', () => {
     const network = codaNetwork({
       kind: 'coda',
       inputShape: [9, 7, 3],
-      layers: [{ out: 4, kernel: 3, rank: 3 }, { out: 2, kernel: 3, stride: 2, rank: 4 }],
+      layers: [
+        { out: 4, kernel: 3, rank: 3 },
+        { out: 2, kernel: 3, stride: 2, rank: 4 },
+      ],
       temperature: 10,
       classes: 2,
     });
@@ -170,7 +177,10 @@ describeOnBackends('contributions', () => {
     expectNoLeak(() => {
       const x = images(3, [3, 8, 8, 3]);
       tf.tidy(() => {
-        const { taps, expected, logits } = contributions(model, x, { target: [0, 1, 2], taps: ['input', 'stem', 'norm', 'pool', 'pad', 'dau'] });
+        const { taps, expected, logits } = contributions(model, x, {
+          target: [0, 1, 2],
+          taps: ['input', 'stem', 'norm', 'pool', 'pad', 'dau'],
+        });
         expect(Object.entries(taps).map(([name, { exact }]) => [name, exact])).toEqual([
           ['input', false],
           ['stem', false],
@@ -179,7 +189,10 @@ describeOnBackends('contributions', () => {
           ['pad', true],
           ['dau', true],
         ]);
-        expectClose(expected, [0, 1, 2].map((c) => logits.dataSync()[3 * c + c] as number));
+        expectClose(
+          expected,
+          [0, 1, 2].map((c) => logits.dataSync()[3 * c + c] as number),
+        );
         for (const [name, { exact, residual, map, contributions }] of Object.entries(taps)) {
           if (exact) expect(Math.max(...residual.dataSync()), name).toBeLessThan(completenessTolerance);
           if (name === 'input') expect(Math.max(...residual.dataSync()), name).toBeGreaterThan(1e2 * completenessTolerance);
@@ -198,7 +211,10 @@ describeOnBackends('contributions', () => {
     tf.tidy(() => {
       const x = randomTensor<tf.Rank.R2>([3, 5], 1);
       const { taps, expected } = contributions(model, x, { target: 1 });
-      expect(Object.entries(taps).map(([name, { map }]) => [name, map.shape])).toEqual([['input', [3, 5]], ['first', [3, 6]]]);
+      expect(Object.entries(taps).map(([name, { map }]) => [name, map.shape])).toEqual([
+        ['input', [3, 5]],
+        ['first', [3, 6]],
+      ]);
       for (const { sum } of Object.values(taps)) expectClose(sum, expected, { rtol: completenessTolerance });
     });
     model.dispose();
@@ -225,16 +241,26 @@ describe('exactTaps', () => {
     const model = branched();
     expect(exactTaps(model)).toEqual(['input', 'trunk', 'sum', 'head']);
     const x = images(1, [2, 4, 4, 3]);
-    for (const [name, residual] of Object.entries(residuals(contributions, model, x))) expect(residual, name).toBeLessThan(completenessTolerance);
+    for (const [name, residual] of Object.entries(residuals(contributions, model, x)))
+      expect(residual, name).toBeLessThan(completenessTolerance);
     const { left, right } = residuals(contributions, model, x, { taps: ['left', 'right'] });
     expect(left).toBeGreaterThan(1e3 * completenessTolerance);
     expect(right).toBeGreaterThan(1e3 * completenessTolerance);
   });
 
   it('sees through models that are layers', () => {
-    const head = sequential({ name: 'head', layers: [dauConv2d({ filters: 2, kernelSize: 1, rank: 2, seed: 1, inputShape: [4, 4, 3] }), sumPoolLogits({ temperature: 1, logitBias: -1 })] });
+    const head = sequential({
+      name: 'head',
+      layers: [
+        dauConv2d({ filters: 2, kernelSize: 1, rank: 2, seed: 1, inputShape: [4, 4, 3] }),
+        sumPoolLogits({ temperature: 1, logitBias: -1 }),
+      ],
+    });
     const kernelInitializer = initializers.heUniform({ seed: 1 });
-    const stem = sequential({ name: 'stem', layers: [layers.conv2d({ filters: 3, kernelSize: 1, kernelInitializer, inputShape: [4, 4, 3], name: 'conv' })] });
+    const stem = sequential({
+      name: 'stem',
+      layers: [layers.conv2d({ filters: 3, kernelSize: 1, kernelInitializer, inputShape: [4, 4, 3], name: 'conv' })],
+    });
     const model = sequential({ layers: [stem, dau('middle'), head] });
     expect(exactTaps(model)).toEqual(['conv', 'middle']);
     const found = residuals(contributions, model, images(1, [2, 4, 4, 3]));
@@ -244,7 +270,9 @@ describe('exactTaps', () => {
   it('counts a readout with a bias as linear at the end alone, and nothing that it does not know', () => {
     const readout = sequential({ layers: [sumPoolLogits({ temperature: 2, inputShape: [4, 4, 3] }), dauDense({ units: 2, rank: 2 })] });
     expect(exactTaps(readout)).toEqual([readout.layers[0]?.name]);
-    const unbiased = sequential({ layers: [sumPoolLogits({ temperature: 2, logitBias: 0, inputShape: [4, 4, 3] }), dauDense({ units: 2, rank: 2 })] });
+    const unbiased = sequential({
+      layers: [sumPoolLogits({ temperature: 2, logitBias: 0, inputShape: [4, 4, 3] }), dauDense({ units: 2, rank: 2 })],
+    });
     expect(exactTaps(unbiased)).toEqual(['input', unbiased.layers[0]?.name]);
     const activated = sequential({
       layers: [dauConv2d({ filters: 3, kernelSize: 1, rank: 2, inputShape: [4, 4, 3] }), layers.reLU({ name: 'relu' }), dau('above')],
@@ -275,7 +303,9 @@ describe('contributions, called wrongly,', () => {
     tf.tidy(() => {
       const x = images(1);
       const top = tf.argMax(model.predict(x) as tf.Tensor, 1).dataSync();
-      const chosen = (options: ContributionsOptions): number[] => [...tf.argMax(contributions(model, x, { taps: [], ...options }).selector, 1).dataSync()];
+      const chosen = (options: ContributionsOptions): number[] => [
+        ...tf.argMax(contributions(model, x, { taps: [], ...options }).selector, 1).dataSync(),
+      ];
       expect(chosen({})).toEqual([...top]);
       expect(chosen({ target: [2, -1, 0, 1] })).toEqual([2, top[1], 0, 1]);
       expect(chosen({ target: 1 })).toEqual([1, 1, 1, 1]);
@@ -302,11 +332,31 @@ describe('contributions, called wrongly,', () => {
   });
 
   it.each<[string, (model: LayersModel, x: tf.Tensor) => unknown, string]>([
-    ['a misspelt tap', (model, x) => contributions(model, x, { taps: ['frist'] }), 'contributions: tap "frist": the model has no such layer; expected one of input, rgb, first, second, third, logits. Did you mean "first"?'],
-    ['a class there is not', (model, x) => contributions(model, x, { target: 3 }), 'contributions: target: no such class; expected an integer from 0 to 2, or -1 for the top class, got 3'],
-    ['too few targets', (model, x) => contributions(model, x, { target: [0, 1] }), 'contributions: target: not one class for each input; expected 4, got 2'],
-    ['a model that is no classifier', () => contributions(sequential({ layers: [rgb6({ inputShape: [2, 2, 3] })] }), images(1, [1, 2, 2, 3])), 'contributions: model: its output is not logits; expected [N, C], got [1, 2, 2, 6]'],
-    ['a model without an input', () => contributions(sequential({ name: 'empty' }), images(1)), 'contributions: model "empty": not a function of one tensor to one; expected 1 input and 1 output, got 0 and 0'],
+    [
+      'a misspelt tap',
+      (model, x) => contributions(model, x, { taps: ['frist'] }),
+      'contributions: tap "frist": the model has no such layer; expected one of input, rgb, first, second, third, logits. Did you mean "first"?',
+    ],
+    [
+      'a class there is not',
+      (model, x) => contributions(model, x, { target: 3 }),
+      'contributions: target: no such class; expected an integer from 0 to 2, or -1 for the top class, got 3',
+    ],
+    [
+      'too few targets',
+      (model, x) => contributions(model, x, { target: [0, 1] }),
+      'contributions: target: not one class for each input; expected 4, got 2',
+    ],
+    [
+      'a model that is no classifier',
+      () => contributions(sequential({ layers: [rgb6({ inputShape: [2, 2, 3] })] }), images(1, [1, 2, 2, 3])),
+      'contributions: model: its output is not logits; expected [N, C], got [1, 2, 2, 6]',
+    ],
+    [
+      'a model without an input',
+      () => contributions(sequential({ name: 'empty' }), images(1)),
+      'contributions: model "empty": not a function of one tensor to one; expected 1 input and 1 output, got 0 and 0',
+    ],
   ])('answer %s with one clear error', (_, wrong, text) => {
     let message = 'nothing was thrown';
     const model = codaModel();

@@ -37,10 +37,23 @@ describeOnBackends('dauConv2d', () => {
       const y = layer.apply(x) as tf.Tensor;
       // Where TensorFlow.js itself puts its zeros.
       const { padInfo } = tf.backend_util.computeConv2DInfo(x.shape, [k, k, 2, 3], stride, 1, padding);
-      const padded = tf.pad(x, [[0, 0], [padInfo.top, padInfo.bottom], [padInfo.left, padInfo.right], [0, 0]]);
+      const padded = tf.pad(x, [
+        [0, 0],
+        [padInfo.top, padInfo.bottom],
+        [padInfo.left, padInfo.right],
+        [0, 0],
+      ]);
       const expected = slowDau({
-        ...doubles(layer), x: Float64Array.from(padded.dataSync()), shape: padded.shape, k, n: 3, r: 2,
-        stride, padding: 0, norm: 'l2', eps: 0.1,
+        ...doubles(layer),
+        x: Float64Array.from(padded.dataSync()),
+        shape: padded.shape,
+        k,
+        n: 3,
+        r: 2,
+        stride,
+        padding: 0,
+        norm: 'l2',
+        eps: 0.1,
       });
       expectClose(y, expected, valueTolerance);
       expect(layer.computeOutputShape([2, height, width, 2])).toEqual(y.shape);
@@ -50,7 +63,10 @@ describeOnBackends('dauConv2d', () => {
 
   it.each(edauBounds)('is the efficient unit, without b, where its norm is one (%s)', (norm) => {
     const options = { rank: 2, norm, eps: 0.1, seed: 3 } as const;
-    const [conv, dense] = [dauConv2d({ filters: 3, kernelSize: 3, strides: 2, padding: 1, ...options }), dauDense({ units: 3, ...options })];
+    const [conv, dense] = [
+      dauConv2d({ filters: 3, kernelSize: 3, strides: 2, padding: 1, ...options }),
+      dauDense({ units: 3, ...options }),
+    ];
     tf.tidy(() => {
       const x = randomTensor<tf.Rank.R4>([2, 6, 5, 2], 1);
       const xs = Float64Array.from(x.dataSync());
@@ -87,14 +103,26 @@ describeOnBackends('dauConv2d', () => {
 
 describeOnBackends('dauDense', () => {
   it.each(['sq', 'l2'] as const)('is the unit of the paper over the last axis, whatever stands before it (%s)', (norm) => {
-    for (const shape of [[4, 6], [2, 3, 6], [2, 2, 2, 6]]) {
+    for (const shape of [
+      [4, 6],
+      [2, 3, 6],
+      [2, 2, 2, 6],
+    ]) {
       const layer = dauDense({ units: 3, rank: 2, norm, eps: 0.1, seed: 5 });
       tf.tidy(() => {
         const x = randomTensor(shape as never, 1);
         const y = layer.apply(x) as tf.Tensor;
         const expected = slowDau({
-          ...doubles(layer), x: Float64Array.from(x.dataSync()), shape: [x.size / 6, 1, 1, 6], k: 1, n: 3, r: 2,
-          stride: 1, padding: 0, norm, eps: 0.1,
+          ...doubles(layer),
+          x: Float64Array.from(x.dataSync()),
+          shape: [x.size / 6, 1, 1, 6],
+          k: 1,
+          n: 3,
+          r: 2,
+          stride: 1,
+          padding: 0,
+          norm,
+          eps: 0.1,
         });
         expectClose(y, expected, valueTolerance);
         expect(y.shape).toEqual([...shape.slice(0, -1), 3]);
@@ -126,12 +154,19 @@ describeOnBackends('a CoDA network in tf.sequential', () => {
     });
     tf.tidy(() => {
       const weights = Object.fromEntries(
-        Object.entries(initWeights(network, Random.seeded(7))).map(([name, { data, shape }]) => [name, tf.tensor(data as Float32Array, [...shape])]),
+        Object.entries(initWeights(network, Random.seeded(7))).map(([name, { data, shape }]) => [
+          name,
+          tf.tensor(data as Float32Array, [...shape]),
+        ]),
       );
       const names = [0, 1].flatMap((i) => ['A', 'B', 'b'].map((weight) => `layers.${i}.${weight}`));
       model.setWeights(names.map((name) => weights[name] as tf.Tensor));
       const images = randomTensor<tf.Rank.R4>([3, 9, 7, 3], 1, { min: 0 });
-      const targets = tf.tensor2d([[1, 0], [0, 1], [1, 0]]);
+      const targets = tf.tensor2d([
+        [1, 0],
+        [0, 1],
+        [1, 0],
+      ]);
       expectClose(model.predict(images) as tf.Tensor, network.forward(weights, images, inferenceContext).logits, sameOps);
       // The loss of tf that is the network's own.
       const loss = (): tf.Scalar => tf.losses.sigmoidCrossEntropy(targets, model.apply(images, { training: true }) as tf.Tensor);
@@ -151,8 +186,19 @@ describeOnBackends('a CoDA network in tf.sequential', () => {
 describe('layers of tf.layers', () => {
   beforeAll(() => useBackend('cpu'));
 
-  it.each<{ shape: Shape }>([{ shape: [null, 9, 7, 6] }, { shape: [4, 8, 8, 6] }, { shape: [null, null, null, 6] }, { shape: [null, null, 5, 6] }])('have the output shape of conv2d for $shape', ({ shape }) => {
-    for (const [kernelSize, strides] of [[1, 1], [3, 1], [3, 2], [4, 3], [5, 2]] as const) {
+  it.each<{ shape: Shape }>([
+    { shape: [null, 9, 7, 6] },
+    { shape: [4, 8, 8, 6] },
+    { shape: [null, null, null, 6] },
+    { shape: [null, null, 5, 6] },
+  ])('have the output shape of conv2d for $shape', ({ shape }) => {
+    for (const [kernelSize, strides] of [
+      [1, 1],
+      [3, 1],
+      [3, 2],
+      [4, 3],
+      [5, 2],
+    ] as const) {
       for (const padding of ['valid', 'same'] as const) {
         const options = { filters: 2, kernelSize, strides, padding };
         expect(dauConv2d({ ...options, rank: 1 }).computeOutputShape(shape)).toEqual(layers.conv2d(options).computeOutputShape(shape));
@@ -184,7 +230,11 @@ describe('layers of tf.layers', () => {
       return values;
     };
     const { A, B, b } = first({ seed: 1 });
-    for (const [values, bound] of [[A, 1 / 5], [B, 1 / Math.sqrt(54)], [b, 1 / 5]] as const) {
+    for (const [values, bound] of [
+      [A, 1 / 5],
+      [B, 1 / Math.sqrt(54)],
+      [b, 1 / 5],
+    ] as const) {
       const extreme = values.reduce((max, x) => Math.max(max, Math.abs(x)), 0);
       expect(extreme).toBeLessThanOrEqual(Math.fround(bound));
       expect(extreme).toBeGreaterThan(0.97 * bound);
@@ -233,29 +283,81 @@ describe('layers of tf.layers', () => {
   });
 
   it.each<[string, () => unknown, string]>([
-    ['a misspelt option', () => dauConv2d({ filters: 2, kernalSize: 3, rank: 2, name: 'stem' } as never), 'DauConv2d "stem": kernalSize: unknown key; expected one of filters, kernelSize, strides, padding, rank, norm, eps, seed, name, inputShape, batchInputShape, batchSize, dtype, inputDType, trainable, weights. Did you mean "kernelSize"?'],
+    [
+      'a misspelt option',
+      () => dauConv2d({ filters: 2, kernalSize: 3, rank: 2, name: 'stem' } as never),
+      'DauConv2d "stem": kernalSize: unknown key; expected one of filters, kernelSize, strides, padding, rank, norm, eps, seed, name, inputShape, batchInputShape, batchSize, dtype, inputDType, trainable, weights. Did you mean "kernelSize"?',
+    ],
     ['a missing option', () => dauConv2d({ filters: 2, kernelSize: 3, name: 'stem' } as never), 'DauConv2d "stem": rank: missing'],
     ['a rank of 0', () => dauDense({ units: 2, rank: 0, name: 'head' }), 'DauDense "head": rank: invalid value; expected >=1, got 0'],
-    ['an unknown padding', () => dauConv2d({ filters: 2, kernelSize: 3, rank: 2, padding: 'full' as never, name: 'stem' }), 'DauConv2d "stem": padding: not a valid value; expected ("valid" | "same" | number), got "full"'],
-    ['a kernel that is not square', () => dauConv2d({ filters: 2, kernelSize: [3, 5], rank: 2, name: 'stem' }), 'DauConv2d "stem": kernelSize: not square; got [3,5]'],
-    ['an unknown norm', () => dauDense({ units: 2, rank: 2, norm: 'squash' as never, name: 'head' }), 'DauDense "head": norm: not a valid value; expected ("sq" | "l2" | "frobenius" | "spectral" | "product"), got "squash"'],
-    ['a temperature of 0', () => sumPoolLogits({ temperature: 0, name: 'logits' }), 'SumPoolLogits "logits": temperature: invalid value; expected >0, got 0'],
-    ['a misspelt option of the encoding', () => rgb6({ inputShpe: [8, 8, 3], name: 'rgb' } as never), 'Rgb6 "rgb": inputShpe: unknown key; expected one of name, inputShape, batchInputShape, batchSize, dtype, inputDType, trainable, weights. Did you mean "inputShape"?'],
-    ['an input that is no map', () => dauConv2d({ filters: 2, kernelSize: 3, rank: 2, name: 'stem', inputShape: [8] }).apply(tf.ones([2, 8])), 'DauConv2d "stem": input: not an input of this layer; expected [N, H, W, C], got [2, 8]'],
-    ['a map smaller than the kernel', () => dauConv2d({ filters: 2, kernelSize: 5, rank: 2, padding: 1, name: 'stem' }).computeOutputShape([null, 8, 2, 3]), 'DauConv2d "stem": input: a 5×5 kernel with padding 1 does not fit; expected height and width at least 3, got [null, 8, 2, 3]'],
-    ['channels that are not known', () => dauConv2d({ filters: 2, kernelSize: 3, rank: 2, name: 'stem' }).build([null, 8, 8, null]), 'DauConv2d "stem": input: not an input of this layer; expected [N, H, W, C], got [null, 8, 8, null]'],
-    ['other channels than at first', () => {
-      const layer = dauConv2d({ filters: 2, kernelSize: 3, rank: 2, name: 'stem' });
-      layer.build([null, 8, 8, 3]);
-      return layer.apply(tf.ones([2, 8, 8, 4]));
-    }, 'DauConv2d "stem": input: not an input of this layer; expected [N, H, W, 3], got [2, 8, 8, 4]'],
-    ['another length than at first', () => {
-      const layer = dauDense({ units: 2, rank: 2, name: 'head' });
-      layer.build([null, 3]);
-      return layer.apply(tf.ones([2, 4]));
-    }, 'DauDense "head": input: not an input of this layer; expected [N, …, 3], got [2, 4]'],
-    ['images that are not RGB', () => rgb6({ name: 'rgb' }).apply(tf.ones([1, 4, 4, 1])), 'Rgb6 "rgb": input: not an input of this layer; expected [N, H, W, 3], got [1, 4, 4, 1]'],
-    ['two tensors', () => dauDense({ units: 2, rank: 2, name: 'head' }).apply([tf.ones([2, 4]), tf.ones([2, 4])]), 'DauDense "head": input: the layer takes one tensor; expected 1, got 2'],
+    [
+      'an unknown padding',
+      () => dauConv2d({ filters: 2, kernelSize: 3, rank: 2, padding: 'full' as never, name: 'stem' }),
+      'DauConv2d "stem": padding: not a valid value; expected ("valid" | "same" | number), got "full"',
+    ],
+    [
+      'a kernel that is not square',
+      () => dauConv2d({ filters: 2, kernelSize: [3, 5], rank: 2, name: 'stem' }),
+      'DauConv2d "stem": kernelSize: not square; got [3,5]',
+    ],
+    [
+      'an unknown norm',
+      () => dauDense({ units: 2, rank: 2, norm: 'squash' as never, name: 'head' }),
+      'DauDense "head": norm: not a valid value; expected ("sq" | "l2" | "frobenius" | "spectral" | "product"), got "squash"',
+    ],
+    [
+      'a temperature of 0',
+      () => sumPoolLogits({ temperature: 0, name: 'logits' }),
+      'SumPoolLogits "logits": temperature: invalid value; expected >0, got 0',
+    ],
+    [
+      'a misspelt option of the encoding',
+      () => rgb6({ inputShpe: [8, 8, 3], name: 'rgb' } as never),
+      'Rgb6 "rgb": inputShpe: unknown key; expected one of name, inputShape, batchInputShape, batchSize, dtype, inputDType, trainable, weights. Did you mean "inputShape"?',
+    ],
+    [
+      'an input that is no map',
+      () => dauConv2d({ filters: 2, kernelSize: 3, rank: 2, name: 'stem', inputShape: [8] }).apply(tf.ones([2, 8])),
+      'DauConv2d "stem": input: not an input of this layer; expected [N, H, W, C], got [2, 8]',
+    ],
+    [
+      'a map smaller than the kernel',
+      () => dauConv2d({ filters: 2, kernelSize: 5, rank: 2, padding: 1, name: 'stem' }).computeOutputShape([null, 8, 2, 3]),
+      'DauConv2d "stem": input: a 5×5 kernel with padding 1 does not fit; expected height and width at least 3, got [null, 8, 2, 3]',
+    ],
+    [
+      'channels that are not known',
+      () => dauConv2d({ filters: 2, kernelSize: 3, rank: 2, name: 'stem' }).build([null, 8, 8, null]),
+      'DauConv2d "stem": input: not an input of this layer; expected [N, H, W, C], got [null, 8, 8, null]',
+    ],
+    [
+      'other channels than at first',
+      () => {
+        const layer = dauConv2d({ filters: 2, kernelSize: 3, rank: 2, name: 'stem' });
+        layer.build([null, 8, 8, 3]);
+        return layer.apply(tf.ones([2, 8, 8, 4]));
+      },
+      'DauConv2d "stem": input: not an input of this layer; expected [N, H, W, 3], got [2, 8, 8, 4]',
+    ],
+    [
+      'another length than at first',
+      () => {
+        const layer = dauDense({ units: 2, rank: 2, name: 'head' });
+        layer.build([null, 3]);
+        return layer.apply(tf.ones([2, 4]));
+      },
+      'DauDense "head": input: not an input of this layer; expected [N, …, 3], got [2, 4]',
+    ],
+    [
+      'images that are not RGB',
+      () => rgb6({ name: 'rgb' }).apply(tf.ones([1, 4, 4, 1])),
+      'Rgb6 "rgb": input: not an input of this layer; expected [N, H, W, 3], got [1, 4, 4, 1]',
+    ],
+    [
+      'two tensors',
+      () => dauDense({ units: 2, rank: 2, name: 'head' }).apply([tf.ones([2, 4]), tf.ones([2, 4])]),
+      'DauDense "head": input: the layer takes one tensor; expected 1, got 2',
+    ],
   ])('answer %s with one clear error', (_, wrong, text) => {
     let message = 'nothing was thrown';
     try {

@@ -45,7 +45,14 @@ const dense = (): LayersModel =>
 const hybrid = (): LayersModel =>
   sequential({
     layers: [
-      layers.conv2d({ filters: 6, kernelSize: 3, strides: 2, activation: 'relu', kernelInitializer: initializers.heUniform({ seed: 1 }), inputShape }),
+      layers.conv2d({
+        filters: 6,
+        kernelSize: 3,
+        strides: 2,
+        activation: 'relu',
+        kernelInitializer: initializers.heUniform({ seed: 1 }),
+        inputShape,
+      }),
       dauConv2d({ filters: 8, kernelSize: 3, padding: 'same', rank: 4, seed: 2 }),
       dauConv2d({ filters: toyClasses, kernelSize: 1, rank: 4, seed: 3 }),
       sumPoolLogits({ temperature: 1 }),
@@ -69,7 +76,9 @@ describeOnBackends('fit', (backend) => {
       });
       const [train, test] = [toyImages(48, 1), toyImages(60, 2)];
       const { history } = await model.fit(train.images, train.labels, { epochs: 10, batchSize: 16, shuffle: false, ...quiet });
-      const [loss, accuracy] = tf.tidy(() => (model.evaluate(test.images, test.labels) as tf.Scalar[]).map((value) => value.dataSync()[0] as number));
+      const [loss, accuracy] = tf.tidy(() =>
+        (model.evaluate(test.images, test.labels) as tf.Scalar[]).map((value) => value.dataSync()[0] as number),
+      );
       const losses = history['loss'] as number[];
       expect(losses.at(-1)).toBeLessThan(0.5 * (losses[0] as number));
       // Chance is 1/3.

@@ -20,7 +20,17 @@ function everyLayer(): LayersModel {
   return sequential({
     layers: [
       rgb6({ inputShape: [8, 7, 3], name: 'rgb_encoded' }),
-      dauConv2d({ filters: 4, kernelSize: [3, 3], strides: [2, 2], padding: 'same', rank: 3, norm: 'l2', eps: 1e-6, seed: 5, name: 'dau_L2' }),
+      dauConv2d({
+        filters: 4,
+        kernelSize: [3, 3],
+        strides: [2, 2],
+        padding: 'same',
+        rank: 3,
+        norm: 'l2',
+        eps: 1e-6,
+        seed: 5,
+        name: 'dau_L2',
+      }),
       layers.averagePooling2d({ poolSize: 2 }),
       dauConv2d({ filters: 3, kernelSize: 2, padding: 1, rank: 2, norm: 'spectral', trainable: false }),
       dauDense({ units: 2, rank: 2, norm: 'l2', eps: 1e-6, seed: 6 }),

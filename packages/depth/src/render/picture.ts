@@ -73,9 +73,7 @@ export function paste(into: Picture, picture: Picture, left: number, top: number
       const to = 4 * ((top + y) * into.width + left + x);
       const alpha = (picture.data[from + 3] as number) / 255;
       for (let c = 0; c < 3; c++) {
-        into.data[to + c] = Math.round(
-          alpha * (picture.data[from + c] as number) + (1 - alpha) * (into.data[to + c] as number),
-        );
+        into.data[to + c] = Math.round(alpha * (picture.data[from + c] as number) + (1 - alpha) * (into.data[to + c] as number));
       }
       into.data[to + 3] = Math.max(into.data[to + 3] as number, picture.data[from + 3] as number);
     }

@@ -51,4 +51,3 @@ export function strip(image: Picture, explanation: Explanation, options: StripOp
 function kindOf({ exact, residual }: TapExplanation): string {
   return exact ? `exact ${residual.toExponential(1)}` : 'grad×act';
 }
-

@@ -14,7 +14,8 @@ const FEWEST_OUTPUTS = 256;
 
 /** A 1×1 filter over data that lies in NHWC is a product as it stands, whatever the sizes. `data`: what is convolved, or dy. */
 export function asProduct(g: Geometry, data: TracedArray): boolean {
-  const pointwise = g.filterHeight * g.filterWidth * g.strideHeight * g.strideWidth === 1 && g.inHeight === g.outHeight && g.inWidth === g.outWidth;
+  const pointwise =
+    g.filterHeight * g.filterWidth * g.strideHeight * g.strideWidth === 1 && g.inHeight === g.outHeight && g.inWidth === g.outWidth;
   if (pointwise && data.order.every((axis, i) => axis === i)) return true;
   return g.outHeight * g.outWidth <= MOST_POSITIONS && g.outChannels >= FEWEST_OUTPUTS;
 }
@@ -25,10 +26,16 @@ const patchSize = (g: Geometry): number => g.filterHeight * g.filterWidth * g.in
 /** [n·y·x, height·width·in] · [height·width·in, out] */
 export function productConv(x: TracedArray, filter: TracedArray, g: Geometry, layouts: Layouts): TracedArray {
   const { builder } = layouts;
-  const product = builder.emit('Gemm', [patches(x, g, layouts), filterMatrix(filter, g, layouts)], 'float32', [positions(g), g.outChannels], {
-    transA: int(0),
-    transB: int(0),
-  });
+  const product = builder.emit(
+    'Gemm',
+    [patches(x, g, layouts), filterMatrix(filter, g, layouts)],
+    'float32',
+    [positions(g), g.outChannels],
+    {
+      transA: int(0),
+      transB: int(0),
+    },
+  );
   return plain(layouts.reshaped(product, [g.batchSize, g.outHeight, g.outWidth, g.outChannels]));
 }
 
@@ -45,17 +52,34 @@ export function productFilterGradient(x: TracedArray, dy: TracedArray, g: Geomet
 /** dy · filterᵀ gives the gradient of every patch; each of its parts goes back to where it was taken from. Stride 1. */
 export function productInputGradient(dy: TracedArray, filter: TracedArray, g: Geometry, layouts: Layouts): TracedArray {
   const { builder } = layouts;
-  const product = builder.emit('Gemm', [upstreamMatrix(dy, g, layouts), filterMatrix(filter, g, layouts)], 'float32', [positions(g), patchSize(g)], {
-    transA: int(0),
-    transB: int(1),
-  });
+  const product = builder.emit(
+    'Gemm',
+    [upstreamMatrix(dy, g, layouts), filterMatrix(filter, g, layouts)],
+    'float32',
+    [positions(g), patchSize(g)],
+    {
+      transA: int(0),
+      transB: int(1),
+    },
+  );
   const shape = [g.batchSize, g.inHeight, g.inWidth, g.inChannels];
   const parts = filterPositions(g).map(({ row, column }, k) => {
-    const part = slice(layouts.reshaped(product, [g.batchSize, g.outHeight, g.outWidth, patchSize(g)]), [3], [k * g.inChannels], [(k + 1) * g.inChannels], builder);
+    const part = slice(
+      layouts.reshaped(product, [g.batchSize, g.outHeight, g.outWidth, patchSize(g)]),
+      [3],
+      [k * g.inChannels],
+      [(k + 1) * g.inChannels],
+      builder,
+    );
     const top = row - g.padInfo.top;
     const left = column - g.padInfo.left;
     // what lies over the padding is cut by the negative count
-    const pads = [[0, 0], [top, g.inHeight - g.outHeight - top], [left, g.inWidth - g.outWidth - left], [0, 0]] as const;
+    const pads = [
+      [0, 0],
+      [top, g.inHeight - g.outHeight - top],
+      [left, g.inWidth - g.outWidth - left],
+      [0, 0],
+    ] as const;
     return pads.every(([before, after]) => before === 0 && after === 0) ? part : padValue(part, pads, 0, builder);
   });
   return plain(parts.length === 1 ? (parts[0] as StaticValue) : builder.emit('Sum', parts, 'float32', shape));
@@ -82,7 +106,20 @@ function patches(x: TracedArray, g: Geometry, layouts: Layouts): StaticValue {
   const { builder } = layouts;
   const source = layouts.dense(x, identityOrder(4));
   const { top, left, bottom, right } = g.padInfo;
-  const padded = top + left + bottom + right === 0 ? source : padValue(source, [[0, 0], [top, bottom], [left, right], [0, 0]], 0, builder);
+  const padded =
+    top + left + bottom + right === 0
+      ? source
+      : padValue(
+          source,
+          [
+            [0, 0],
+            [top, bottom],
+            [left, right],
+            [0, 0],
+          ],
+          0,
+          builder,
+        );
   const parts = filterPositions(g).map(({ row, column }) => {
     const height = (g.outHeight - 1) * g.strideHeight + 1;
     const width = (g.outWidth - 1) * g.strideWidth + 1;

@@ -112,8 +112,24 @@ kernel<{ x: TracedArray; dy: TracedArray }, Attrs & { filterShape: number[] }>(
     const sameSize = g.inHeight === g.outHeight && g.inWidth === g.outWidth;
     const separable = sameSize && g.strideHeight === 1 && g.strideWidth === 1 && g.dilationHeight === 1 && g.dilationWidth === 1;
     if (separable && kw * ci + kh * co < kh * kw * ci) {
-      const left = shifted(input, kw, (j) => [[0, 0], [g.padInfo.left - j, j - g.padInfo.left]], builder);
-      const right = shifted(upstream, kh, (i) => [[i - g.padInfo.top, g.padInfo.top - i], [0, 0]], builder);
+      const left = shifted(
+        input,
+        kw,
+        (j) => [
+          [0, 0],
+          [g.padInfo.left - j, j - g.padInfo.left],
+        ],
+        builder,
+      );
+      const right = shifted(
+        upstream,
+        kh,
+        (i) => [
+          [i - g.padInfo.top, g.padInfo.top - i],
+          [0, 0],
+        ],
+        builder,
+      );
       // [j, in, i, out] → [i, j, in, out]
       const product = summedProduct(left, right, builder);
       const split = layouts.reshaped(product, [kw, ci, kh, co]);
@@ -135,7 +151,16 @@ function shifted(x: StaticValue, count: number, pads: (copy: number) => Pads, bu
     if (horizontal[0] !== 0) return padValue(x, [[0, 0], [0, 0], vertical, horizontal], 0, builder);
     // a vertical move alone is one long copy a channel rather than one a row
     const rows = builder.emit('Reshape', [x, builder.int64([n, c, h * w])], 'float32', [n, c, h * w]);
-    const moved = padValue(rows, [[0, 0], [0, 0], [vertical[0] * w, vertical[1] * w]], 0, builder);
+    const moved = padValue(
+      rows,
+      [
+        [0, 0],
+        [0, 0],
+        [vertical[0] * w, vertical[1] * w],
+      ],
+      0,
+      builder,
+    );
     return builder.emit('Reshape', [moved, builder.int64([n, c, h, w])], 'float32', [n, c, h, w]);
   });
   return count === 1 ? (copies[0] as StaticValue) : builder.emit('Concat', copies, 'float32', [n, count * c, h, w], { axis: int(1) });
@@ -144,7 +169,20 @@ function shifted(x: StaticValue, count: number, pads: (copy: number) => Pads, bu
 /** Every position of the filter over x [N, C, H, W]: [N, height·width·C, H', W']. */
 function patches(x: StaticValue, g: Geometry, builder: GraphBuilder): StaticValue {
   const { top, left, bottom, right } = g.padInfo;
-  const padded = top + left + bottom + right === 0 ? x : padValue(x, [[0, 0], [0, 0], [top, bottom], [left, right]], 0, builder);
+  const padded =
+    top + left + bottom + right === 0
+      ? x
+      : padValue(
+          x,
+          [
+            [0, 0],
+            [0, 0],
+            [top, bottom],
+            [left, right],
+          ],
+          0,
+          builder,
+        );
   const shape = [g.batchSize, g.inChannels, g.outHeight, g.outWidth];
   const cut = (i: number, j: number): StaticValue => {
     const from = [i * g.dilationHeight, j * g.dilationWidth] as const;

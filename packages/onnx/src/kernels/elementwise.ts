@@ -16,12 +16,7 @@ export function broadcastShape(shapes: readonly (readonly number[])[]): number[]
 }
 
 /** Brings operands to a common rank and order (the largest one's) and records one node over them. */
-export function elementwise(
-  layouts: Layouts,
-  op: string,
-  operands: readonly TracedArray[],
-  dtype: DType,
-): TracedArray {
+export function elementwise(layouts: Layouts, op: string, operands: readonly TracedArray[], dtype: DType): TracedArray {
   const shape = broadcastShape(operands.map((o) => o.shape));
   const aligned = operands.map((o) => withRank(o, shape.length));
   const order = commonOrder(aligned);
@@ -63,16 +58,41 @@ function arithmetic(kernelName: string, op: string, fold: Fold, simplify: (i: Bi
   });
 }
 
-arithmetic('Add', 'Add', (x, y) => x + y, ({ a, b }, g) => (neutral(g, b, 0) ? a : neutral(g, a, 0) ? b : undefined));
-arithmetic('Sub', 'Sub', (x, y) => x - y, ({ a, b }, g) => (neutral(g, b, 0) ? a : undefined));
-arithmetic('Multiply', 'Mul', (x, y) => x * y, ({ a, b }, g) => {
-  if (neutral(g, b, 1)) return a;
-  if (neutral(g, a, 1)) return b;
-  if (neutral(g, b, 0)) return filled(b.value, broadcastShape([a.shape, b.shape]));
-  return neutral(g, a, 0) ? filled(a.value, broadcastShape([a.shape, b.shape])) : undefined;
-});
-arithmetic('RealDiv', 'Div', (x, y) => x / y, ({ a, b }, g) => (neutral(g, b, 1) ? a : undefined));
-arithmetic('Pow', 'Pow', (x, y) => x ** y, ({ a, b }, g) => (neutral(g, b, 1) ? a : undefined));
+arithmetic(
+  'Add',
+  'Add',
+  (x, y) => x + y,
+  ({ a, b }, g) => (neutral(g, b, 0) ? a : neutral(g, a, 0) ? b : undefined),
+);
+arithmetic(
+  'Sub',
+  'Sub',
+  (x, y) => x - y,
+  ({ a, b }, g) => (neutral(g, b, 0) ? a : undefined),
+);
+arithmetic(
+  'Multiply',
+  'Mul',
+  (x, y) => x * y,
+  ({ a, b }, g) => {
+    if (neutral(g, b, 1)) return a;
+    if (neutral(g, a, 1)) return b;
+    if (neutral(g, b, 0)) return filled(b.value, broadcastShape([a.shape, b.shape]));
+    return neutral(g, a, 0) ? filled(a.value, broadcastShape([a.shape, b.shape])) : undefined;
+  },
+);
+arithmetic(
+  'RealDiv',
+  'Div',
+  (x, y) => x / y,
+  ({ a, b }, g) => (neutral(g, b, 1) ? a : undefined),
+);
+arithmetic(
+  'Pow',
+  'Pow',
+  (x, y) => x ** y,
+  ({ a, b }, g) => (neutral(g, b, 1) ? a : undefined),
+);
 arithmetic('Maximum', 'Max', Math.max, () => undefined);
 arithmetic('Minimum', 'Min', Math.min, () => undefined);
 
@@ -149,8 +169,18 @@ kernel<Unary>('Expm1', ({ x }, { layouts, builder }) => {
   const one = filled(builder.scalar(1), []);
   const exp = elementwise(layouts, 'Exp', [x], 'float32');
   const half = elementwise(layouts, 'Mul', [x, filled(builder.scalar(0.5), [])], 'float32');
-  const small = elementwise(layouts, 'Mul', [elementwise(layouts, 'Tanh', [half], 'float32'), elementwise(layouts, 'Add', [exp, one], 'float32')], 'float32');
-  return elementwise(layouts, 'Where', [isSmall(x, layouts, builder), small, elementwise(layouts, 'Sub', [exp, one], 'float32')], 'float32');
+  const small = elementwise(
+    layouts,
+    'Mul',
+    [elementwise(layouts, 'Tanh', [half], 'float32'), elementwise(layouts, 'Add', [exp, one], 'float32')],
+    'float32',
+  );
+  return elementwise(
+    layouts,
+    'Where',
+    [isSmall(x, layouts, builder), small, elementwise(layouts, 'Sub', [exp, one], 'float32')],
+    'float32',
+  );
 });
 
 /** |x| < ½ */

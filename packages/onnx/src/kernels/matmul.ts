@@ -20,13 +20,24 @@ kernel<Operands, Attrs>('BatchMatMul', ({ a, b }, context) => product(a, b, unde
 kernel<Operands & { bias?: TracedArray }, Attrs & { activation: string }>('_FusedMatMul', ({ a, b, bias }, context) => {
   const { activation } = context.attrs;
   if (activation !== 'linear') {
-    throw new CodaError({ kind: 'unsupported', where: 'trace: _FusedMatMul', problem: 'an activation', expected: 'linear', got: activation });
+    throw new CodaError({
+      kind: 'unsupported',
+      where: 'trace: _FusedMatMul',
+      problem: 'an activation',
+      expected: 'linear',
+      got: activation,
+    });
   }
   return product(a, b, bias, context);
 });
 
 /** a · b + bias over the last two axes. */
-function product(a: TracedArray, b: TracedArray, bias: TracedArray | undefined, { attrs, layouts, builder }: KernelContext<Attrs>): TracedArray {
+function product(
+  a: TracedArray,
+  b: TracedArray,
+  bias: TracedArray | undefined,
+  { attrs, layouts, builder }: KernelContext<Attrs>,
+): TracedArray {
   const rank = a.shape.length;
   const rows = a.shape[rank - (attrs.transposeA ? 1 : 2)] as number;
   const columns = b.shape[rank - (attrs.transposeB ? 2 : 1)] as number;
@@ -48,7 +59,13 @@ function product(a: TracedArray, b: TracedArray, bias: TracedArray | undefined, 
     const lies = wanted.order.at(-1) === rank - 2 && wanted.value.shape.length === rank;
     if (!lies) return layouts.dense(wanted);
     const value = layouts.dense(wanted, swapped);
-    return builder.emit('Transpose', [value], value.dtype, swapped.map((p) => value.shape[p] as number), { perm: ints(swapped) });
+    return builder.emit(
+      'Transpose',
+      [value],
+      value.dtype,
+      swapped.map((p) => value.shape[p] as number),
+      { perm: ints(swapped) },
+    );
   };
   const shape = [...batch, rows, columns];
   const value = builder.emit('MatMul', [operand(a, attrs.transposeA), operand(b, attrs.transposeB)], 'float32', shape);

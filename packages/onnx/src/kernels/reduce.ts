@@ -42,7 +42,11 @@ function reduce(x: TracedArray, op: string, context: Context): TracedArray {
   const summed = positions.filter((p) => x.value.shape[p] !== 1);
   const direct = summed.length === positions.length;
   let value = summed.length === 0 ? x.value : emitReduction(op, x.value, summed, keepDims || !direct, context);
-  if (!keepDims && !direct) value = layouts.reshaped(value, value.shape.filter((_, p) => !positions.includes(p)));
+  if (!keepDims && !direct)
+    value = layouts.reshaped(
+      value,
+      value.shape.filter((_, p) => !positions.includes(p)),
+    );
   return { value: repeated(value), shape, order };
 }
 
@@ -58,7 +62,10 @@ for (const [kernelName, op] of reductions) {
 }
 
 /** Logical reductions have no ONNX operator: the maximum and the minimum of 0 and 1. */
-for (const [kernelName, op] of [['Any', 'ReduceMax'], ['All', 'ReduceMin']] as const) {
+for (const [kernelName, op] of [
+  ['Any', 'ReduceMax'],
+  ['All', 'ReduceMin'],
+] as const) {
   kernel<{ x: TracedArray }, Attrs>(kernelName, ({ x }, context) => {
     const { builder } = context;
     const numbers = reduce({ ...x, value: cast(builder, x.value, 'int32') }, op, context);
@@ -66,7 +73,10 @@ for (const [kernelName, op] of [['Any', 'ReduceMax'], ['All', 'ReduceMin']] as c
   });
 }
 
-for (const [kernelName, op] of [['ArgMax', 'ArgMax'], ['ArgMin', 'ArgMin']] as const) {
+for (const [kernelName, op] of [
+  ['ArgMax', 'ArgMax'],
+  ['ArgMin', 'ArgMin'],
+] as const) {
   kernel<{ x: TracedArray }, { axis: number }>(kernelName, ({ x }, { attrs, layouts, builder }) => {
     const [axis] = tf.util.parseAxisParam(attrs.axis, [...x.shape]) as [number];
     const source = layouts.dense(x, x.order);

@@ -3,17 +3,7 @@ import { ndArray, sizeOf, type DType } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
-import {
-  dtypeOf,
-  filled,
-  identityOrder,
-  int,
-  isFilled,
-  isLazy,
-  plain,
-  type Layouts,
-  type TracedArray,
-} from '../traced-array.ts';
+import { dtypeOf, filled, identityOrder, int, isFilled, isLazy, plain, type Layouts, type TracedArray } from '../traced-array.ts';
 import { cast } from './elementwise.ts';
 
 type Unary = { x: TracedArray };
@@ -65,7 +55,15 @@ interface StridedSliceAttrs {
 
 kernel<Unary, StridedSliceAttrs>('StridedSlice', ({ x }, { attrs, layouts, builder }) => {
   const { begin, end, strides, finalShape, finalShapeSparse } = tf.slice_util.sliceInfo(
-    [...x.shape], attrs.begin, attrs.end, attrs.strides, attrs.beginMask, attrs.endMask, attrs.ellipsisMask, attrs.newAxisMask, attrs.shrinkAxisMask,
+    [...x.shape],
+    attrs.begin,
+    attrs.end,
+    attrs.strides,
+    attrs.beginMask,
+    attrs.endMask,
+    attrs.ellipsisMask,
+    attrs.newAxisMask,
+    attrs.shrinkAxisMask,
   );
   if (isFilled(x)) return filled(x.value, finalShape);
   const source = layouts.dense(x, x.order);
@@ -88,7 +86,12 @@ kernel<Unary, { numOrSizeSplits: number[] | number; axis: number }>('SplitV', ({
   return sizes.map((count) => {
     const begin = x.shape.map((_, i) => (i === axis ? offset : 0));
     offset += count;
-    return sliceArray(x, begin, x.shape.map((d, i) => (i === axis ? count : d)), builder);
+    return sliceArray(
+      x,
+      begin,
+      x.shape.map((d, i) => (i === axis ? count : d)),
+      builder,
+    );
   });
 });
 
@@ -97,7 +100,15 @@ kernel<{ value: TracedArray }, { axis: number }>('Unpack', ({ value: x }, { attr
   const without = x.shape.filter((_, i) => i !== axis);
   return Array.from({ length: x.shape[axis] as number }, (_, index) => {
     const begin = x.shape.map((_d, i) => (i === axis ? index : 0));
-    return layouts.reshape(sliceArray(x, begin, x.shape.map((d, i) => (i === axis ? 1 : d)), builder), without);
+    return layouts.reshape(
+      sliceArray(
+        x,
+        begin,
+        x.shape.map((d, i) => (i === axis ? 1 : d)),
+        builder,
+      ),
+      without,
+    );
   });
 });
 
@@ -106,11 +117,25 @@ kernel<Unary, { paddings: [number, number][]; constantValue: number }>('PadV2', 
   const shape = x.shape.map((d, i) => d + (paddings[i] as [number, number])[0] + (paddings[i] as [number, number])[1]);
   if (paddings.every(([before, after]) => before === 0 && after === 0)) return x;
   const source = layouts.dense(x, x.order);
-  return { value: padValue(source, x.order.map((axis) => paddings[axis] as [number, number]), constantValue, builder), shape, order: x.order };
+  return {
+    value: padValue(
+      source,
+      x.order.map((axis) => paddings[axis] as [number, number]),
+      constantValue,
+      builder,
+    ),
+    shape,
+    order: x.order,
+  };
 });
 
 /** Constant padding of each axis of a value; a negative count cuts. */
-export function padValue(x: StaticValue, pads: readonly (readonly [number, number])[], constant: number, builder: GraphBuilder): StaticValue {
+export function padValue(
+  x: StaticValue,
+  pads: readonly (readonly [number, number])[],
+  constant: number,
+  builder: GraphBuilder,
+): StaticValue {
   const shape = x.shape.map((d, p) => d + (pads[p]?.[0] as number) + (pads[p]?.[1] as number));
   const counts = builder.int64([...pads.map(([before]) => before), ...pads.map(([, after]) => after)]);
   const fill = constant === 0 ? [] : [cast(builder, builder.scalar(constant), x.dtype)];
@@ -154,7 +179,14 @@ kernel<Unary, { reps: number[] }>('Tile', ({ x }, { attrs: { reps }, layouts, bu
 kernel<Unary, { dims: number[] }>('Reverse', ({ x }, { attrs, layouts, builder }) => {
   const axes = tf.util.parseAxisParam(attrs.dims, [...x.shape]);
   const source = layouts.dense(x, x.order);
-  return { ...x, value: reverseValue(source, axes.map((axis) => x.order.indexOf(axis)), builder) };
+  return {
+    ...x,
+    value: reverseValue(
+      source,
+      axes.map((axis) => x.order.indexOf(axis)),
+      builder,
+    ),
+  };
 });
 
 /** The elements of a value backwards along `positions`. */
@@ -169,7 +201,13 @@ kernel<{ indices: TracedArray }, { depth: number; onValue: number; offValue: num
   ({ indices }, { attrs: { depth, onValue, offValue, dtype }, layouts, builder }) => {
     const shape = [...indices.shape, depth];
     const column = layouts.dense(layouts.reshape(indices, [...indices.shape, 1]), identityOrder(shape.length));
-    const classes = builder.constant(ndArray('int32', [depth], Int32Array.from({ length: depth }, (_, i) => i)));
+    const classes = builder.constant(
+      ndArray(
+        'int32',
+        [depth],
+        Int32Array.from({ length: depth }, (_, i) => i),
+      ),
+    );
     const hit = cast(builder, builder.emit('Equal', [column, classes], 'bool', shape), 'float32');
     const scaled = onValue - offValue === 1 ? hit : builder.emit('Mul', [hit, builder.scalar(onValue - offValue)], 'float32', shape);
     const value = offValue === 0 ? scaled : builder.emit('Add', [scaled, builder.scalar(offValue)], 'float32', shape);

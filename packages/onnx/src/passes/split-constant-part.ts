@@ -21,8 +21,8 @@ export interface SplitGraph {
   readonly shared: Readonly<Record<string, NdArray>>;
 }
 
-export function splitConstantPart(whole: Graph): SplitGraph {
-  const graph = withReshapedConstants(whole);
+export function splitConstantPart(original: Graph): SplitGraph {
+  const graph = withReshapedConstants(original);
   const large = new Set([...graph.constants].flatMap(([value, { shape }]) => (sizeOf(shape) >= LARGE_ELEMENTS ? [value] : [])));
   const constant = new Set<Value>(graph.constants.keys());
   // of the nodes that read constants alone, those that lead back to a large one
@@ -49,7 +49,10 @@ export function splitConstantPart(whole: Graph): SplitGraph {
   for (const value of boundary) if (!names.has(value)) names.set(value, `prepared/${names.size}`);
   const input = (value: Value): Value => ({ ...value, hint: names.get(value) as string });
   const asInput = new Map([...names.keys()].map((value) => [value, input(value)] as const));
-  const renamed = (node: Node): Node => ({ ...node, inputs: node.inputs.map((value) => (value === undefined ? value : (asInput.get(value) ?? value))) });
+  const renamed = (node: Node): Node => ({
+    ...node,
+    inputs: node.inputs.map((value) => (value === undefined ? value : (asInput.get(value) ?? value))),
+  });
   const keptConstants = new Map([...graph.constants].filter(([value]) => !asInput.has(value)));
 
   const main = eliminateDeadCode({
@@ -67,13 +70,19 @@ export function splitConstantPart(whole: Graph): SplitGraph {
           outputs: Object.fromEntries(computed.map((value) => [names.get(value) as string, value])),
           constants: keptConstants,
           // a result keeps its own value here, where it is no input
-          nodes: graph.nodes.filter((node) => early.has(node)).map((node) => ({
-            ...node,
-            inputs: node.inputs.map((value) => (value !== undefined && large.has(value) ? (asInput.get(value) ?? value) : value)),
-          })),
+          nodes: graph.nodes
+            .filter((node) => early.has(node))
+            .map((node) => ({
+              ...node,
+              inputs: node.inputs.map((value) => (value !== undefined && large.has(value) ? (asInput.get(value) ?? value) : value)),
+            })),
         });
   const shared = [...asInput.keys()].filter((value) => large.has(value));
-  return { prologue, main, shared: Object.fromEntries(shared.map((value) => [names.get(value) as string, graph.constants.get(value) as NdArray])) };
+  return {
+    prologue,
+    main,
+    shared: Object.fromEntries(shared.map((value) => [names.get(value) as string, graph.constants.get(value) as NdArray])),
+  };
 }
 
 /** The graph without the Reshape nodes of large constants: their results are constants that share the memory. */
@@ -82,7 +91,8 @@ function withReshapedConstants(graph: Graph): Graph {
   const nodes = graph.nodes.filter(({ op, inputs: [source], output }) => {
     const array = op === 'Reshape' && source !== undefined ? constants.get(source) : undefined;
     const isOutput = Object.values(graph.outputs).includes(output);
-    if (array === undefined || isOutput || sizeOf(array.shape) < LARGE_ELEMENTS || !output.shape.every((d) => typeof d === 'number')) return true;
+    if (array === undefined || isOutput || sizeOf(array.shape) < LARGE_ELEMENTS || !output.shape.every((d) => typeof d === 'number'))
+      return true;
     constants.set(output, { ...array, shape: output.shape as readonly number[] });
     return false;
   });

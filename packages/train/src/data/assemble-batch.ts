@@ -95,7 +95,7 @@ function copyImage(
     const row = to + y * rowBytes;
     if (!mirrored) {
       const end = row + endColumn * channels;
-      for (let target = row + firstColumn * channels; target < end; ) {
+      for (let target = row + firstColumn * channels; target < end;) {
         images[target++] = unit[bytes[source++] as number] as number;
       }
     } else if (channels === 3) {

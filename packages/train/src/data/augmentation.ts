@@ -10,10 +10,7 @@ import { CodaError } from '@coda-nets/core';
  * - `flip-and-crop`: padded with `pad` zero pixels on every side, a window of the old size cut out at a uniformly
  *   random place, then mirrored with probability 1/2 (He et al., arXiv 1512.03385, section 4.2, with pad 4)
  */
-export type Augmentation =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'flip' }
-  | { readonly kind: 'flip-and-crop'; readonly pad: number };
+export type Augmentation = { readonly kind: 'none' } | { readonly kind: 'flip' } | { readonly kind: 'flip-and-crop'; readonly pad: number };
 
 /** The image as it is. */
 export const noAugmentation: Augmentation = { kind: 'none' };

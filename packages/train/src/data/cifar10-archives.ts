@@ -88,12 +88,7 @@ async function readMembers(archive: string, wanted: ReadonlyMap<string, number>)
   return members;
 }
 
-function parseLabels(
-  archive: string,
-  name: string,
-  members: ReadonlyMap<string, Uint8Array>,
-  count: number,
-): readonly number[] {
+function parseLabels(archive: string, name: string, members: ReadonlyMap<string, Uint8Array>, count: number): readonly number[] {
   let labels: unknown;
   try {
     labels = JSON.parse(new TextDecoder().decode(members.get(name)));

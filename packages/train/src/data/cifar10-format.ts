@@ -59,13 +59,7 @@ export const cifar10Files: readonly ExpectedFile[] = [
 }));
 
 /** Unpacks `count` records into NHWC images and labels, both from image `first` on. No checks. */
-export function unpackRecords(
-  records: Uint8Array,
-  count: number,
-  images: Uint8Array,
-  labels: Uint8Array,
-  first: number,
-): void {
+export function unpackRecords(records: Uint8Array, count: number, images: Uint8Array, labels: Uint8Array, first: number): void {
   for (let n = 0; n < count; n++) {
     const from = n * bytesPerRecord;
     labels[first + n] = records[from] as number;

@@ -131,8 +131,7 @@ function refusalOf(response: Response, kept: number, bytes: number): Refusal | u
     return fits ? undefined : { reason: `${reason} with another range than was asked for`, restart: true };
   }
   if (status !== 200) {
-    const error = (url: string) =>
-      new CodaError({ kind: 'unavailable', where: url, problem: `the download failed: ${reason}` });
+    const error = (url: string) => new CodaError({ kind: 'unavailable', where: url, problem: `the download failed: ${reason}` });
     return { reason, error };
   }
   const length = headers.get('content-length');

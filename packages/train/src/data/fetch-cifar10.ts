@@ -116,8 +116,7 @@ async function fetchFrom(
   { onProgress, signal, timing }: FetchOptions,
 ): Promise<void> {
   const part = join(folder, `${source.file}.part`);
-  const report = (phase: FetchProgress['phase'], done: number, total: number) =>
-    onProgress?.({ phase, source: source.name, done, total });
+  const report = (phase: FetchProgress['phase'], done: number, total: number) => onProgress?.({ phase, source: source.name, done, total });
   const bring = async () => {
     report('connect', 0, source.bytes);
     try {

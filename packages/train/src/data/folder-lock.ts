@@ -28,7 +28,7 @@ export async function withFolderLock<T>(
 ): Promise<T> {
   const path = join(folder, lockFile);
   const mark = `${JSON.stringify({ pid: process.pid, host: hostname(), nonce: randomBytes(8).toString('hex') })}\n`;
-  for (let waited = false; !(await take(path, mark)); ) {
+  for (let waited = false; !(await take(path, mark));) {
     if (await releaseIfDead(path)) continue;
     if (!waited) onWait?.();
     waited = true;

@@ -33,11 +33,7 @@ export interface ImageSplit {
  * A split of arrays that are already there; the fingerprint (SHA-256 of shape, labels and images) is computed when
  * asked for.
  */
-export function imageSplit(
-  imageShape: readonly [number, number, number],
-  images: Uint8Array,
-  labels: Uint8Array,
-): ImageSplit {
+export function imageSplit(imageShape: readonly [number, number, number], images: Uint8Array, labels: Uint8Array): ImageSplit {
   ndArray('uint8', [labels.length, ...imageShape], images);
   let fingerprint: string | undefined;
   return {

@@ -44,10 +44,7 @@ const concurrency = 4;
  * @throws CodaError that names the file: `unreadable` where it cannot be read, `malformed` where it is no whole image
  * or no batch [N, H, W, 3] of float32 in [0, 1] or uint8, `mismatch` where sizes differ, `unsupported` beyond a limit.
  */
-export async function loadImages(
-  paths: readonly string[],
-  { size, resize = 'crop' }: LoadImagesOptions = {},
-): Promise<LoadedImages> {
+export async function loadImages(paths: readonly string[], { size, resize = 'crop' }: LoadImagesOptions = {}): Promise<LoadedImages> {
   const target = typeof size === 'number' ? ([size, size] as const) : size;
   if (target !== undefined && !target.every((d) => Number.isInteger(d) && d > 0 && d <= 16_384)) {
     throw new CodaError({
@@ -66,9 +63,7 @@ export async function loadImages(
   for (let first = 0; first < files.length; first += concurrency) {
     const some = files.slice(first, first + concurrency);
     // Settled, so that the error is always the one of the first bad file.
-    const parts = await Promise.allSettled(
-      some.map(async (file) => (isNpy(file) ? readBatch(file) : readImage(file, target, resize))),
-    );
+    const parts = await Promise.allSettled(some.map(async (file) => (isNpy(file) ? readBatch(file) : readImage(file, target, resize))));
     for (const [i, part] of parts.entries()) {
       if (part.status === 'rejected') throw part.reason;
       collector.add(some[i] as string, part.value);
@@ -153,11 +148,7 @@ async function listFiles(path: string): Promise<string[]> {
   return images.map((name) => join(path, name));
 }
 
-async function readImage(
-  path: string,
-  target: readonly [number, number] | undefined,
-  resize: ResizeMode,
-): Promise<DecodedImage> {
+async function readImage(path: string, target: readonly [number, number] | undefined, resize: ResizeMode): Promise<DecodedImage> {
   return decodeImage(await readWhole(path, maxImageBytes), path, target, resize);
 }
 

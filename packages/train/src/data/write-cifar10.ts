@@ -6,15 +6,7 @@ import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodaError } from '@coda-nets/core';
-import {
-  cifar10Shape,
-  classNamesText,
-  maxRecordsPerFile,
-  namesFile,
-  packRecords,
-  testFile,
-  trainFiles,
-} from './cifar10-format.ts';
+import { cifar10Shape, classNamesText, maxRecordsPerFile, namesFile, packRecords, testFile, trainFiles } from './cifar10-format.ts';
 import { writeManifest } from './dataset-manifest.ts';
 import type { ImageDataset } from './image-dataset.ts';
 import { writeFileAtomic } from './write-file-atomic.ts';

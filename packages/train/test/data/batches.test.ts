@@ -12,7 +12,11 @@ import { syntheticDataset } from '../../src/data/synthetic-dataset.ts';
 function noise(length: number, shape: readonly [number, number, number], seed: number): ImageSplit {
   const random = Random.seeded(seed);
   const bytes = Uint8Array.from({ length: length * shape[0] * shape[1] * shape[2] }, () => random.below(256));
-  return imageSplit(shape, bytes, Uint8Array.from({ length }, () => random.below(10)));
+  return imageSplit(
+    shape,
+    bytes,
+    Uint8Array.from({ length }, () => random.below(10)),
+  );
 }
 
 /** The augmentation as it is described: a padded copy, a window of it, columns reversed; one number at a time. */
@@ -45,7 +49,12 @@ function slowBatch(split: ImageSplit, indices: readonly number[], augmentation: 
 
 describe('assembleBatch', () => {
   const augmentations = [noAugmentation, flip, flipAndCrop(), flipAndCrop({ pad: 0 }), flipAndCrop({ pad: 9 })];
-  const shapes = [[32, 32, 3], [5, 7, 3], [4, 3, 1], [3, 6, 4]] as const;
+  const shapes = [
+    [32, 32, 3],
+    [5, 7, 3],
+    [4, 3, 1],
+    [3, 6, 4],
+  ] as const;
   test.each(augmentations.flatMap((augmentation) => shapes.map((shape) => ({ augmentation, shape }))))(
     '$augmentation.kind (pad $augmentation.pad) of $shape equals the slow twin',
     ({ augmentation, shape }) => {
@@ -177,7 +186,11 @@ describe('BatchSampler', () => {
 
 describe('holdOut', () => {
   test('divides a split in two, in its order, by the seed alone', () => {
-    const split = imageSplit([1, 1, 1], Uint8Array.from({ length: 100 }, (_, i) => i), Uint8Array.from({ length: 100 }, (_, i) => i % 7));
+    const split = imageSplit(
+      [1, 1, 1],
+      Uint8Array.from({ length: 100 }, (_, i) => i),
+      Uint8Array.from({ length: 100 }, (_, i) => i % 7),
+    );
     const { rest, held } = holdOut(split, 30, Random.seeded(4));
     expect([held.length, rest.length]).toEqual([30, 70]);
     expect([...held.images, ...rest.images].sort((a, b) => a - b)).toEqual(Array.from(split.images));
@@ -196,7 +209,9 @@ describe('holdOut', () => {
 describe('syntheticDataset', () => {
   test('gives the same bytes everywhere, other ones for another seed', () => {
     const train = syntheticDataset({ classes: 3, perClass: 5, size: 12, seed: 8 }).split('train');
-    expect(createHash('sha256').update(train.images).digest('hex')).toMatchInlineSnapshot(`"45da721356fdd339be18a737269bd112289721094d76317047a664530d8a0f22"`);
+    expect(createHash('sha256').update(train.images).digest('hex')).toMatchInlineSnapshot(
+      `"45da721356fdd339be18a737269bd112289721094d76317047a664530d8a0f22"`,
+    );
     expect(Array.from(train.labels.subarray(0, 5))).toEqual([0, 1, 2, 0, 1]);
     const other = syntheticDataset({ classes: 3, perClass: 5, size: 12, seed: 9 });
     expect(other.split('train').images).not.toEqual(train.images);

@@ -27,7 +27,11 @@ test.skipIf(!existsSync(join(folder, manifestFile)))('the fetched CIFAR-10 is th
   for (let i = 0; i < train.images.length; i++) sums[i % 3] = (sums[i % 3] as number) + (train.images[i] as number);
   expect(sums.map((sum) => Number((sum / 50_000 / 1024 / 255).toFixed(4)))).toEqual([0.4914, 0.4822, 0.4465]);
   for (const { name, sha256 } of cifar10Files) {
-    expect(createHash('sha256').update(await readFile(join(folder, name))).digest('hex')).toBe(sha256);
+    expect(
+      createHash('sha256')
+        .update(await readFile(join(folder, name)))
+        .digest('hex'),
+    ).toBe(sha256);
   }
 });
 

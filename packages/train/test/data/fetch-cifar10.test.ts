@@ -6,7 +6,19 @@ import { fetchFiles, type FetchOptions, type FetchProgress } from '../../src/dat
 import { openCifar10 } from '../../src/data/open-cifar10.ts';
 import { syntheticDataset } from '../../src/data/synthetic-dataset.ts';
 import { writeCifar10 } from '../../src/data/write-cifar10.ts';
-import { files, give, members, officialArchive, pngArchive, serve, sourceOf, status, toy, watchBytes, type Answer } from './archive-server.ts';
+import {
+  files,
+  give,
+  members,
+  officialArchive,
+  pngArchive,
+  serve,
+  sourceOf,
+  status,
+  toy,
+  watchBytes,
+  type Answer,
+} from './archive-server.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 /** Longer than any pause of a busy machine: where a time-out is the point, the clock is turned. */
@@ -108,10 +120,7 @@ describe('failing over', () => {
   const failures = {
     'a server that says nothing': [() => vi.advanceTimersByTime(timing.connectMs), 'the download failed: no answer within 60 s'],
     'a server without the file': [status(404), 'the download failed: the server answered 404'],
-    'another size': [
-      (response: Parameters<Answer>[0]) => response.end('short'),
-      'the file does not have the known size; expected',
-    ],
+    'another size': [(response: Parameters<Answer>[0]) => response.end('short'), 'the file does not have the known size; expected'],
     'more than the size': [
       (response: Parameters<Answer>[0]) => {
         response.writeHead(200);
@@ -205,7 +214,9 @@ describe('failing over', () => {
       const { url } = await serve(give(archive));
       const lines: string[] = [];
       const onProgress = ({ phase, message }: FetchProgress) => phase === 'failed' && lines.push(message ?? '');
-      await expect(fetchInto(await temporaryFolder(), { sources: [sourceOf(archive, url)], onProgress })).rejects.toMatchObject({ kind: 'unavailable' });
+      await expect(fetchInto(await temporaryFolder(), { sources: [sourceOf(archive, url)], onProgress })).rejects.toMatchObject({
+        kind: 'unavailable',
+      });
       expect(lines[0]).toContain(problem);
     }
   });
@@ -306,9 +317,7 @@ describe('the folder', () => {
     });
     const folder = await temporaryFolder();
     const onProgress = ({ phase, done }: FetchProgress) => phase === 'download' && done === 900 && abort.abort();
-    await expect(fetchInto(folder, { sources: [sourceOf(archive, url)], signal: abort.signal, onProgress })).rejects.toThrow(
-      'aborted',
-    );
+    await expect(fetchInto(folder, { sources: [sourceOf(archive, url)], signal: abort.signal, onProgress })).rejects.toThrow('aborted');
     expect(await readdir(folder)).toEqual(['official.tgz.part']);
     expect((await stat(join(folder, 'official.tgz.part'))).size).toBe(900);
   });

@@ -80,7 +80,9 @@ test('crop keeps proportions and takes the middle, stretch does not', async () =
   const path = join(await temporaryFolder(), 'wide.png');
   // Thirds of red, green and blue, 24 × 8.
   const thirds = Uint8Array.from({ length: 8 * 24 * 3 }, (_, i) => (Math.floor((Math.floor(i / 3) % 24) / 8) === i % 3 ? 255 : 0));
-  await sharp(thirds, { raw: { width: 24, height: 8, channels: 3 } }).png().toFile(path);
+  await sharp(thirds, { raw: { width: 24, height: 8, channels: 3 } })
+    .png()
+    .toFile(path);
   const cropped = (await loadImages([path], { size: 8 })).images;
   expect(cropped.shape).toEqual([1, 8, 8, 3]);
   expect(Array.from(cropped.data)).toEqual(Array.from({ length: 192 }, (_, i) => (i % 3 === 1 ? 1 : 0)));
@@ -130,7 +132,9 @@ test('what is no batch of intensities is refused', async () => {
 test('a truncated, hostile or foreign file is one error that names it', async () => {
   const folder = await temporaryFolder();
   const path = join(folder, 'bad.png');
-  const whole = await sharp({ create: { width: 64, height: 64, channels: 3, background: '#123456', noise: { type: 'gaussian', mean: 9, sigma: 9 } } })
+  const whole = await sharp({
+    create: { width: 64, height: 64, channels: 3, background: '#123456', noise: { type: 'gaussian', mean: 9, sigma: 9 } },
+  })
     .png()
     .toBuffer();
   for (const bytes of [whole.subarray(0, whole.length >> 1), whole.subarray(0, 20), png(64, 64, new Uint8Array(10))]) {

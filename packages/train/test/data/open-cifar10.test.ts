@@ -37,15 +37,17 @@ test('a record is the label and then the red, green and blue planes', async () =
   expect(records.length).toBe(8 * 3073);
   for (const n of [0, 3, 7]) {
     expect(records[n * 3073]).toBe(labels[n]);
-    for (const [y, x] of [[0, 0], [5, 31], [31, 2]] as const) {
+    for (const [y, x] of [
+      [0, 0],
+      [5, 31],
+      [31, 2],
+    ] as const) {
       for (const c of [0, 1, 2]) {
         expect(records[n * 3073 + 1 + c * 1024 + y * 32 + x]).toBe(images[((n * 32 + y) * 32 + x) * 3 + c]);
       }
     }
   }
-  expect(await readFile(join(folder, 'batches.meta.txt'), 'utf8')).toBe(
-    'red disc\ngreen square\nblue triangle\nyellow cross\n\n',
-  );
+  expect(await readFile(join(folder, 'batches.meta.txt'), 'utf8')).toBe('red disc\ngreen square\nblue triangle\nyellow cross\n\n');
   expect((await readdir(folder)).filter((file) => file.includes('tmp'))).toEqual([]);
 });
 
@@ -100,9 +102,7 @@ test('a bad list of class names is refused', async () => {
 });
 
 test('names and folders that are not there', async () => {
-  await expect(openDataset('cifar-10')).rejects.toThrow(
-    'openDataset: no such data set; expected cifar10 or a folder, got "cifar-10"',
-  );
+  await expect(openDataset('cifar-10')).rejects.toThrow('openDataset: no such data set; expected cifar10 or a folder, got "cifar-10"');
   const folder = await temporaryFolder();
   const before = process.env['CODA_DATA'];
   process.env['CODA_DATA'] = folder;

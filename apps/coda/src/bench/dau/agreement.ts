@@ -43,7 +43,7 @@ function deviationOf(actual: NdArray | undefined, expected: NdArray | undefined)
   let apart = 0;
   let largest = 0;
   for (const [i, y] of (expected.data as Float32Array).entries()) {
-    const difference = Math.abs((actual.data as Float32Array)[i] as number - y);
+    const difference = Math.abs(((actual.data as Float32Array)[i] as number) - y);
     if (Number.isNaN(difference)) return Number.NaN;
     apart = Math.max(apart, difference);
     largest = Math.max(largest, Math.abs(y));

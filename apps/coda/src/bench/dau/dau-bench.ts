@@ -134,7 +134,11 @@ async function measureRow(
       // its numbers are held by the tests of the twins
       prepared.push({ ...(await twins.work('published', work, files, taps, 'explain-tap-by-tap')), mostRounds: 1 });
     }
-    const bar = io.progress(label, prepared.reduce((sum, { mostRounds = rounds }) => sum + Math.min(rounds, mostRounds), 0), 'samples');
+    const bar = io.progress(
+      label,
+      prepared.reduce((sum, { mostRounds = rounds }) => sum + Math.min(rounds, mostRounds), 0),
+      'samples',
+    );
     let done = 0;
     const { timings, otherProcessors } = await interleave(prepared, {
       rounds,

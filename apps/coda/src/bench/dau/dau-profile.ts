@@ -8,7 +8,11 @@ import type { BenchNetwork, DauWork } from './dau-works.ts';
 import { ourWork } from './our-work.ts';
 import { writeWorkFiles } from './work-files.ts';
 
-export async function profileWork(work: DauWork, network: BenchNetwork, { seed, threads, calls }: { seed: number; threads: number; calls: number }): Promise<Profile> {
+export async function profileWork(
+  work: DauWork,
+  network: BenchNetwork,
+  { seed, threads, calls }: { seed: number; threads: number; calls: number },
+): Promise<Profile> {
   const folder = await mkdtemp(join(tmpdir(), 'coda-profile-'));
   try {
     const files = await writeWorkFiles(folder, work.network, network, seed);

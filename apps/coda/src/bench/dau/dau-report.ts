@@ -22,7 +22,12 @@ export function reportLines(result: DauBenchResult): readonly string[] {
       ...forms.flatMap((form) => [`${shortNames[form]} / ours`, 'processor', 'goal']),
       ...names.slice(0, 1 + forms.length).map((name) => `peak ${shortNames[name] ?? name}`),
     ];
-    lines.push(...textTable(header, rows.map((row) => cellsOf(row, names, forms, peak))));
+    lines.push(
+      ...textTable(
+        header,
+        rows.map((row) => cellsOf(row, names, forms, peak)),
+      ),
+    );
   }
   if (memory.length > 0) lines.push('', ...memoryTable(memory));
   if (rows.length > 0) lines.push('', ...notes(result));
@@ -67,7 +72,8 @@ function notes({ rows, peaks, twins }: DauBenchResult): readonly string[] {
   ];
   for (const { label, timings } of rows) {
     const tapByTap = timings.find(({ name }) => name === 'published, tap by tap');
-    if (tapByTap !== undefined) lines.push(`${label}: P tap by tap / ours ${ratio(tapByTap.medianMs / (timings[0]?.medianMs ?? Number.NaN))}`);
+    if (tapByTap !== undefined)
+      lines.push(`${label}: P tap by tap / ours ${ratio(tapByTap.medianMs / (timings[0]?.medianMs ?? Number.NaN))}`);
   }
   if (twins !== undefined) {
     lines.push(
@@ -78,7 +84,9 @@ function notes({ rows, peaks, twins }: DauBenchResult): readonly string[] {
   const noise = Math.max(...rows.map(({ otherProcessors }) => otherProcessors));
   if (noise > NOISE) {
     const best = Math.max(...peaks.map(({ processorGflops }) => processorGflops));
-    const shares = rows.map(({ id, flops, timings }) => `${id} ${percent(flops / (timings[0]?.medianProcessorMs ?? Number.NaN) / 1e6 / best)}`);
+    const shares = rows.map(
+      ({ id, flops, timings }) => `${id} ${percent(flops / (timings[0]?.medianProcessorMs ?? Number.NaN) / 1e6 / best)}`,
+    );
     lines.push(
       `NOISE: other work kept up to ${noise.toFixed(1)} processors busy: times by the clock are not to be trusted, those of processors are better`,
       `share of the peak by processor time, ours: ${shares.join(', ')}`,

@@ -42,7 +42,13 @@ export async function ourPeak(request: MemoryRequest): Promise<PeakMemory> {
 }
 
 /** A twin's, in a Python process that was started for this, which is closed. */
-export async function twinPeak(twins: Twins, form: TwinForm, work: DauWork, files: WorkFiles, taps: readonly number[]): Promise<PeakMemory> {
+export async function twinPeak(
+  twins: Twins,
+  form: TwinForm,
+  work: DauWork,
+  files: WorkFiles,
+  taps: readonly number[],
+): Promise<PeakMemory> {
   try {
     const prepared = await twins.work(form, work, files, taps);
     await prepared.measure(MEMORY_RUNS);

@@ -48,7 +48,14 @@ async function training({ network, weights, images, labels }: WorkInputs, engine
       const slots = await compiled.carried();
       const gradients = Object.keys(network.weights).map((name) => {
         const { shape, data } = slots[slotName(name, 'm')] as NdArray<'float32'>;
-        return [`gradient/${name}`, ndArray('float32', shape, data.map((m) => m / (1 - ADAM.beta1)))] as const;
+        return [
+          `gradient/${name}`,
+          ndArray(
+            'float32',
+            shape,
+            data.map((m) => m / (1 - ADAM.beta1)),
+          ),
+        ] as const;
       });
       return { loss: loss as NdArray, ...Object.fromEntries(gradients) };
     },

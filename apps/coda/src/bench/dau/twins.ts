@@ -39,7 +39,11 @@ export interface TwinsOptions {
 /** Throws a CodaError of kind `unavailable` where there is no Python with torch and safetensors. */
 export async function startTwins({ folder = '', python = process.env['CODA_PYTHON'] ?? 'python3', threads }: TwinsOptions): Promise<Twins> {
   if (!existsSync(WORKER)) {
-    throw new CodaError({ kind: 'unavailable', where: 'bench: twins', problem: 'the PyTorch twins are in the repository, not in the installed package' });
+    throw new CodaError({
+      kind: 'unavailable',
+      where: 'bench: twins',
+      problem: 'the PyTorch twins are in the repository, not in the installed package',
+    });
   }
   const worker = jsonLinesProcess(python, [WORKER]);
   const { torch, python: version } = await worker

@@ -20,8 +20,16 @@ export async function writeWorkFiles(folder: string, id: string, { config, image
   const drawn = random.split('images');
   const shape = [images, ...network.inputShape];
   const data = {
-    images: ndArray('float32', shape, Float32Array.from({ length: sizeOf(shape) }, () => drawn.uniform())),
-    labels: ndArray('int32', [images], Int32Array.from({ length: images }, (_, i) => (7 * i) % network.classes)),
+    images: ndArray(
+      'float32',
+      shape,
+      Float32Array.from({ length: sizeOf(shape) }, () => drawn.uniform()),
+    ),
+    labels: ndArray(
+      'int32',
+      [images],
+      Int32Array.from({ length: images }, (_, i) => (7 * i) % network.classes),
+    ),
   };
   const files = { network: join(folder, `${id}.safetensors`), data: join(folder, `${id}-data.safetensors`) };
   const weights = initWeights(network, random.split('weights'));
