@@ -1,7 +1,7 @@
 /** Runs an ONNX file beside the model it was made from, and measures how far they are apart. */
 import { CodaError, ndArray, sizeOf, type Engine, type NamedArrays, type NdArray } from '@coda-nets/core';
 import { explainer } from '@coda-nets/depth';
-import { openOnnx } from '@coda-nets/engine';
+import { openOnnx, type OnnxFile } from '@coda-nets/engine';
 import { mapOutput } from './export-network.ts';
 import type { OpenModel } from './open-model.ts';
 
@@ -25,11 +25,27 @@ export const MOST_IMAGES = Math.max(...BATCHES);
 export async function verifyOnnx(
   bytes: Uint8Array,
   where: string,
-  { network, model }: OpenModel,
+  open: OpenModel,
   images: NdArray<'float32'>,
   reference: Engine,
 ): Promise<Verification> {
   const file = await openOnnx(bytes, where);
+  try {
+    return await compare(file, where, open, images, reference);
+  } catch (error) {
+    throw CodaError.isInstance(error) && !error.where.startsWith(where) ? error.within(where) : error;
+  } finally {
+    await file.dispose();
+  }
+}
+
+async function compare(
+  file: OnnxFile,
+  where: string,
+  { network, model }: OpenModel,
+  images: NdArray<'float32'>,
+  reference: Engine,
+): Promise<Verification> {
   const image = file.inputs.find(({ name }) => name === 'image');
   if (image === undefined || !file.outputs.some(({ name }) => name === 'logits')) {
     throw new CodaError({
@@ -78,7 +94,6 @@ export async function verifyOnnx(
       }
     }
   }
-  await file.dispose();
   return { images: count, logits, maps, maxAbsDiff: Math.max(logits, ...Object.values(maps)) };
 }
 
