@@ -1,0 +1,137 @@
+/** What a run starts from, and whether it fits together: the images, the first weights, the last checkpoint. Trains nothing. */
+import { checkWeights, CodaError, initWeights, Random, type Engine, type NamedArrays, type Network } from '@coda-nets/core';
+import { readModel } from '@coda-nets/core/node';
+import { listCheckpoints, readCheckpoint, type Checkpoint } from './checkpoint.ts';
+import { holdOut, subset } from './data/hold-out.ts';
+import type { ImageDataset, ImageSplit } from './data/image-dataset.ts';
+import type { TrainConfig } from './train-config.ts';
+import type { TrainEvent } from './train-events.ts';
+
+export interface Splits {
+  readonly train: ImageSplit;
+  readonly validation: ImageSplit | undefined;
+}
+
+export function splits({ limit, validation, seed, batch }: TrainConfig, dataset: ImageDataset): Splits {
+  const all = dataset.split('train');
+  const some =
+    limit === undefined || limit >= all.length
+      ? all
+      : subset(
+          all,
+          Uint32Array.from({ length: limit }, (_, i) => i),
+        );
+  let train = some;
+  let held: ImageSplit | undefined;
+  if (validation.kind === 'held-out') {
+    if (validation.count >= some.length) throw tooFew('validation.count', validation.count, some.length - 1);
+    ({ rest: train, held } = holdOut(some, validation.count, Random.seeded(seed).split('hold-out')));
+  } else if (validation.kind === 'test') held = dataset.split('test');
+  if (batch > train.length) throw tooFew('batch', batch, train.length);
+  return { train, validation: held };
+}
+
+function tooFew(key: string, got: number, most: number): CodaError {
+  return new CodaError({
+    kind: 'argument',
+    where: `train: config: ${key}`,
+    problem: 'there are too few training images',
+    expected: `at most ${most}`,
+    got: String(got),
+  });
+}
+
+export function checkCacheFeatures(network: Network, { cacheFeatures }: TrainConfig): void {
+  if (!cacheFeatures || network.frozenStem !== undefined) return;
+  throw new CodaError({
+    kind: 'argument',
+    where: 'train: config: cacheFeatures',
+    problem: 'this network has no frozen stem whose features could be kept',
+    expected: 'a hybrid with a frozen stem',
+    got: `kind ${JSON.stringify(network.config.kind)}`,
+  });
+}
+
+export function checkDataset(network: Network, dataset: ImageDataset): void {
+  const fits = network.classes === dataset.classNames.length && network.inputShape.join() === dataset.inputShape.join();
+  if (fits) return;
+  const describe = (classes: number, shape: readonly number[]): string => `${classes} classes of images [${shape.join(', ')}]`;
+  throw new CodaError({
+    kind: 'mismatch',
+    where: `train: data set ${dataset.name}`,
+    problem: 'the network is made for other data',
+    expected: describe(network.classes, network.inputShape),
+    got: describe(dataset.classNames.length, dataset.inputShape),
+  });
+}
+
+/** The newest that can be read; undefined where there is none: the run was ended before its first. */
+export async function lastCheckpoint(folder: string, onEvent: ((event: TrainEvent) => void) | undefined): Promise<Checkpoint | undefined> {
+  const steps = await listCheckpoints(folder);
+  let problem: CodaError | undefined;
+  for (const step of steps) {
+    try {
+      return await readCheckpoint(folder, step);
+    } catch (error) {
+      if (!CodaError.isInstance(error)) throw error;
+      problem ??= error;
+      onEvent?.({ type: 'notice', message: `The checkpoint of step ${step} cannot be read (${error.message}).` });
+    }
+  }
+  // All are spoiled: to start anew without a word would throw the run away.
+  if (problem !== undefined) throw problem;
+  return undefined;
+}
+
+export function checkCheckpoint(
+  { state, weights }: Checkpoint,
+  network: Network,
+  split: ImageSplit,
+  engine: Engine,
+  folder: string,
+  onEvent: ((event: TrainEvent) => void) | undefined,
+): void {
+  const place = `${folder}/${state.step}`;
+  checkWeights(network, weights, `${place}/weights.safetensors`);
+  if (state.dataFingerprint !== split.fingerprint) {
+    throw new CodaError({
+      kind: 'mismatch',
+      where: place,
+      problem: 'the run to resume was trained on other images',
+      expected: state.dataFingerprint.slice(0, 12),
+      got: split.fingerprint.slice(0, 12),
+      hint: 'Resume with the data set of the run.',
+    });
+  }
+  if (state.engine !== engine.name) {
+    const message = `The run was on engine ${state.engine} and goes on with ${engine.name}: the last digits will differ.`;
+    onEvent?.({ type: 'notice', message });
+  }
+}
+
+export async function firstWeights(
+  { network, initialWeights }: { readonly network: Network; readonly initialWeights?: NamedArrays },
+  config: TrainConfig,
+): Promise<NamedArrays> {
+  const drawn = initWeights(network, Random.seeded(config.seed).split('weights'));
+  const fromFile = config.initFrom !== undefined && initialWeights === undefined;
+  const given = fromFile ? (await readModel(config.initFrom as string)).weights : (initialWeights ?? {});
+  // a file may hold another network's head; what a caller hands over must be this network's
+  const taken = fromFile ? Object.fromEntries(Object.entries(given).filter(([name]) => Object.hasOwn(network.weights, name))) : given;
+  const where = fromFile ? (config.initFrom as string) : 'train: initialWeights';
+  const missing = Object.entries(network.weights).find(([name, { role }]) => role === 'frozen' && taken[name] === undefined);
+  if (missing !== undefined) {
+    throw new CodaError({
+      kind: 'mismatch',
+      where,
+      problem: `frozen weights are never trained and need values: there is none for ${JSON.stringify(missing[0])}`,
+      hint: 'Start from a trained model that has them: `--stem FILE` on the command line, `initFrom` in a config.',
+    });
+  }
+  if (fromFile && Object.keys(taken).length === 0) {
+    throw new CodaError({ kind: 'mismatch', where, problem: 'none of its weights has a name of this network' });
+  }
+  const weights = { ...drawn, ...taken };
+  checkWeights(network, weights, where);
+  return weights;
+}
