@@ -8,6 +8,8 @@ import { slowDau, slowUnits, type SlowDau } from './slow-dau.ts';
 
 /** float32 sums of up to 75·7 products against float64; relative to the largest, since the sums cancel. */
 const valueTolerance = { rtol: 3e-6, relativeTo: 'largest' } as const;
+/** One form against the other, both in float32. */
+const formTolerance = { rtol: 1e-6, relativeTo: 'largest' } as const;
 /** The same with one more level of sums, through a square root and a quotient. */
 const gradientTolerance = { rtol: 2e-5, relativeTo: 'largest' } as const;
 /** For L2 over one number w = ±1: its gradient is 0, left over when terms of size 10 cancel in float32. */
@@ -281,6 +283,17 @@ describe('dauConv', () => {
       expect(() => dauConv(tf.zeros(shape as never) as tf.Tensor4D, weights)).toThrow(text);
     });
   });
+
+  it.each(cases.flatMap((c) => (['sq', 'l2'] as const).map((norm) => [norm, c] as const)))(
+    'gives the same numbers in both forms (%s %j)',
+    (norm, c) => {
+      tf.tidy(() => {
+        const { x, weights } = problem(c, 1, norm);
+        const [lowRank, explicit] = forms.map((form) => dauConv(x, weights, { ...c, norm, form })) as [tf.Tensor4D, tf.Tensor4D];
+        expectClose(lowRank, explicit, formTolerance);
+      });
+    },
+  );
 
   it.each<[object, string]>([
     [{ stride: 0 }, 'dauConv: stride: not such a number; expected an integer of at least 1, got 0'],
