@@ -63,7 +63,7 @@ export function dauConv(
   weights: DauWeights,
   { stride = 1, padding = 0, norm = 'sq', eps = defaultDauEpsilon, form = 'auto', unitsAtOnce = Infinity }: DauConvOptions = {},
 ): tf.Tensor4D {
-  const { k, d, n, r } = unitDimensions('dauConv', x, weights, { stride, padding });
+  const { k, d, n, r } = unitDimensions('dauConv', x, weights, ['A', 'B', 'b'], { stride, padding, eps });
   checkName('norm', norm, ['sq', 'l2'], 'The bounds of efficient units (frobenius, spectral, product) belong to edauConv.');
   checkName('form', form, ['auto', ...Object.keys(forms)]);
   const geometry: PatchGeometry = { kernel: k, stride, padding };

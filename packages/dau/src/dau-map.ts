@@ -42,7 +42,7 @@ export function dauAlignment(x: tf.Tensor4D, weights: DauWeights, options: DauCo
 
 function factorsOf(where: string, x: tf.Tensor4D, weights: DauWeights, options: DauConvOptions): UnitFactors {
   const { stride = 1, padding = 0, norm = 'sq', eps = defaultDauEpsilon } = options;
-  const { k, d, n, r } = unitDimensions(where, x, weights, { stride, padding });
+  const { k, d, n, r } = unitDimensions(where, x, weights, ['A', 'B', 'b'], { stride, padding, eps });
   const { A, B, b } = weights;
   const geometry = { kernel: k, stride, padding };
   const patches = gatherPatches(x, geometry);

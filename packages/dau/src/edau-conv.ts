@@ -82,7 +82,7 @@ export function edauFactors(
   weights: EdauWeights,
   { bound = 'frobenius', stride = 1, padding = 0, eps = defaultDauEpsilon }: EdauConvOptions,
 ): UnitFactors {
-  const { k, d, n, r } = unitDimensions(where, x, weights, { stride, padding });
+  const { k, d, n, r } = unitDimensions(where, x, weights, ['A', 'B'], { stride, padding, eps });
   checkBound(where, bound);
   const geometry = { kernel: k, stride, padding };
   const patches = gatherPatches(x, geometry);

@@ -21,48 +21,62 @@ export interface UnitDimensions {
   readonly d: number;
 }
 
-/** `where` names the function in errors: `dauConv`. Throws a CodaError for weights that do not fit together, or not to x [N, H, W, C]. */
+/** What a layer's geometry and its guard are. */
+interface UnitOptions {
+  readonly stride: number;
+  readonly padding: number;
+  readonly eps: number;
+}
+
+/**
+ * `where` names the function in errors: `dauConv`. `names`: the weights that its units have.
+ * Throws a CodaError for weights that do not fit together or not to x [N, H, W, C], and for options that are none.
+ */
 export function unitDimensions(
   where: string,
   x: tf.Tensor4D,
   weights: UnitWeights,
-  { stride, padding }: { readonly stride: number; readonly padding: number },
+  names: readonly (keyof UnitWeights)[],
+  { stride, padding, eps }: UnitOptions,
 ): UnitDimensions {
-  checkWhole(`${where}: stride`, stride, 1);
-  checkWhole(`${where}: padding`, padding, 0);
-  const [k = 0, , channels = 0, n = 0, r = 0] = weights.A.shape;
-  const expected = { A: [k, k, channels, n, r], B: [k, k, channels, r], ...(weights.b !== undefined && { b: [k, k, channels, n] }) };
-  for (const [name, shape] of Object.entries(expected)) {
-    const got = (weights[name as keyof UnitWeights] as tf.Tensor).shape;
-    if (got.join() === shape.join()) continue;
+  checkNumber(`${where}: stride`, stride, Number.isInteger(stride) && stride >= 1, 'an integer of at least 1');
+  checkNumber(`${where}: padding`, padding, Number.isInteger(padding) && padding >= 0, 'an integer of at least 0');
+  checkNumber(`${where}: eps`, eps, Number.isFinite(eps) && eps >= 0, 'a number of at least 0');
+  const [k = 0, , channels = 0, n = 0, r = 0] = shapeOf(`${where}: weights.A`, weights.A);
+  const all: Record<keyof UnitWeights, readonly number[]> = { A: [k, k, channels, n, r], B: [k, k, channels, r], b: [k, k, channels, n] };
+  for (const name of names) {
+    const got = shapeOf(`${where}: weights.${name}`, weights[name]);
+    if (got.join() === all[name].join() && !got.includes(0)) continue;
     throw new CodaError({
       kind: 'argument',
       where: `${where}: weights.${name}`,
-      problem: `the weights do not fit together: A [k, k, C, n, r], B [k, k, C, r]${weights.b === undefined ? '' : ', b [k, k, C, n]'}`,
-      expected: `[${shape.join(', ')}]`,
+      problem: `the weights do not fit together: A [k, k, C, n, r], B [k, k, C, r]${names.includes('b') ? ', b [k, k, C, n]' : ''}`,
+      expected: got.includes(0) ? 'sizes of at least 1' : `[${all[name].join(', ')}]`,
       got: `[${got.join(', ')}]`,
     });
   }
-  const [, height, width, got] = x.shape;
-  if (x.rank !== 4 || got !== channels || Math.min(height, width) + 2 * padding < k) {
+  const shape = shapeOf(`${where}: x`, x);
+  const [, height = 0, width = 0, got] = shape;
+  if (shape.length !== 4 || got !== channels || Math.min(height, width) + 2 * padding < k) {
     throw new CodaError({
       kind: 'argument',
       where: `${where}: x`,
       problem: `x does not fit a ${k}×${k} kernel with padding ${padding} over ${channels} channels`,
       expected: `[N, H, W, ${channels}] with H and W at least ${Math.max(1, k - 2 * padding)}`,
-      got: `[${x.shape.join(', ')}]`,
+      got: `[${shape.join(', ')}]`,
     });
   }
   return { k, channels, n, r, d: k * k * channels };
 }
 
-function checkWhole(where: string, value: number, least: number): void {
-  if (Number.isInteger(value) && value >= least) return;
-  throw new CodaError({
-    kind: 'argument',
-    where,
-    problem: 'not such a number',
-    expected: `an integer of at least ${least}`,
-    got: String(value),
-  });
+function shapeOf(where: string, value: tf.Tensor | undefined): readonly number[] {
+  const shape: unknown = (value as Partial<tf.Tensor> | null | undefined)?.shape;
+  if (Array.isArray(shape)) return shape as number[];
+  const got = value === undefined ? 'nothing' : Array.isArray(value) ? 'an array' : typeof value;
+  throw new CodaError({ kind: 'argument', where, problem: 'not a tensor', got });
+}
+
+function checkNumber(where: string, value: number, fits: boolean, expected: string): void {
+  if (fits) return;
+  throw new CodaError({ kind: 'argument', where, problem: 'not such a number', expected, got: String(value) });
 }

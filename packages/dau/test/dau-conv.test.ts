@@ -299,12 +299,24 @@ describe('dauConv', () => {
     [{ stride: 0 }, 'dauConv: stride: not such a number; expected an integer of at least 1, got 0'],
     [{ stride: 1.5 }, 'dauConv: stride: not such a number; expected an integer of at least 1, got 1.5'],
     [{ padding: -1 }, 'dauConv: padding: not such a number; expected an integer of at least 0, got -1'],
+    [{ eps: Number.NaN }, 'dauConv: eps: not such a number; expected a number of at least 0, got NaN'],
     [{ norm: 'spectral' }, 'dauConv: norm: no such norm; expected sq or l2, got "spectral". The bounds of efficient units'],
     [{ form: 'lowrank' }, 'dauConv: form: no such form; expected auto or low-rank or explicit, got "lowrank"'],
   ])('names the option that is none: %j', (options, text) => {
     tf.tidy(() => {
       const weights = { A: tf.zeros([3, 3, 2, 4, 5]), B: tf.zeros([3, 3, 2, 5]), b: tf.zeros([3, 3, 2, 4]) };
       expect(() => dauConv(tf.zeros([1, 4, 4, 2]), weights, options)).toThrow(text);
+    });
+  });
+
+  it('names what is no tensor, or an empty one', () => {
+    tf.tidy(() => {
+      const weights = { A: tf.zeros([3, 3, 2, 4, 5]), B: tf.zeros([3, 3, 2, 5]), b: tf.zeros([3, 3, 2, 4]) };
+      const x = tf.zeros<tf.Rank.R4>([1, 4, 4, 2]);
+      expect(() => dauConv(x, { ...weights, b: undefined as never })).toThrow('dauConv: weights.b: not a tensor; got nothing');
+      expect(() => dauConv([[1]] as never, weights)).toThrow('dauConv: x: not a tensor; got an array');
+      const empty = { ...weights, A: tf.zeros([3, 3, 2, 0, 5]), b: tf.zeros([3, 3, 2, 0]) };
+      expect(() => dauConv(x, empty)).toThrow('expected sizes of at least 1, got [3, 3, 2, 0, 5]');
     });
   });
 
