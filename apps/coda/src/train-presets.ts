@@ -35,7 +35,7 @@ export const trainPresets: Readonly<Record<string, TrainPreset>> = {
       epochs: 3,
       batch: 64,
       optimiser: { kind: 'adam' },
-      learningRate: 2e-3,
+      learningRate: 8e-3,
       schedule: { kind: 'one-cycle', peak: 0.25, start: 0.04, end: 0 },
       augmentation: { kind: 'flip' },
       validation: { kind: 'held-out', count: 1000 },
