@@ -9,6 +9,7 @@ import { checkTargets } from './check-targets.ts';
 import { rowsWithin } from './memory-budget.ts';
 import type { Method, OnePassMethod } from './methods/method.ts';
 import { checkTaps, passAtTaps, type TapPass } from './pass-at-taps.ts';
+import { repeatRows } from './repeat-rows.ts';
 import { inChunks, tapModel } from './tap-model.ts';
 
 export interface AttributorOptions {
@@ -35,6 +36,8 @@ export interface TapMaps {
 export interface Attribution {
   /** [N, C] */
   readonly logits: NdArray<'float32'>;
+  /** [N, C]; with the logits, what `confidentGrids` chooses by. `taps: []` gives them from a forward pass alone. */
+  readonly probabilities: NdArray<'float32'>;
   /** [N]: the class each map is about. */
   readonly targets: Int32Array;
   /** [N]: z − b₀ of the target. */
@@ -46,7 +49,10 @@ export interface Attribution {
 export interface Attributor {
   readonly method: Method;
   readonly taps: readonly string[];
-  /** images [N, H, W, 3]; targets: a class for each, −1 or `'top'` for the most probable one. Rejects for maps that are not finite. */
+  /**
+   * images [N, H, W, 3]; targets: a class for each, −1 or `'top'` for the most probable one; or m for each, image by image, and the result
+   * has N·m entries. Rejects for maps that are not finite.
+   */
   attribute(images: NdArray<'float32'>, targets?: 'top' | readonly number[]): Promise<Attribution>;
   dispose(): Promise<void>;
 }
@@ -65,7 +71,8 @@ export async function attributor(options: AttributorOptions): Promise<Attributor
     (tensors) => {
       const own = Object.fromEntries(Object.keys(weights).map((name) => [name, tensors[`weight:${name}`] as tf.Tensor]));
       const given = { images: tensors['image'] as tf.Tensor4D, target: tensors['target'] as tf.Tensor1D };
-      return onePass === undefined ? logitsOf(network, own, given) : mapsOf(network, own, given, names, onePass);
+      const outputs = mapsOf(network, own, given, onePass === undefined ? [] : names, onePass);
+      return { ...outputs, probabilities: network.probabilities(outputs['logits'] as tf.Tensor2D) };
     },
     {
       inputs: { image, target: { shape: ['batch'], dtype: 'int32' } },
@@ -78,10 +85,13 @@ export async function attributor(options: AttributorOptions): Promise<Attributor
     method,
     taps: names,
     attribute: async (images, targets = 'top') => {
-      const wanted = checkTargets('attribute', images, targets, network.classes, imageSize);
+      const count = images.shape[0] ?? 0;
+      if (count === 0) throw noImages();
+      const each = targets === 'top' ? 1 : targets.length / count;
+      const image = Number.isInteger(each) && each > 0 ? repeatRows(images, each) : images;
+      const wanted = checkTargets('attribute', image, targets, network.classes, imageSize);
       const target = ndArray('int32', [wanted.length], wanted);
-      if (wanted.length === 0) throw noImages();
-      const outputs = (await inChunks(compiled, { image: images, target }, chunk)) as Record<string, NdArray<'float32'>>;
+      const outputs = (await inChunks(compiled, { image, target }, chunk)) as Record<string, NdArray<'float32'>>;
       const chosen = classesOf(outputs['selector'] as NdArray<'float32'>);
       const maps: TapMaps[] = [];
       for (const [i, name] of names.entries()) {
@@ -93,8 +103,14 @@ export async function attributor(options: AttributorOptions): Promise<Attributor
         checkFinite(found, name, method.name);
         maps.push({ name, exact: exact(name), maps: found });
       }
-      const [logits, expected] = [outputs['logits'] as NdArray<'float32'>, outputs['expected'] as NdArray<'float32'>];
-      return { logits, targets: chosen, expected: expected.data, taps: maps };
+      const array = (name: string): NdArray<'float32'> => outputs[name] as NdArray<'float32'>;
+      return {
+        logits: array('logits'),
+        probabilities: array('probabilities'),
+        targets: chosen,
+        expected: array('expected').data,
+        taps: maps,
+      };
     },
     dispose: async () => {
       await compiled.dispose();
@@ -108,19 +124,14 @@ interface Given {
   readonly target: tf.Tensor1D;
 }
 
-function mapsOf(network: Network, weights: NamedTensors, given: Given, names: readonly string[], method: OnePassMethod): NamedTensors {
+function mapsOf(network: Network, weights: NamedTensors, given: Given, names: readonly string[], method?: OnePassMethod): NamedTensors {
   const passes = (): TapPass => passAtTaps(network, weights, given.images, given.target, names);
-  const pass = method.within === undefined ? passes() : method.within(passes);
+  const { logits, selector, expected, activations, gradients } = method?.within === undefined ? passes() : method.within(passes);
   const maps = names.map((name, i) => {
-    const [activation, gradient] = [pass.activations[name] as tf.Tensor4D, pass.gradients[name] as tf.Tensor4D];
-    return [`map${i}`, method.formula(activation, gradient)] as const;
+    const map = method?.formula(activations[name] as tf.Tensor4D, gradients[name] as tf.Tensor4D);
+    return [`map${i}`, map as tf.Tensor] as const;
   });
-  return { logits: pass.logits, selector: pass.selector, expected: pass.expected, ...Object.fromEntries(maps) };
-}
-
-function logitsOf(network: Network, weights: NamedTensors, { images, target }: Given): NamedTensors {
-  const { logits, selector, expected } = passAtTaps(network, weights, images, target, []);
-  return { logits, selector, expected };
+  return { logits, selector, expected, ...Object.fromEntries(maps) };
 }
 
 /** One-hot rows → classes. */

@@ -2,7 +2,7 @@
  * How well each tap explains the output: localisation in grids, completeness and negative mass of one method at every tap. For a formula of
  * activation and gradient each grid takes one forward and one backward pass for each of its n² classes, all taps together.
  */
-import { ndArray, sizeOf, type NdArray } from '@coda-nets/core';
+import { ndArray, type NdArray } from '@coda-nets/core';
 import { attributor, type AttributorOptions } from './attributor.ts';
 import { cellClass, separateCells } from './grids/separate-cells.ts';
 import type { GridList } from './grids/grid-list.ts';
@@ -54,7 +54,7 @@ export async function depthProfile(options: DepthProfileOptions): Promise<DepthP
     for (const [done, grid] of grids.entries()) {
       onProgress?.(done, grids.length);
       const targets = grid.classes.map((c, cell) => (setting === 'whole' ? c : cellClass(network, cell, c)));
-      const { taps, expected } = await attribute.attribute(repeated(tileGrid(images, grid), n * n), targets);
+      const { taps, expected } = await attribute.attribute(ndArray('float32', [1, ...gridSize, 3], tileGrid(images, grid).data), targets);
       for (const { name, exact, maps } of taps) {
         const [, h = 0, w = 0] = maps.shape;
         const known = profiles.get(name) ?? {
@@ -92,12 +92,4 @@ interface MutableProfile {
   readonly upsample: number[];
   readonly residual: number[];
   readonly negativeMass: number[];
-}
-
-/** [H, W, C] → [times, H, W, C] */
-function repeated(image: NdArray<'float32'>, times: number): NdArray<'float32'> {
-  const size = sizeOf(image.shape);
-  const data = new Float32Array(times * size);
-  for (let i = 0; i < times; i++) data.set(image.data, i * size);
-  return ndArray('float32', [times, ...image.shape], data);
 }

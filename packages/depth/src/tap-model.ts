@@ -43,11 +43,10 @@ export interface TapModelOptions {
 /** What a perturbation is judged by: z_c, or the network's probability of c. */
 export type ScoreKind = 'logit' | 'probability';
 
-/** activation [M, h, w, C], target int32 [M] → `logit` and `probability` of the target, [M]. */
-export const scores: AboveFunction = (above, { activation, target }) => {
+/** activation [M, h, w, C] → `logit` and `probability` of every class, [M, classes]. */
+export const scores: AboveFunction = (above, { activation }) => {
   const logits = above.logits(activation as tf.Tensor4D);
-  const selector = oneHot(target as tf.Tensor1D, logits.shape[1]);
-  return { logit: tf.sum(tf.mul(logits, selector), 1), probability: tf.sum(tf.mul(above.probabilities(logits), selector), 1) };
+  return { logit: logits, probability: above.probabilities(logits) };
 };
 
 /** activation [M, h, w, C], target int32 [M] → `gradient` ∂z_target/∂activation of the activation's shape. */

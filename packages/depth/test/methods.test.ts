@@ -204,6 +204,13 @@ describe('use', () => {
       expect(await mapsOf(method, { images, chunk: 2 })).toEqual(whole);
       const first = await mapsOf(method, { images: pixelImages(1), chunk: 5 });
       expectClose(whole.data.slice(0, PIXELS), first.data, TWIN);
+      // Several classes of one image are the same image with each class.
+      const { attribute } = await attributor({ ...pixels, method, taps: ['input'], chunk: 2 });
+      const both = (await attribute(images, [0, C, 0, C, 0, C])).taps[0]?.maps;
+      expect(both?.shape).toEqual([6, 3, 4]);
+      for (const n of [0, 1, 2]) {
+        expectClose(both!.data.slice((2 * n + 1) * PIXELS, (2 * n + 2) * PIXELS), whole.data.slice(n * PIXELS, (n + 1) * PIXELS), TWIN);
+      }
     },
   );
 

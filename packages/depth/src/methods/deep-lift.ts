@@ -8,6 +8,7 @@
  */
 import { CodaError, oneHot, withGradientRules, type GradientRule } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
+import { repeatRows } from '../repeat-rows.ts';
 import type { AboveFunction } from '../tap-model.ts';
 import type { ProbingMethod } from './method.ts';
 
@@ -42,7 +43,8 @@ export function deepLift({ eps = 1e-6 }: DeepLiftOptions = {}): ProbingMethod {
   return {
     name: 'deepLift',
     parameters: { eps, baseline: 'zero', rule: 'rescale' },
-    attribute: async (model, activation, targets) => {
+    attribute: async (model, images, targets) => {
+      const activation = repeatRows(images, targets.length / (images.shape[0] as number));
       const target = { dtype: 'int32', shape: [targets.length], data: targets } as const;
       return (await model.run(multiply, { activation, target }))['map'] as typeof activation;
     },

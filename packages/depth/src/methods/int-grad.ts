@@ -1,4 +1,5 @@
 /** Integrated Gradients along the straight line from zero (Sundararajan et al., arXiv 1703.01365, equations 1 and 3). */
+import { repeatRows } from '../repeat-rows.ts';
 import type { ProbingMethod } from './method.ts';
 import { positiveInteger } from './check-options.ts';
 import { channelSums, meanGradient } from './mean-gradient.ts';
@@ -18,7 +19,8 @@ export function intGrad({ steps = 50 }: IntGradOptions = {}): ProbingMethod {
   return {
     name: 'intGrad',
     parameters: { steps, baseline: 'zero' },
-    attribute: async (model, activations, targets) => {
+    attribute: async (model, images, targets) => {
+      const activations = repeatRows(images, targets.length / (images.shape[0] as number));
       const mean = await meanGradient({
         model,
         activations,

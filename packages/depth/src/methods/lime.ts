@@ -3,7 +3,7 @@ import { ndArray, Random } from '@coda-nets/core';
 import { scores, type ScoreKind } from '../tap-model.ts';
 import { positiveInteger } from './check-options.ts';
 import type { ProbingMethod } from './method.ts';
-import { overSamples } from './over-samples.ts';
+import { overSamples, rowsOfTargets } from './over-samples.ts';
 import { ridge } from './ridge.ts';
 
 export interface LimeOptions {
@@ -43,11 +43,11 @@ export function lime(options: LimeOptions = {}): ProbingMethod {
       const segmentOf = (p: number): number => Math.floor((Math.floor(p / w) * down) / h) * across + Math.floor(((p % w) * across) / w);
       const random = Random.seeded(seed);
       const designs: Uint8Array[] = [];
-      const answers = Array.from({ length: images }, () => new Float64Array(samples));
+      const answers = Array.from(targets, () => new Float64Array(samples));
+      const rows = rowsOfTargets(targets, images);
       await overSamples({
         model,
         activations,
-        targets,
         samples,
         draw: (s) => {
           const stream = random.split(s);
@@ -60,17 +60,17 @@ export function lime(options: LimeOptions = {}): ProbingMethod {
         },
         ask: scores,
         output: score,
-        visit: ([value = 0], { s }, n) => {
-          (answers[n] as Float64Array)[s] = value;
+        visit: (answer, { s }, n) => {
+          for (const [row, target] of rows[n] ?? []) (answers[row] as Float64Array)[s] = answer[target] as number;
         },
       });
       const kernel = designs.map((z) => Math.exp(-(cosineDistance(z) ** 2) / width ** 2));
-      const data = new Float32Array(images * h * w);
+      const data = new Float32Array(targets.length * h * w);
       for (const [n, y] of answers.entries()) {
         const beta = fitted(designs, y, kernel, ridgePenalty, features);
         for (let p = 0; p < h * w; p++) data[n * h * w + p] = beta[segmentOf(p)] as number;
       }
-      return ndArray('float32', [images, h, w], data);
+      return ndArray('float32', [targets.length, h, w], data);
     },
   };
 }

@@ -20,8 +20,8 @@ export interface OnePassMethod extends Named {
 /** Anything else: asks the network above one tap as often as it likes, with the tap's activation as its input. */
 export interface ProbingMethod extends Named {
   /**
-   * activations [N, h, w, C] of the tap; a class for each image. Result: maps [N, h, w].
-   * Must not depend on how many images come at once.
+   * activations [N, h, w, C] of the tap; m classes for each image, image by image [N·m]. Result: maps [N·m, h, w].
+   * Must not depend on how many images or classes come at once.
    */
   attribute(model: TapModel, activations: NdArray<'float32'>, targets: Int32Array): Promise<NdArray<'float32'>>;
 }

@@ -3,7 +3,7 @@ import { ndArray, type NdArray } from '@coda-nets/core';
 import { scores, type ScoreKind } from '../tap-model.ts';
 import { positiveInteger } from './check-options.ts';
 import type { ProbingMethod } from './method.ts';
-import { overSamples } from './over-samples.ts';
+import { overSamples, rowsOfTargets } from './over-samples.ts';
 
 export interface OcclusionOptions {
   /** Side of the window in positions of the tap. Default 8. */
@@ -29,8 +29,9 @@ export function occlusion({ window = 8, stride = 2, score = 'logit' }: Occlusion
       const [tops, lefts] = [starts(h, window, stride), starts(w, window, stride)];
       // Sample 0 blanks nothing: f(a).
       const places = [undefined, ...tops.flatMap((top) => lefts.map((left) => [top, left] as const))];
-      const whole = new Float64Array(images);
-      const sums = new Float64Array(images * h * w);
+      const whole = new Float64Array(targets.length);
+      const sums = new Float64Array(targets.length * h * w);
+      const rows = rowsOfTargets(targets, images);
       const counts = new Float64Array(h * w);
       const each = ([top, left]: readonly [number, number], visit: (p: number) => void): void => {
         for (let y = top; y < Math.min(h, top + window); y++) for (let x = left; x < Math.min(w, left + window); x++) visit(y * w + x);
@@ -39,7 +40,6 @@ export function occlusion({ window = 8, stride = 2, score = 'logit' }: Occlusion
       await overSamples({
         model,
         activations,
-        targets,
         samples: places.length,
         draw: (s) => places[s],
         perturb: (row, place) => {
@@ -47,13 +47,16 @@ export function occlusion({ window = 8, stride = 2, score = 'logit' }: Occlusion
         },
         ask: scores,
         output: score,
-        visit: ([value = 0], place, n) => {
-          if (place === undefined) whole[n] = value;
-          else each(place, (p) => ((sums[n * h * w + p] as number) += (whole[n] as number) - value));
+        visit: (answer, place, n) => {
+          for (const [row, target] of rows[n] ?? []) {
+            const value = answer[target] as number;
+            if (place === undefined) whole[row] = value;
+            else each(place, (p) => ((sums[row * h * w + p] as number) += (whole[row] as number) - value));
+          }
         },
       });
       const data = Float32Array.from(sums, (sum, i) => sum / Math.max(1, counts[i % (h * w)] as number));
-      return ndArray('float32', [images, h, w], data);
+      return ndArray('float32', [targets.length, h, w], data);
     },
   };
 }

@@ -6,15 +6,15 @@ export interface Sampling<S> {
   readonly model: TapModel;
   /** [N, h, w, C] */
   readonly activations: NdArray<'float32'>;
-  /** [N] */
-  readonly targets: Int32Array;
+  /** [N], where `ask` wants one. */
+  readonly targets?: Int32Array;
   /** Changed copies of each activation. */
   readonly samples: number;
   /** Sample s, the same for every image: so an answer does not depend on which images come together. */
   draw(s: number): S;
   /** Writes the changed copy of image n's activation into `row`, which comes as a copy of it. */
   perturb(row: Float32Array, sample: S, n: number): void;
-  /** What is asked; gets `activation` and `target`. */
+  /** What is asked of the network, given `activation` and, with `targets`, `target`. */
   readonly ask: AboveFunction;
   /** Which of its results is wanted. */
   readonly output: string;
@@ -50,12 +50,19 @@ export async function overSamples<S>({
       const row = data.subarray(i * size, (i + 1) * size);
       row.set(original[n] as Float32Array);
       perturb(row, drawn.sample, n);
-      target[i] = targets[n] as number;
+      target[i] = targets?.[n] ?? 0;
       asked.push({ n, sample: drawn.sample });
     }
-    const inputs = { activation: ndArray('float32', [count, ...shape], data), target: ndArray('int32', [count], target) };
+    const activation = ndArray('float32', [count, ...shape], data);
+    const inputs = targets === undefined ? { activation } : { activation, target: ndArray('int32', [count], target) };
     const answers = (await model.run(ask, inputs))[output] as NdArray<'float32'>;
     const length = answers.data.length / count;
     for (const [i, { n, sample }] of asked.entries()) visit(answers.data.subarray(i * length, (i + 1) * length), sample, n);
   }
+}
+
+/** By image, the rows of its targets in [N·m] and their classes: one answer of the network serves all of them. */
+export function rowsOfTargets(targets: Int32Array, images: number): readonly (readonly (readonly [row: number, target: number])[])[] {
+  const each = targets.length / images;
+  return Array.from({ length: images }, (_, n) => Array.from({ length: each }, (__, i) => [n * each + i, targets[n * each + i] as number]));
 }

@@ -3,7 +3,7 @@ import { ndArray, Random } from '@coda-nets/core';
 import { scores, type ScoreKind } from '../tap-model.ts';
 import { positiveInteger, share } from './check-options.ts';
 import type { ProbingMethod } from './method.ts';
-import { overSamples } from './over-samples.ts';
+import { overSamples, rowsOfTargets } from './over-samples.ts';
 
 export interface RiseOptions {
   /** Default 4000. */
@@ -34,11 +34,11 @@ export function rise({ masks = 4000, cells = 7, p = 0.5, seed = 0, score = 'prob
     attribute: async (model, activations, targets) => {
       const [images = 0, h = 0, w = 0, channels = 0] = activations.shape;
       const random = Random.seeded(seed);
-      const sums = new Float64Array(images * h * w);
+      const sums = new Float64Array(targets.length * h * w);
+      const rows = rowsOfTargets(targets, images);
       await overSamples({
         model,
         activations,
-        targets,
         samples: masks,
         draw: (m) => riseMask({ random: random.split(m), cells, p, height: h, width: w }),
         perturb: (row, mask) => {
@@ -46,13 +46,16 @@ export function rise({ masks = 4000, cells = 7, p = 0.5, seed = 0, score = 'prob
         },
         ask: scores,
         output: score,
-        visit: ([value = 0], mask, n) => {
-          for (let i = 0; i < mask.length; i++) (sums[n * h * w + i] as number) += value * (mask[i] as number);
+        visit: (answer, mask, n) => {
+          for (const [row, target] of rows[n] ?? []) {
+            const value = answer[target] as number;
+            for (let i = 0; i < mask.length; i++) (sums[row * h * w + i] as number) += value * (mask[i] as number);
+          }
         },
       });
       return ndArray(
         'float32',
-        [images, h, w],
+        [targets.length, h, w],
         Float32Array.from(sums, (sum) => sum / (masks * p)),
       );
     },

@@ -1,5 +1,6 @@
 /** SmoothGrad: the mean gradient over noisy copies (Smilkov et al., arXiv 1706.03825, section 3). */
 import { Random } from '@coda-nets/core';
+import { repeatRows } from '../repeat-rows.ts';
 import { positiveInteger } from './check-options.ts';
 import type { GradientOptions } from './gradient.ts';
 import { channelSums, meanGradient } from './mean-gradient.ts';
@@ -20,9 +21,10 @@ export function smoothGrad({ samples = 25, noise = 0.15, seed = 0, sign = 'signe
   return {
     name: 'smoothGrad',
     parameters: { samples, noise, seed, sign },
-    attribute: async (model, activations, targets) => {
+    attribute: async (model, images, targets) => {
+      const activations = repeatRows(images, targets.length / (images.shape[0] as number));
       const random = Random.seeded(seed);
-      const size = activations.data.length / Math.max(1, activations.shape[0] ?? 0);
+      const size = activations.data.length / targets.length;
       const deviations = Float64Array.from(targets, (_, n) => noise * range(activations.data.subarray(n * size, (n + 1) * size)));
       const mean = await meanGradient({
         model,

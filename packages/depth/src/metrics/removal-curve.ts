@@ -40,7 +40,6 @@ export async function removalCurves(options: RemovalCurveOptions): Promise<reado
   await overSamples({
     model,
     activations,
-    targets,
     samples: counts.length,
     draw: (s) => counts[s] as number,
     perturb: (row, count, n) => {
@@ -49,7 +48,7 @@ export async function removalCurves(options: RemovalCurveOptions): Promise<reado
     },
     ask: scores,
     output: score,
-    visit: ([value = 0], _, n) => curves[n]?.push(value),
+    visit: (answer, _, n) => curves[n]?.push(answer[targets[n] as number] as number),
   });
   return curves;
 }
