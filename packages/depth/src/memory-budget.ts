@@ -6,6 +6,8 @@ import type { Network } from '@coda-nets/core';
  * gradients, patches. Rounded up; a network that keeps more between two taps is to be given a smaller `chunk`.
  */
 const ARRAYS_PER_TAP = 16;
+/** Layers of units keep up to a rank's worth of numbers for each output (64 in the published networks). */
+const ARRAYS_PER_EXACT_TAP = 64;
 const BYTES = 4;
 /** Beyond this a longer batch no longer makes a row cheaper. */
 const MOST_ROWS = 256;
@@ -18,9 +20,11 @@ export interface RowsWithinOptions {
   readonly budget?: number;
 }
 
-/** Images in one call so that 16·4·Σ_taps C·(H/stride)·(W/stride) bytes each stay within the budget; from 1 to 256. */
+/** Images in one call so that 4·Σ_taps k·C·(H/stride)·(W/stride) bytes each, k = 64 at exact taps and 16 at others, stay within the budget; from 1 to 256. */
 export function rowsWithin({ network, imageSize: [height, width], budget = 2 ** 29 }: RowsWithinOptions): number {
-  const places = network.taps.map(({ channels, stride }) => channels * Math.ceil(height / stride) * Math.ceil(width / stride));
-  const bytes = BYTES * ARRAYS_PER_TAP * places.reduce((sum, n) => sum + n, 0);
+  const numbers = network.taps.map(({ channels, stride, exact }) => {
+    return (exact ? ARRAYS_PER_EXACT_TAP : ARRAYS_PER_TAP) * channels * Math.ceil(height / stride) * Math.ceil(width / stride);
+  });
+  const bytes = BYTES * numbers.reduce((sum, n) => sum + n, 0);
   return Math.max(1, Math.min(MOST_ROWS, Math.floor(budget / bytes)));
 }

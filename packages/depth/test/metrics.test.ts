@@ -27,7 +27,7 @@ const mapOf = (h: number, w: number, value: (y: number, x: number) => number): N
   );
 
 describe('grid localisation', () => {
-  test.each([2, 3])('on made maps, %i × %i', (n) => {
+  test.each([2, 3])('on made maps, n = %i', (n) => {
     const size = 2 * n;
     for (const scoring of ['pool', 'upsample'] as const) {
       const score = (map: NdArray<'float32'>, cell: number): number => gridLocalisation(map, { n, cell, scoring, gridSize: [size, size] });
