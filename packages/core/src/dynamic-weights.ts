@@ -7,29 +7,14 @@
  * hand-written gradient asks `dynamicWeightsAreHeld` instead, and writes the shorter one.
  */
 import type * as tf from '@tensorflow/tfjs-core';
-import { CodaError } from './errors.ts';
 import { holdConstant } from './hold-constant.ts';
+import { runScope } from './run-scope.ts';
 
 let held = 0;
 
 /** Runs `fn`, which must be synchronous, with every dynamic weight held constant. Scopes nest. */
 export function withDynamicWeightsHeld<T>(fn: () => T): T {
-  held++;
-  try {
-    const result = fn();
-    if (result instanceof Promise) {
-      throw new CodaError({
-        kind: 'argument',
-        where: 'withDynamicWeightsHeld: fn',
-        problem: 'the scope ends when fn returns, so an asynchronous fn would leave it',
-        expected: 'a synchronous function',
-        got: 'a promise',
-      });
-    }
-    return result;
-  } finally {
-    held--;
-  }
+  return runScope('withDynamicWeightsHeld', fn, { enter: () => held++, leave: () => held-- });
 }
 
 /** Whether the call is made inside `withDynamicWeightsHeld`. */

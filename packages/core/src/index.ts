@@ -7,6 +7,7 @@ export { Random, type RandomState } from './random.ts';
 export { holdConstant } from './hold-constant.ts';
 export { offTape } from './off-tape.ts';
 export { dynamicWeight, dynamicWeightsAreHeld, withDynamicWeightsHeld } from './dynamic-weights.ts';
+export { withGradientRules, type GradientRule, type RuleOperands } from './gradient-rules.ts';
 export { inferenceContext, recordTaps, trainingContext, type ForwardContext } from './forward-context.ts';
 export type {
   DynamicLinear,

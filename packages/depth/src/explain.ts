@@ -8,11 +8,9 @@
  * hybrids is not public); `Tap.exact` says which. Pure tensor functions: they read no value, so they can be traced into a graph.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { CodaError, gradientsAtTaps, nearestName, oneHot, withDynamicWeightsHeld } from '@coda-nets/core';
+import { withDynamicWeightsHeld } from '@coda-nets/core';
 import type { NamedTensors, Network } from '@coda-nets/core';
-
-/** Float32 [N, C] with a 1 at the class to explain (or any weights of classes), or int32 [N] with a class each, −1 for the top class. */
-export type Target = tf.Tensor2D | tf.Tensor1D;
+import { passAtTaps, type Target } from './pass-at-taps.ts';
 
 // Type aliases, not interfaces: only these are assignable to what tf.tidy returns.
 export type TapContributions = {
@@ -80,79 +78,18 @@ function gradientTimesActivation(
   target: Target,
   tapNames: readonly string[],
 ): Contributions {
-  checkTaps(network, tapNames);
   return tf.tidy(() => {
-    const { activations, gradients, extra } = gradientsAtTaps((context) => {
-      const { logits, scores = tf.sub(logits, network.logitBias) } = network.forward(weights, images, context);
-      const selector = selectorOf(logits, target);
-      return { objective: tf.sum(tf.mul(logits, selector)), logits, scores, selector };
-    }, tapNames);
-    const logits = extra['logits'] as tf.Tensor2D;
-    const selector = extra['selector'] as tf.Tensor2D;
-    const expected = tf.sum(tf.mul(extra['scores'] as tf.Tensor2D, selector), 1) as tf.Tensor1D;
+    const { logits, selector, expected, activations, gradients } = passAtTaps(network, weights, images, target, tapNames);
     const size = tf.maximum(tf.abs(expected), residualFloor(network.logitBias));
     const taps: Record<string, TapContributions> = {};
     for (const name of tapNames) {
-      const activation = activations[name] as tf.Tensor;
-      if (activation.rank !== 4) throw notAMap(name, activation.shape);
       const linearMap = gradients[name] as tf.Tensor4D;
-      const contributions = tf.mul(linearMap, activation) as tf.Tensor4D;
+      const contributions = tf.mul(linearMap, activations[name] as tf.Tensor4D) as tf.Tensor4D;
       const map = tf.sum(contributions, 3) as tf.Tensor3D;
       const sum = tf.sum(map, [1, 2]) as tf.Tensor1D;
       const residual = tf.div(tf.abs(tf.sub(sum, expected)), size) as tf.Tensor1D;
       taps[name] = { map, sum, residual, contributions, linearMap };
     }
     return { logits, selector, expected, taps } satisfies Contributions;
-  });
-}
-
-/**
- * [N, C] one-hot, a constant for the gradient. One custom-gradient op, because argMax has no gradient in tfjs and choosing the top class
- * needs none.
- */
-function selectorOf(logits: tf.Tensor2D, target: Target): tf.Tensor2D {
-  const [, classes] = logits.shape;
-  if (target.rank === 2) return target as tf.Tensor2D;
-  const op = tf.customGrad((...[z]) => {
-    const classOf = tf.where(tf.less(target, 0), tf.argMax(z as tf.Tensor, 1), target);
-    return {
-      value: oneHot(tf.cast(classOf, 'int32') as tf.Tensor1D, classes),
-      gradFunc: (dy: tf.Tensor) => tf.zerosLike(dy),
-    };
-  });
-  return op(logits) as tf.Tensor2D;
-}
-
-/** Throws for the first name that is not a tap of the network, or stands twice. */
-export function checkTaps(network: Network, tapNames: readonly string[]): void {
-  const known = network.taps.map((tap) => tap.name);
-  for (const [i, name] of tapNames.entries()) {
-    if (!known.includes(name)) {
-      const near = nearestName(name, known);
-      throw new CodaError({
-        kind: 'argument',
-        where: `explain: tap ${JSON.stringify(name)}`,
-        problem: 'the network has no such tap',
-        expected: `one of ${known.join(', ')}`,
-        hint: near === undefined ? undefined : `Did you mean ${JSON.stringify(near)}?`,
-      });
-    }
-    if (tapNames.indexOf(name) !== i) {
-      throw new CodaError({
-        kind: 'argument',
-        where: `explain: tap ${JSON.stringify(name)}`,
-        problem: 'the tap is named twice',
-      });
-    }
-  }
-}
-
-function notAMap(name: string, shape: readonly number[]): CodaError {
-  return new CodaError({
-    kind: 'unsupported',
-    where: `explain: tap ${JSON.stringify(name)}`,
-    problem: 'its activation is not a map',
-    expected: 'shape [N, h, w, C]',
-    got: `[${shape.join(', ')}]`,
   });
 }

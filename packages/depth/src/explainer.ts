@@ -5,7 +5,9 @@
 import { CodaError, ndArray, sizeOf } from '@coda-nets/core';
 import type { ArraySpec, Compiled, Engine, NamedArrays, NamedTensors, NdArray, Network } from '@coda-nets/core';
 import type * as tf from '@tensorflow/tfjs-core';
-import { checkTaps, contributionsAtTaps, inputTimesGradient, residualFloor } from './explain.ts';
+import { checkTargets } from './check-targets.ts';
+import { contributionsAtTaps, inputTimesGradient, residualFloor } from './explain.ts';
+import { checkTaps } from './pass-at-taps.ts';
 
 export interface ExplainerOptions {
   readonly engine: Engine;
@@ -112,7 +114,7 @@ export async function explainer({
   return {
     taps: names,
     explain: async (images, targets = 'top') => {
-      const classes = checkTargets(images, targets, network.classes, imageSize);
+      const classes = checkTargets('explain', images, targets, network.classes, imageSize);
       const explanations: Explanation[] = [];
       for (let start = 0; start < classes.length; start += chunk) {
         const part = classes.slice(start, start + chunk);
@@ -171,38 +173,6 @@ function row(outputs: NamedArrays, name: string, n: number): NdArray<'float32'> 
   const shape = array.shape.slice(1);
   const size = sizeOf(shape);
   return ndArray('float32', shape, array.data.slice(n * size, (n + 1) * size));
-}
-
-function checkTargets(
-  images: NdArray<'float32'>,
-  targets: 'top' | readonly number[],
-  classes: number,
-  [height, width]: readonly [number, number],
-): Int32Array {
-  const [count, h, w, channels] = images.shape;
-  if (images.dtype !== 'float32' || images.shape.length !== 4 || count === undefined || h !== height || w !== width || channels !== 3) {
-    throw argumentError(
-      'explain: images',
-      'not a batch of images',
-      `float32 [N, ${height}, ${width}, 3]`,
-      `${images.dtype} [${images.shape.join(', ')}]`,
-    );
-  }
-  if (targets === 'top') return new Int32Array(count).fill(-1);
-  if (targets.length !== count) {
-    throw argumentError('explain: targets', 'not one class for each image', `${count}`, `${targets.length}`);
-  }
-  for (const [i, target] of targets.entries()) {
-    if (!Number.isInteger(target) || target < -1 || target >= classes) {
-      throw argumentError(
-        `explain: targets[${i}]`,
-        'not a class',
-        `an integer from 0 to ${classes - 1}, or −1 for the top class`,
-        String(target),
-      );
-    }
-  }
-  return Int32Array.from(targets);
 }
 
 function argumentError(where: string, problem: string, expected: string, got: string): CodaError {

@@ -2,7 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Network } from '@coda-nets/core';
 import { expectClose, expectNoLeak, finiteDifference, useBackend } from '@coda-nets/tools/testkit';
-import { contributionsAtTaps, inputTimesGradient, residualFloor, type Contributions, type Target } from '../src/explain.ts';
+import { contributionsAtTaps, inputTimesGradient, residualFloor, type Contributions } from '../src/explain.ts';
+import type { Target } from '../src/pass-at-taps.ts';
 import { TOY_BIAS, TOY_CLASSES, TOY_SIZE, toTensor, toTensors, toyImages, toyNetwork, toyWeights } from './toy-network.ts';
 
 /** What the project promises in float32. */

@@ -1,0 +1,260 @@
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { NdArray } from '@coda-nets/core';
+import { expectClose, expectNoLeak, useBackend } from '@coda-nets/tools/testkit';
+import { attributor } from '../src/attributor.ts';
+import { attributionMethods as methods, methodPresets, presetMethod } from '../src/methods/attribution-methods.ts';
+import type { Method } from '../src/methods/method.ts';
+import { completenessResidual } from '../src/metrics/completeness.ts';
+import { added, PIXELS, pixelImages, pixelNetwork, pixelWeights, twin, type Unit } from './pixel-network.ts';
+import { eagerEngine, TOY_BIAS, toyImages, toyNetwork, toyWeights } from './toy-network.ts';
+
+/** Float32 against float64 loops over a few terms. */
+const TWIN = { rtol: 1e-5, relativeTo: 'largest' } as const;
+/** The midpoint rule over a kink is off by at most half a step of the slope. */
+const PATH = { rtol: 0.01, relativeTo: 'largest' } as const;
+
+beforeAll(() => useBackend('cpu'));
+
+const C = 1;
+const pixels = { engine: eagerEngine, network: pixelNetwork, weights: pixelWeights };
+
+async function mapsOf(method: Method, { images = pixelImages(2), tap = 'input', chunk = 64 } = {}): Promise<NdArray<'float32'>> {
+  const { attribute, dispose } = await attributor({ ...pixels, method, taps: [tap], chunk });
+  const { taps } = await attribute(
+    images,
+    Array.from({ length: images.shape[0] as number }, () => C),
+  );
+  await dispose();
+  return taps[0]?.maps as NdArray<'float32'>;
+}
+
+const slope = ({ active, slope }: Unit): number => (active ? slope : 0);
+const over = (units: readonly Unit[], term: (unit: Unit) => number): number => units.reduce((sum, unit) => sum + term(unit), 0);
+
+describe('on a network of independent pixels each method is its closed form', () => {
+  const images = pixelImages(2);
+  test.each<[string, Method, (units: readonly Unit[]) => number, object]>([
+    ['gradient', methods.gradient(), (units) => over(units, (u) => u.weight * slope(u)), TWIN],
+    ['inputXGradient', methods.inputXGradient(), (units) => over(units, (u) => (u.active ? u.weight * u.product : 0)), TWIN],
+    [
+      'contributions without dynamic weights',
+      methods.contributions(),
+      (units) => over(units, (u) => (u.active ? u.weight * u.product : 0)),
+      TWIN,
+    ],
+    ['guidedBackprop', methods.guidedBackprop(), (units) => over(units, (u) => Math.max(0, u.weight) * slope(u)), TWIN],
+    ['smoothGrad without noise', methods.smoothGrad({ noise: 0, samples: 3 }), (units) => over(units, (u) => u.weight * slope(u)), TWIN],
+    ['deepLift', methods.deepLift(), added, TWIN],
+    ['occlusion of one pixel', methods.occlusion({ window: 1, stride: 1 }), added, TWIN],
+    ['intGrad', methods.intGrad({ steps: 200 }), added, PATH],
+    // An additive game is a linear model in which segments are there: LIME finds it exactly.
+    [
+      'lime, a segment a pixel',
+      methods.lime({ samples: 60, segments: 4, ridgePenalty: 1e-9, score: 'logit' }),
+      added,
+      { rtol: 1e-4, relativeTo: 'largest' },
+    ],
+  ])('%s', async (_, method, of, tolerance) => {
+    expectClose((await mapsOf(method)).data, twin(images, C, of), tolerance);
+  });
+
+  test('the CAMs at the hidden tap, whose gradient is V everywhere', async () => {
+    const sums = [0, 1, 2].map((k) =>
+      [0, 1].map((n) =>
+        twin(images, C, (units) => units[k]?.hidden as number)
+          .slice(n * PIXELS, (n + 1) * PIXELS)
+          .reduce((a, b) => a + b, 0),
+      ),
+    );
+    const cam = await mapsOf(methods.gradCam(), { tap: 'hidden' });
+    expectClose(
+      cam.data,
+      twin(images, C, (units) =>
+        Math.max(
+          0,
+          over(units, (u) => u.weight * u.hidden),
+        ),
+      ),
+      TWIN,
+    );
+    const layer = await mapsOf(methods.layerCam(), { tap: 'hidden' });
+    expectClose(
+      layer.data,
+      twin(images, C, (units) => over(units, (u) => Math.max(0, u.weight) * u.hidden)),
+      TWIN,
+    );
+    const plus = await mapsOf(methods.gradCamPlusPlus(), { tap: 'hidden' });
+    for (const n of [0, 1]) {
+      const expected = twin(images, C, (units) =>
+        Math.max(
+          0,
+          over(units, (u) => {
+            const total = sums[units.indexOf(u)]?.[n] as number;
+            const alpha = u.weight ** 2 / (2 * u.weight ** 2 + total * u.weight ** 3);
+            return PIXELS * alpha * Math.max(0, u.weight) * u.hidden;
+          }),
+        ),
+      );
+      expectClose(plus.data.slice(n * PIXELS, (n + 1) * PIXELS), expected.slice(n * PIXELS, (n + 1) * PIXELS), TWIN);
+    }
+  });
+
+  test('rise finds a planted pixel, and lime the segment it is in', async () => {
+    // Black but for pixel 6, which gets the colour that speaks most for the class, ten times as bright: a few hundred masks are noisy.
+    const colours = pixelImages(1, 5);
+    const parts = twin(colours, C, added);
+    const best = parts.indexOf(Math.max(...parts));
+    const data = new Float32Array(PIXELS * 3);
+    data.set(
+      colours.data.subarray(best * 3, best * 3 + 3).map((x) => 10 * x),
+      6 * 3,
+    );
+    const images = { ...colours, data };
+    const top = ({ data: map }: NdArray<'float32'>): number => map.indexOf(Math.max(...map));
+    expect(top(await mapsOf(methods.rise({ masks: 600, cells: 4, score: 'logit' }), { images }))).toBe(6);
+    const lime = await mapsOf(methods.lime({ samples: 40, segments: 4, features: 1, ridgePenalty: 1e-3 }), { images });
+    expect(Array.from(lime.data, (x) => x > 0)).toEqual(Array.from({ length: PIXELS }, (_, p) => p === 6));
+  });
+
+  test('sign, window and stride mean what they say', async () => {
+    const signed = (await mapsOf(methods.gradient())).data;
+    const absolute = (await mapsOf(methods.gradient({ sign: 'absolute' }))).data;
+    for (const [i, x] of absolute.entries()) expect(x).toBeGreaterThanOrEqual(Math.abs(signed[i] as number) - 1e-6);
+    // One window over everything: each pixel gets f(x) − f(0).
+    const whole = (await mapsOf(methods.occlusion({ window: 4, stride: 4 }), { images: pixelImages(1) })).data;
+    const total = twin(pixelImages(1), C, added).reduce((a, b) => a + b, 0);
+    expectClose(whole, new Float32Array(PIXELS).fill(total), TWIN);
+  });
+});
+
+describe('completeness', () => {
+  test('DeepLIFT sums to z(a) − z(0) through two layers, IntGrad comes near with steps, input × gradient fails', async () => {
+    const network = toyNetwork({ stem: true, linear: true });
+    const base = { engine: eagerEngine, network, weights: toyWeights(network), taps: ['input'] };
+    const images = toyImages(1);
+    const logit = async (): Promise<number> => {
+      // z(0): the score that occluding everything leaves, which DeepLIFT does not know.
+      const { attribute } = await attributor({ ...base, method: methods.occlusion({ window: 7, stride: 7 }) });
+      return (await attribute(images, [2])).taps[0]?.maps.data[0] as number;
+    };
+    const difference = await logit();
+    const residual = async (method: Method): Promise<number> => {
+      const { attribute } = await attributor({ ...base, method });
+      return completenessResidual((await attribute(images, [2])).taps[0]?.maps as NdArray<'float32'>, difference);
+    };
+    expect(await residual(methods.deepLift())).toBeLessThan(1e-5);
+    const [few, many] = [await residual(methods.intGrad({ steps: 2 })), await residual(methods.intGrad({ steps: 32 }))];
+    expect(many).toBeLessThan(0.02);
+    expect(many).toBeLessThan(few);
+    expect(await residual(methods.inputXGradient())).toBeGreaterThan(0.02);
+  });
+
+  test('contributions sum to z − b₀ at exact taps of a dynamic linear network, and only they are called exact', async () => {
+    const network = toyNetwork({ stem: true });
+    const base = { engine: eagerEngine, network, weights: toyWeights(network) };
+    for (const method of [methods.contributions(), methods.inputXGradient()]) {
+      const { taps, expected } = await (await attributor({ ...base, method })).attribute(toyImages(1), [1]);
+      for (const { name, exact, maps } of taps) {
+        expect(exact).toBe(method.name === 'contributions' && name !== 'input');
+        const residual = completenessResidual(maps, expected[0] as number, TOY_BIAS);
+        if (exact) expect(residual).toBeLessThan(1e-5);
+        else if (name === 'input' || name === 'stem') expect(residual).toBeGreaterThan(0.01);
+      }
+    }
+  });
+
+  test('DeepLIFT without a rule for products is input × gradient', async () => {
+    // x ⊙ (x∗w): the product of two activations, as in a dynamic layer.
+    const network = {
+      ...pixelNetwork,
+      forward: ((weights, images, context) => {
+        const x = context.tap('input', images);
+        const gate = tf.conv2d(x, weights['w'] as tf.Tensor4D, 1, 'valid');
+        return { logits: tf.slice(tf.sum(tf.mul(x, gate), [1, 2]) as tf.Tensor2D, [0, 0], [-1, 2]), statistics: {} };
+      }) satisfies typeof pixelNetwork.forward,
+    };
+    const one = async (method: Method) =>
+      (await (await attributor({ ...pixels, network, method, taps: ['input'] })).attribute(pixelImages(1), [0])).taps[0]?.maps.data;
+    expectClose((await one(methods.deepLift())) as Float32Array, (await one(methods.inputXGradient())) as Float32Array, TWIN);
+  });
+});
+
+const cheap: readonly Method[] = [
+  methods.contributions(),
+  methods.gradient(),
+  methods.guidedBackprop(),
+  methods.gradCam(),
+  methods.gradCamPlusPlus(),
+  methods.layerCam(),
+  methods.deepLift(),
+  methods.intGrad({ steps: 3 }),
+  methods.smoothGrad({ samples: 3 }),
+  methods.occlusion({ window: 2, stride: 1 }),
+  methods.rise({ masks: 5, cells: 2 }),
+  methods.lime({ samples: 6, segments: 2, features: 2 }),
+];
+
+describe('use', () => {
+  test.each(cheap.map((method) => [method.name, method] as const))(
+    '%s: a batch is its images one by one, however it is chunked',
+    async (_, method) => {
+      const images = pixelImages(3);
+      const whole = await mapsOf(method, { images });
+      expect(await mapsOf(method, { images, chunk: 2 })).toEqual(whole);
+      const first = await mapsOf(method, { images: pixelImages(1), chunk: 5 });
+      expectClose(whole.data.slice(0, PIXELS), first.data, TWIN);
+      // Several classes of one image are the same image with each class.
+      const { attribute } = await attributor({ ...pixels, method, taps: ['input'], chunk: 2 });
+      const both = (await attribute(images, [0, C, 0, C, 0, C])).taps[0]?.maps;
+      expect(both?.shape).toEqual([6, 3, 4]);
+      for (const n of [0, 1, 2]) {
+        expectClose(both!.data.slice((2 * n + 1) * PIXELS, (2 * n + 2) * PIXELS), whole.data.slice(n * PIXELS, (n + 1) * PIXELS), TWIN);
+      }
+    },
+  );
+
+  test('leaves no tensor behind', async () => {
+    for (const method of [methods.guidedBackprop(), methods.deepLift(), methods.rise({ masks: 2 })]) {
+      await expectNoLeak(async () => mapsOf(method));
+    }
+  });
+
+  test('a method of one’s own is one function', async () => {
+    const own: Method = { name: 'own', parameters: {}, formula: (a) => tf.sum(a, 3) };
+    const images = pixelImages(1);
+    expectClose((await mapsOf(own, { images })).data, twinSum(images), TWIN);
+    const probing: Method = {
+      name: 'own',
+      parameters: {},
+      attribute: async (_, { data, shape }) => ({ dtype: 'float32', shape: shape.slice(0, 3), data: data.filter((__, i) => i % 3 === 0) }),
+    };
+    expect((await mapsOf(probing, { images })).data).toEqual(images.data.filter((_, i) => i % 3 === 0));
+  });
+
+  test('presets give parameters that are recorded', () => {
+    expect(presetMethod('coda2021', 'rise').parameters).toMatchObject({ masks: 6000, cells: 6, p: 0.1 });
+    expect(presetMethod('bcos2', 'intGrad').parameters).toMatchObject({ steps: 50 });
+    expect(presetMethod('attr-eval', 'gradient').parameters).toMatchObject({ sign: 'absolute' });
+    for (const preset of Object.values(methodPresets)) for (const make of Object.values(preset)) expect(make().name).toBeTypeOf('string');
+    expect(() => presetMethod('bcos2', 'occlusion5')).toThrow(
+      'presetMethod: bcos2: no method of that name in this preset; expected one of contributions',
+    );
+    expect(() => presetMethod('coda2021', 'gradcam')).toThrow('Did you mean "gradCam"?');
+  });
+
+  test('a wrong call is told what was expected', async () => {
+    expect(() => methods.intGrad({ steps: 0 })).toThrow('intGrad: steps: not a count; expected an integer from 1, got 0');
+    expect(() => methods.rise({ p: 0 })).toThrow('rise: p: not a share; expected a number in (0, 1], got 0');
+    await expect(mapsOf(methods.gradient(), { chunk: 0 })).rejects.toThrow(
+      'chunk: not a number of rows; expected an integer from 1, got 0',
+    );
+    await expect(mapsOf(methods.gradient(), { images: pixelImages(0) })).rejects.toThrow('attribute: images: there are none');
+    const nan: Method = { name: 'nan', parameters: {}, formula: (a) => tf.sum(tf.log(tf.sub(tf.mul(a, 0), 1)), 3) };
+    await expect(mapsOf(nan)).rejects.toThrow('attribute: image 0, tap "input", method nan: the map is not finite');
+  });
+});
+
+function twinSum({ data }: NdArray<'float32'>): Float64Array {
+  return Float64Array.from({ length: data.length / 3 }, (_, p) => [0, 1, 2].reduce((sum, i) => sum + (data[p * 3 + i] as number), 0));
+}
