@@ -4,7 +4,7 @@ import type { HybridOptions } from './hybrid-config.ts';
 
 export type HybridPresetName = 'cifar10-resnet20' | 'cifar10-resnet20-t1000' | 'cifar10-resnet56';
 
-/** 16×16×32 features → 8×8 → 8×8 → one unit a class. Ranks 4, 6, 8 and 16 of the first two: docs/decisions/0008. */
+/** 16×16×32 features → 8×8 → 8×8 → one unit a class. Ranks 4, 6, 8 and 16 of the first two: docs/decisions/0009. */
 const cifar10Layers: HybridOptions['head']['layers'] = [
   { out: 64, kernel: 3, stride: 2, rank: 6 },
   { out: 64, kernel: 3, rank: 6 },
