@@ -2,7 +2,7 @@
 import { CodaError, nearestName, type JsonObject, type Network } from '@coda-nets/core';
 import { codaNetwork, codaPresets } from '@coda-nets/dau';
 import { hybrid, hybridPresets } from '@coda-nets/hybrid';
-import { resnet } from '@coda-nets/resnet';
+import { resnet, resnetPresets } from '@coda-nets/resnet';
 
 const builders: Readonly<Record<string, (config: JsonObject) => Network>> = {
   coda: (config) => codaNetwork(config),
@@ -38,6 +38,7 @@ export const networkPresets: Readonly<Record<string, JsonObject>> = {
   'resnet32-cifar10': { kind: 'resnet', depth: 32 },
   'resnet56-cifar10': { kind: 'resnet', depth: 56 },
   'resnet110-cifar10': { kind: 'resnet', depth: 110 },
+  ...resnetPresets,
   ...prefixed('hybrid', hybridPresets),
   ...prefixed('coda', codaPresets),
 };

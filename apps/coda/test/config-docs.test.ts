@@ -14,7 +14,7 @@ import { coda } from './run-coda.ts';
 
 const docs = (name: string): string => fileURLToPath(new URL(`../../../docs/${name}`, import.meta.url));
 
-/** What valibot checks and JSON Schema has no word for: that a number is finite, which JSON's all are, and a depth of the form 6n + 2. */
+/** What valibot checks and JSON Schema has no word for: that a number is finite, which JSON's all are, and that values fit together. */
 function schemaOf(schema: Parameters<typeof toJsonSchema>[0]): JsonSchema {
   const json = toJsonSchema(schema, { typeMode: 'input', ignoreActions: ['finite', 'raw_check'] }) as JsonSchema;
   delete json.$schema;

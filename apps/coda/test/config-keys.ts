@@ -19,6 +19,8 @@ export interface JsonSchema {
   required?: string[];
   items?: JsonSchema | JsonSchema[];
   oneOf?: JsonSchema[];
+  /** A value or null. */
+  anyOf?: JsonSchema[];
 }
 
 /** A row of a table. */
@@ -44,7 +46,8 @@ export function configKeys(schema: JsonSchema, prefix = ''): ConfigKey[] {
       nodes: [node],
     };
     if (networkKinds(node) !== undefined) return [own];
-    const children = Array.isArray(node.items) ? [] : configKeys(node.items ?? node, node.items === undefined ? `${key}.` : `${key}[].`);
+    const inner = node.items ?? valueOf(node);
+    const children = Array.isArray(inner) ? [] : configKeys(inner, node.items === undefined ? `${key}.` : `${key}[].`);
     return [own, ...children, ...variantKeys(node, key)];
   });
 }
@@ -80,6 +83,11 @@ function variantKeys({ oneOf = [] }: JsonSchema, key: string): ConfigKey[] {
   ];
 }
 
+/** What may be there instead of null. */
+function valueOf(node: JsonSchema): JsonSchema {
+  return node.anyOf?.find(({ type }) => type !== 'null') ?? node;
+}
+
 /** The kinds of a schema of networks. */
 function networkKinds(node: JsonSchema): string | undefined {
   const kinds = (node.oneOf ?? [node]).map(({ properties }) => properties?.['kind']?.const);
@@ -89,6 +97,7 @@ function networkKinds(node: JsonSchema): string | undefined {
 function typeOf(node: JsonSchema): string {
   const kinds = networkKinds(node);
   if (kinds !== undefined) return `config: ${kinds}`;
+  if (node.anyOf !== undefined) return node.anyOf.map(typeOf).join(' or ');
   if (node.const !== undefined) return JSON.stringify(node.const);
   if (node.enum !== undefined) return node.enum.map((value) => JSON.stringify(value)).join(', ');
   if (Array.isArray(node.items)) return `[${node.items.map(typeOf).join('; ')}]`;

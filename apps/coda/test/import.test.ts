@@ -192,7 +192,7 @@ describe('what bad input gets', () => {
       [
         ['import', 'x.safetensors', '--format', 'coda-pytroch'],
         2,
-        /no format that can be imported; expected coda-pytorch, got coda-pytroch\. Did you mean coda-pytorch\?/,
+        /no format that can be imported; expected coda-pytorch, torchvision, timm, got coda-pytroch\. Did you mean coda-pytorch\?/,
       ],
       [
         bare,

@@ -39,6 +39,20 @@ describe('coda info', () => {
     expect((await info(name)).out).toContain(`parameters: ${parameters.toLocaleString('en')} trained, 0 frozen`);
   });
 
+  it.each([
+    // multiply-adds of the convolutions and the linear layer, in 10⁹: torchvision's `_ops` (GFLOPS) of each
+    ['resnet18', 1.814, 11],
+    ['resnet50', 4.089, 19],
+    ['resnext50-32x4d', 4.23, 19],
+  ])('%s: %d billion multiply-adds, and what its taps see', async (name, billions, taps) => {
+    const { code, out } = await info(name, '--json');
+    expect(code).toBe(0);
+    const result = JSON.parse(out);
+    expect(Number((result.multiplyAdds / 1e9).toFixed(2))).toBe(Number(billions.toFixed(2)));
+    expect(result.taps).toHaveLength(taps);
+    expect((await info(name)).out).toMatch(/layer4\.\d +7×7 +\d+ +(435×435|427×427) +gradient × activation/);
+  });
+
   it('lists every preset where a name is none, and the nearest one', async () => {
     const { code, err } = await info('coda-s-cifar10-rank5');
     expect(code).toBe(2);

@@ -10,6 +10,7 @@ export const preprocessingSchema = v.strictObject({
   size: v.tuple([side, side]),
   layout: v.literal('rgb'),
   range: v.tuple([v.literal(0), v.literal(1)]),
+  resize: v.optional(side),
 });
 
 export interface Preprocessing {
@@ -19,4 +20,6 @@ export interface Preprocessing {
   readonly layout: 'rgb';
   /** What the darkest and brightest values become. */
   readonly range: readonly [0, 1];
+  /** Pixels of the shorter side that an image is scaled to before the middle is cut out; where not given, as few as cover `size`. */
+  readonly resize?: number | undefined;
 }

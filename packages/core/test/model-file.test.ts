@@ -79,10 +79,10 @@ describe('model file', () => {
       'm.safetensors: metadata "class_names": [1]: a control character; got "\\u001b[2J"',
     ],
     [
-      'a resize, which nobody would do',
-      withMetadata({ preprocessing: '{"size":[1,1],"layout":"rgb","range":[0,1],"resize":2}' }),
+      'an interpolation, which nobody would do',
+      withMetadata({ preprocessing: '{"size":[1,1],"layout":"rgb","range":[0,1],"interpolation":"bicubic"}' }),
       'malformed',
-      'm.safetensors: metadata "preprocessing": resize: unknown key; expected one of size, layout, range. Did you mean "size"?',
+      'm.safetensors: metadata "preprocessing": interpolation: unknown key; expected one of size, layout, range, resize',
     ],
     [
       'a size of zero',

@@ -229,6 +229,19 @@ const cases: Readonly<Record<string, Case>> = {
   'conv2d as a product, stride 2': { ...conv(2, 'valid'), shapes: { x: [2, 7, 8, 3], w: [3, 3, 3, 256] }, from: -0.5, to: 0.5 },
   'conv2d as a product, 1×1': { ...conv(1, 'valid'), shapes: { x: [2, 5, 6, 3], w: [1, 1, 3, 256] }, from: -0.5, to: 0.5 },
   'conv2d summed over the whole batch': { ...conv(1, 'valid'), shapes: { x: [2, 3, 3, 20], w: [3, 3, 20, 30] } },
+  'maxPool 2×2': { fn: (t) => tf.maxPool(t['x'] as tf.Tensor4D, 2, 2, 'valid'), shapes: { x: [2, 7, 6, 3] } },
+  'maxPool 3×3 stride 2 with padding': { fn: (t) => tf.maxPool(t['x'] as tf.Tensor4D, 3, 2, 1), shapes: { x: [2, 7, 8, 3] } },
+  'maxPool 3×2 same': { fn: (t) => tf.maxPool(t['x'] as tf.Tensor4D, [3, 2], [2, 1], 'same'), shapes: { x: [2, 7, 8, 3] } },
+  'maxPool 2×2 stride 3, rows no window sees': { fn: (t) => tf.maxPool(t['x'] as tf.Tensor4D, 2, 3, 'valid'), shapes: { x: [1, 9, 7, 2] } },
+  // tfjs forgets the rounding on the way back
+  'maxPool rounded up': { fn: (t) => tf.maxPool(t['x'] as tf.Tensor4D, 2, 2, 0, 'ceil'), shapes: { x: [1, 5, 7, 2] }, gradient: false },
+  'maxPool with ties': { fn: (t) => tf.maxPool(tf.round(t['x'] as tf.Tensor4D), 3, 2, 1), shapes: { x: [2, 7, 8, 3] }, gradient: false },
+  'gradient of maxPool with ties': {
+    fn: (t) => tf.grad((y) => tf.sum(tf.mul(tf.maxPool(y as tf.Tensor4D, 3, 2, 1), t['w'] as tf.Tensor)))(tf.round(t['x'] as tf.Tensor)),
+    shapes: { x: [2, 7, 8, 3], w: [2, 4, 4, 3] },
+    gradient: false,
+  },
+  'after a convolution: maxPool': afterConv((y) => tf.maxPool(tf.relu(y), 3, 2, 1)),
   'after a convolution: channel vectors': afterConv((y, t) => tf.mul(tf.add(y, t['c'] as tf.Tensor), t['c'] as tf.Tensor), { c: [4] }),
   'after a convolution: per-position maps': afterConv((y, t) => tf.mul(y, t['c'] as tf.Tensor), { c: [5, 6, 1] }),
   'after a convolution: sums': afterConv((y) => ({

@@ -34,7 +34,7 @@ describe('a config', () => {
     ],
     [
       { backbone: { kind: 'resnet', dept: 20 } },
-      'hybrid: config: backbone.dept: unknown key; expected one of kind, depth, inputShape, classes, width, normalisation, shortcut, labelSmoothing. Did you mean "depth"?',
+      'hybrid: config: backbone.dept: unknown key; expected one of kind, design, depth, inputShape, classes, width, groups, widthPerGroup, bottleneckStride, stem, encoding, normalisation, shortcut, batchNorm, classifier, labelSmoothing. Did you mean "depth"?',
     ],
     [
       { backbone: { kind: 'resnet', depth: 21 } },

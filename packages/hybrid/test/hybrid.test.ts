@@ -36,6 +36,8 @@ const tiny: HybridOptions = {
   classes: 3,
 };
 
+const imagenet = { kind: 'resnet', design: 'imagenet', depth: 18, width: 4, inputShape: [25, 30, 3] } as const;
+
 beforeAll(() => useBackend('cpu'));
 
 describe.each<[string, HybridOptions]>([
@@ -43,6 +45,14 @@ describe.each<[string, HybridOptions]>([
   ['l2, trained stem', { ...tiny, stem: 'trained', head: { ...tiny.head, norm: 'l2' } }],
   ['sq, cut at conv1', { ...tiny, cut: 'conv1' }],
   ['option A shortcuts, the whole backbone', { ...tiny, cut: 'layer3.0', backbone: { ...tiny.backbone, shortcut: 'pad' } }],
+  [
+    'a bottleneck in groups, folded',
+    { ...tiny, cut: 'layer1.0', backbone: { ...imagenet, depth: 50, groups: 2, widthPerGroup: 32, batchNorm: 'folded' } },
+  ],
+  [
+    'the max pool of an ImageNet stem, six channels',
+    { ...tiny, cut: 'maxpool', backbone: { ...imagenet, encoding: 'rgb6', normalisation: null } },
+  ],
 ])('contributions of a hybrid (%s)', (_, options) => {
   const network = hybrid(options);
   const exact = network.taps.filter((tap) => tap.exact).map(({ name }) => name);

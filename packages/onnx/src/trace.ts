@@ -8,6 +8,7 @@ import './kernels/reduce.ts';
 import './kernels/shape.ts';
 import './kernels/matmul.ts';
 import './kernels/convolution.ts';
+import './kernels/max-pool.ts';
 import { cast } from './kernels/elementwise.ts';
 import { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
 import { RecordingBackend, recordingBackendName, tensorDType } from './recording-backend.ts';

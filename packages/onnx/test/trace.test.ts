@@ -145,6 +145,12 @@ describe('trace refuses', () => {
       'trace: Cumsum: this TensorFlow.js kernel has no ONNX counterpart here. Write the function with other operations, or run it eagerly.',
     ],
     [
+      'the gradient of a max pool that rounds up, which tfjs gets wrong',
+      ({ x }) => ({ y: tf.grad((a) => tf.sum(tf.maxPool(a as tf.Tensor4D, 2, 2, 0, 'ceil')))(x as tf.Tensor) }),
+      { inputs: { x: float(1, 5, 7, 2) } },
+      'trace: MaxPoolGrad: TensorFlow.js does not keep the rounding mode of a max pool for its gradient; expected a gradient of 2 × 3, got 3 × 4',
+    ],
+    [
       'a result that is no tensor',
       () => ({ y: 3 as unknown as tf.Tensor }),
       { inputs: { x: float(3) } },

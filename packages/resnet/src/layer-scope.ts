@@ -1,18 +1,21 @@
 /** Where the layers of one forward pass find their weights and leave their new statistics. Lives for one call. */
 import type * as tf from '@tensorflow/tfjs-core';
 import { CodaError, type ForwardContext, type NamedTensors } from '@coda-nets/core';
+import type { ResnetConfig } from './resnet-config.ts';
 
 export class LayerScope {
   /** The new value of each statistic, by its full name. */
   readonly statistics: Record<string, tf.Tensor> = {};
   readonly context: ForwardContext;
+  readonly batchNorm: ResnetConfig['batchNorm'];
   readonly #weights: NamedTensors;
   readonly #prefix: string;
 
   /** `prefix` stands before every name in `weights` and in `statistics`: `stem.` in a hybrid. */
-  constructor(weights: NamedTensors, context: ForwardContext, prefix: string) {
+  constructor(weights: NamedTensors, context: ForwardContext, { batchNorm }: Pick<ResnetConfig, 'batchNorm'>, prefix = '') {
     this.#weights = weights;
     this.context = context;
+    this.batchNorm = batchNorm;
     this.#prefix = prefix;
   }
 

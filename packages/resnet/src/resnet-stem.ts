@@ -1,12 +1,13 @@
-/** A CIFAR ResNet up to one of its taps: features instead of logits, and only the weights they need. */
+/** A ResNet up to one of its taps: features instead of logits, and only the weights they need. */
 import * as tf from '@tensorflow/tfjs-core';
-import { CodaError, nearestName, type ForwardContext, type NamedTensors, type Tap, type WeightSpec } from '@coda-nets/core';
+import { CodaError, nearestName, type ForwardContext, type NamedTensors, type WeightSpec } from '@coda-nets/core';
 import { checkImages } from './check-images.ts';
+import { convBatchNorm, convBatchNormSpecs, padImage } from './conv-batch-norm.ts';
 import { LayerScope } from './layer-scope.ts';
-import { convBatchNorm, residualBlock, residualBlockSpecs } from './residual-block.ts';
+import { encodeImages, normaliseImages } from './normalisation.ts';
+import { residualBlock } from './residual-block.ts';
 import { parseResnetConfig, type ResnetConfig, type ResnetOptions } from './resnet-config.ts';
-import { blockPlans, resnetTaps } from './resnet-plan.ts';
-import { batchNormSpecs, convSpecs } from './weight-specs.ts';
+import { blockPlans, convPlans, resnetTaps, stemPlan, type ResnetTap } from './resnet-plan.ts';
 
 export interface StemResult {
   /** [N, H', W', C] */
@@ -20,7 +21,7 @@ export interface ResnetStem {
   readonly config: ResnetConfig;
   readonly cut: string;
   /** From `input` to the cut. */
-  readonly taps: readonly Tap[];
+  readonly taps: readonly ResnetTap[];
   /** By torchvision's names, in the order of the forward pass; conv kernels are [k, k, in, out]. */
   readonly weights: Readonly<Record<string, WeightSpec>>;
   /** [H', W', C] for an image of `config.inputShape`. */
@@ -29,11 +30,11 @@ export interface ResnetStem {
   forwardFeatures(weights: NamedTensors, images: tf.Tensor4D, context: ForwardContext, prefix?: string): StemResult;
 }
 
-/** The taps at which a network of this config can be cut: all but `input`. */
-export function resnetCuts(config: Pick<ResnetConfig, 'depth' | 'width'>): readonly string[] {
+/** The taps at which a network of this config can be cut: all but `input` and the logits. */
+export function resnetCuts(config: ResnetConfig): readonly string[] {
   return resnetTaps(config)
     .map(({ name }) => name)
-    .filter((name) => name !== 'input');
+    .filter((name) => name !== 'input' && name !== 'fc');
 }
 
 /** Throws a CodaError for a bad config, or a cut that the network does not have (with the nearest and the list). */
@@ -43,37 +44,31 @@ export function resnetStem(options: ResnetOptions, cut: string): ResnetStem {
   if (!cuts.includes(cut)) throw unknownCut(config, cut, cuts);
   const allTaps = resnetTaps(config);
   const taps = allTaps.slice(0, allTaps.findIndex(({ name }) => name === cut) + 1);
-  const { channels, stride } = taps.at(-1) as Tap;
-  const plans = blockPlans(config).slice(0, taps.length - 2);
-  const weights: Record<string, WeightSpec> = {
-    ...convSpecs('conv1', 3, 3, config.width),
-    ...batchNormSpecs('bn1', config.width),
-  };
-  for (const plan of plans) Object.assign(weights, residualBlockSpecs(plan, config.shortcut));
+  const { channels, stride } = taps.at(-1) as ResnetTap;
+  const stem = stemPlan(config);
+  const blocks = blockPlans(config).filter(({ name }) => taps.some((tap) => tap.name === name));
+  const pools = taps.some(({ name }) => name === 'maxpool');
+  const weights: Record<string, WeightSpec> = {};
+  for (const plan of convPlans(stem, blocks)) Object.assign(weights, convBatchNormSpecs(plan, config.batchNorm));
 
   return {
     config,
     cut,
     taps,
     weights,
-    // Halving with one zero on either side rounds up, and rounding up twice is rounding up once.
+    // Halving with (k − 1)/2 zeros on either side rounds up, and rounding up twice is rounding up once.
     featureShape: [Math.ceil(config.inputShape[0] / stride), Math.ceil(config.inputShape[1] / stride), channels],
     forwardFeatures(tensors, images, context, prefix = '') {
       checkImages(images);
-      const scope = new LayerScope(tensors, context, prefix);
-      let x = normalise(context.tap('input', images), config.normalisation);
-      x = context.tap('conv1', tf.relu(convBatchNorm(scope, 'conv1', 'bn1', x, 1)));
-      for (const plan of plans) x = context.tap(plan.name, residualBlock(scope, plan, config.shortcut, x));
+      const scope = new LayerScope(tensors, context, config, prefix);
+      let x = normaliseImages(context.tap('input', encodeImages(images, config)), config);
+      x = context.tap('conv1', tf.relu(convBatchNorm(scope, stem.conv, x)));
+      // Zeros for the −∞ around the image: nothing is below 0 after a relu, and every window has a pixel of the image.
+      if (pools) x = context.tap('maxpool', tf.maxPool(padImage(x, 1), 3, 2, 'valid'));
+      for (const plan of blocks) x = context.tap(plan.name, residualBlock(scope, plan, x));
       return { features: x, statistics: scope.statistics };
     },
   };
-}
-
-/** (x − mean) / std as one product and one sum. */
-function normalise(x: tf.Tensor4D, { mean, std }: ResnetConfig['normalisation']): tf.Tensor4D {
-  const scale = std.map((s) => 1 / s);
-  const shift = mean.map((m, c) => -m * (scale[c] as number));
-  return tf.add(tf.mul(x, tf.tensor1d(scale)), tf.tensor1d(shift)) as tf.Tensor4D;
 }
 
 function unknownCut(config: ResnetConfig, cut: string, cuts: readonly string[]): CodaError {

@@ -4,7 +4,7 @@ import { zerosArray, type NdArray, type WeightSpec } from '@coda-nets/core';
 type WeightSpecs = Record<string, WeightSpec>;
 
 /**
- * `<name>.weight` [k, k, in, out] (HWIO; torchvision's files have OIHW). No bias: a batch norm follows.
+ * `<name>.weight` [k, k, in, out] (HWIO; torchvision's files have OIHW). No bias: a batch norm follows. In groups, `in` are one group's.
  * Normal with variance 2 / (k²·out) (He et al., arXiv 1502.01852 equation 14: "fan out"), as torchvision.
  */
 export function convSpecs(name: string, kernel: number, inChannels: number, outChannels: number): WeightSpecs {
@@ -34,6 +34,11 @@ export function batchNormSpecs(name: string, channels: number): WeightSpecs {
     [`${name}.running_mean`]: spec('statistic', 0),
     [`${name}.running_var`]: spec('statistic', 1),
   };
+}
+
+/** `<name>.bias` (0) [channels], of a convolution that a batch norm is folded into. */
+export function biasSpecs(name: string, channels: number): WeightSpecs {
+  return { [`${name}.bias`]: { shape: [channels], role: 'parameter', decay: false, init: () => filled([channels], () => 0) } };
 }
 
 /** `<name>.weight` [in, out] (torchvision's files have [out, in]), `.bias` [out]; uniform in ±1/√in, as PyTorch. */

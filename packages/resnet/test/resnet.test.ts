@@ -183,9 +183,12 @@ describe('errors', () => {
   it.each([
     [
       { shortcuts: 'pad' },
-      'resnet: config: shortcuts: unknown key; expected one of kind, depth, inputShape, classes, width, normalisation, shortcut, labelSmoothing. Did you mean "shortcut"?',
+      'resnet: config: shortcuts: unknown key; expected one of kind, design, depth, inputShape, classes, width, groups, widthPerGroup, bottleneckStride, stem, encoding, normalisation, shortcut, batchNorm, classifier, labelSmoothing. Did you mean "shortcut"?',
     ],
-    [{ depth: 18 }, 'resnet: config: depth: not a depth; expected 6n + 2 (20, 32, 44, 56, 110, …), got 18'],
+    [
+      { depth: 18 },
+      'resnet: config: depth: not a depth; expected 6n + 2 (20, 32, 44, 56, 110, …); this one has "design": "imagenet", got 18',
+    ],
     [{ depth: 2 }, 'resnet: config: depth: invalid value; expected >=8, got 2'],
     [{ depth: 1e9 }, 'resnet: config: depth: '],
     [{ depth: Number.NaN }, 'resnet: config: depth: '],

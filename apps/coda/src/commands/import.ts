@@ -1,12 +1,14 @@
 /** `coda import` */
-import { checkWeights, CodaError, nearestName, sizeOf, type NamedArrays } from '@coda-nets/core';
+import { checkWeights, CodaError, nearestName, sizeOf, type NamedArrays, type Network } from '@coda-nets/core';
 import { writeModel } from '@coda-nets/core/node';
 import { codaPytorchLayers, codaPytorchLayersJson, importCodaPytorch, type CodaConfig } from '@coda-nets/dau';
+import { importStateDict, type ResnetOptions } from '@coda-nets/resnet';
 import { basename } from 'node:path';
 import type { Command } from 'commander';
-import { buildNetwork } from '../build-network.ts';
+import { buildNetwork, networkPresets } from '../build-network.ts';
 import { classNamesOf } from '../class-names.ts';
 import { defineCommand, ioOf, usageError, type CommonOptions } from '../define-command.ts';
+import { pretrainedSet } from '../pretrained-set.ts';
 import { readConfig } from '../read-json.ts';
 import { readStateDict } from '../read-state-dict.ts';
 import { refuseOverwriting } from '../refuse-overwriting.ts';
@@ -16,9 +18,29 @@ interface Options extends CommonOptions {
   readonly config?: string;
   readonly out: string;
   readonly classNames?: string;
+  readonly weights?: string;
 }
 
-const formats = ['coda-pytorch'];
+/** By format: the kind of its networks, and their weights from a state dict. */
+const formats: Readonly<Record<string, Format>> = {
+  'coda-pytorch': {
+    kind: 'coda',
+    network: 'CoDA network',
+    read: (tensors, config, path) => importCodaPytorch(tensors, config as CodaConfig, path),
+  },
+  torchvision: {
+    kind: 'resnet',
+    network: 'ResNet',
+    read: (tensors, config, path) => importStateDict(tensors, config as ResnetOptions, path),
+  },
+  timm: { kind: 'resnet', network: 'ResNet', read: (tensors, config, path) => importStateDict(tensors, config as ResnetOptions, path) },
+};
+
+interface Format {
+  readonly kind: string;
+  readonly network: string;
+  readonly read: (tensors: NamedArrays, config: unknown, path: string) => NamedArrays;
+}
 
 export function importCommand(): Command {
   return defineCommand(
@@ -27,35 +49,31 @@ export function importCommand(): Command {
     'coda import net.safetensors --format coda-pytorch --config net.json --out model.safetensors',
   )
     .argument('<state>', 'a state dict in a safetensors file')
-    .requiredOption('--format <name>', `whose names and axis orders the state dict has: ${formats.join(', ')} (the authors’ CoDA networks)`)
+    .requiredOption(
+      '--format <name>',
+      'whose names and axis orders the state dict has: coda-pytorch (the authors’ CoDA networks), torchvision, timm (their ResNets)',
+    )
     .requiredOption('--out <file>', 'the model file')
-    .option('--config <file>', 'the network’s config (.json); without it the layers of the state dict are listed')
+    .option('--config <config>', 'the network’s config (.json), or a preset; without it, what it has to say is listed')
+    .option('--weights <set>', 'which of torchvision’s sets these are, for preprocessing, source and licence: IMAGENET1K_V1, IMAGENET1K_V2')
     .option('--class-names <file>', 'a name for each class: a JSON array (.json), a name a line, or cifar10 (default: their numbers)')
     .action(async (path: string, options: Options) => {
       const io = ioOf(options);
-      checkFormat(options.format);
+      const format = formatOf(options.format);
+      const set = pretrainedSet(options.weights, options.format, options.config);
       await refuseOverwriting('import: --out', [options.out], [path, options.config, options.classNames]);
       const { tensors, sha256 } = await readStateDict(path);
-      if (options.config === undefined) throw configNeeded(path, tensors);
-      const network = buildNetwork(await readConfig(options.config), options.config);
+      if (options.config === undefined) throw format.kind === 'coda' ? codaConfigNeeded(path, tensors) : resnetConfigNeeded();
+      const network = await networkOf(options.config, format);
       const { config } = network;
-      if (config.kind !== 'coda') {
-        throw new CodaError({
-          kind: 'argument',
-          where: `${options.config}: kind`,
-          problem: 'no config of a CoDA network',
-          expected: '"coda"',
-          got: JSON.stringify(config.kind),
-        });
-      }
       const classNames = await classNamesOf(options.classNames, network.classes);
-      const weights = importCodaPytorch(tensors, config as unknown as CodaConfig, path);
+      const weights = format.read(tensors, config, path);
       checkWeights(network, weights, path);
       const [height, width] = network.inputShape;
-      const provenance = { importedFrom: basename(path), format: options.format, sha256 };
+      const provenance = { importedFrom: basename(path), format: options.format, sha256, ...set?.provenance };
       await writeModel(options.out, {
         config,
-        preprocessing: { size: [height, width], layout: 'rgb', range: [0, 1] },
+        preprocessing: { size: [height, width], layout: 'rgb', range: [0, 1], ...(set === undefined ? {} : { resize: set.resize }) },
         classNames,
         weights,
         provenance,
@@ -75,21 +93,42 @@ export function importCommand(): Command {
     });
 }
 
-function checkFormat(name: string): void {
-  if (formats.includes(name)) return;
-  const nearest = nearestName(name, formats);
+function formatOf(name: string): Format {
+  const format = Object.hasOwn(formats, name) ? formats[name] : undefined;
+  if (format !== undefined) return format;
+  const names = Object.keys(formats);
+  const nearest = nearestName(name, names);
   throw new CodaError({
     kind: 'argument',
     where: 'import: --format',
     problem: 'no format that can be imported',
-    expected: formats.join(', '),
+    expected: names.join(', '),
     got: name,
     hint: nearest === undefined ? undefined : `Did you mean ${nearest}?`,
   });
 }
 
+/** The network of a config file or preset, if it is one of the format's. */
+async function networkOf(name: string, { kind, network: wanted }: Format): Promise<Network> {
+  const preset = Object.hasOwn(networkPresets, name) ? networkPresets[name] : undefined;
+  const network = buildNetwork(preset ?? (await readConfig(name)), name);
+  if (network.config.kind === kind) return network;
+  throw new CodaError({
+    kind: 'argument',
+    where: `${name}: kind`,
+    problem: `no config of a ${wanted}`,
+    expected: JSON.stringify(kind),
+    got: JSON.stringify(network.config.kind),
+  });
+}
+
+function resnetConfigNeeded(): CodaError {
+  const presets = Object.keys(networkPresets).filter((name) => networkPresets[name]?.['kind'] === 'resnet');
+  return usageError('import: --config', 'missing', `one of ${presets.join(', ')}, or a JSON file such as docs/config/resnet.json`);
+}
+
 /** What of a config the state dict says, and what it cannot. */
-function configNeeded(path: string, tensors: NamedArrays): CodaError {
+function codaConfigNeeded(path: string, tensors: NamedArrays): CodaError {
   const layers = codaPytorchLayers(tensors);
   if (layers === undefined)
     return usageError('import: --config', `missing, and ${path} is no state dict of a CoDA network from which its layers could be read`);

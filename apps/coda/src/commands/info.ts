@@ -1,5 +1,5 @@
 /** `coda info` */
-import { CodaError, inferenceContext, nearestName, sizeOf, type JsonObject, type Network } from '@coda-nets/core';
+import { CodaError, inferenceContext, nearestName, sizeOf, type JsonObject, type Network, type Tap } from '@coda-nets/core';
 import { trace } from '@coda-nets/onnx';
 import { existsSync } from 'node:fs';
 import type * as tf from '@tensorflow/tfjs-core';
@@ -31,10 +31,12 @@ export function infoCommand(): Command {
         `parameters: ${parameters.toLocaleString('en')} trained, ${frozen.toLocaleString('en')} frozen, ${statistics.toLocaleString('en')} statistics`,
       );
       io.say(`multiply-adds: ${(multiplyAdds / 1e6).toFixed(1)} million an image`);
-      io.say('tap               map          channels  contributions');
-      for (const tap of taps) {
+      const sees = taps.some(({ receptiveField }) => receptiveField !== undefined);
+      io.say(`tap               map          channels  ${sees ? 'sees         ' : ''}contributions`);
+      for (const { name: tap, height, width, channels, receptiveField: field, exact } of taps) {
+        const seen = sees ? (field === undefined ? '' : `${field}×${field}`).padEnd(13) : '';
         io.say(
-          `${tap.name.padEnd(16)}  ${`${tap.height}×${tap.width}`.padEnd(11)}  ${String(tap.channels).padEnd(8)}  ${tap.exact ? 'exact' : 'gradient × activation'}`,
+          `${tap.padEnd(16)}  ${`${height}×${width}`.padEnd(11)}  ${String(channels).padEnd(8)}  ${seen}${exact ? 'exact' : 'gradient × activation'}`,
         );
       }
       if (provenance !== undefined) io.say(`provenance: ${JSON.stringify(provenance)}`);
@@ -101,9 +103,10 @@ function measure(network: Network) {
     if (op === 'Gemm') multiplyAdds += Math.sqrt(outputs * sizeOf(left ?? []) * sizeOf(right ?? []));
     if (op === 'MatMul') multiplyAdds += outputs * (left?.at(-1) ?? 0);
   }
-  const taps = network.taps.map(({ name, channels, stride, exact }) => {
+  // Pixels of the image that a position sees: ResNets say it.
+  const taps = network.taps.map(({ name, channels, stride, exact, receptiveField }: Tap & { readonly receptiveField?: number }) => {
     const [, height, width] = sizes[name] as readonly [number, number, number];
-    return { name, height, width, channels, stride, exact };
+    return { name, height, width, channels, stride, receptiveField, exact };
   });
   return { taps, multiplyAdds: Math.round(multiplyAdds) };
 }

@@ -6,8 +6,9 @@ import { loadSharp } from './load-sharp.ts';
  * - `crop`: the image is scaled until it just covers the target, and the middle is cut out
  * - `stretch`: scaled to the target, its proportions lost
  * - `none`: it must have the target's size
+ * - a number: the image is scaled until its shorter side has so many pixels, at least the target's, and the middle is cut out
  */
-export type ResizeMode = 'crop' | 'stretch' | 'none';
+export type ResizeMode = 'crop' | 'stretch' | 'none' | number;
 
 export interface DecodedImage {
   readonly height: number;
@@ -47,7 +48,14 @@ export async function decodeImage(
     let image = sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error' }).autoOrient();
     if (target !== undefined && resize !== 'none') {
       const [height, width] = target;
-      image = image.resize({ height, width, fit: resize === 'crop' ? 'cover' : 'fill', kernel: 'linear' });
+      if (typeof resize === 'number') {
+        const { autoOrient: whole } = await image.metadata();
+        const scale = resize / Math.min(whole.height, whole.width);
+        // The longer side is rounded down and the cut to the nearest pixel, as torchvision does.
+        const sides = [whole.height, whole.width].map((side) => Math.max(resize, Math.floor(side * scale + 1e-9))) as [number, number];
+        const [top, left] = [Math.round((sides[0] - height) / 2), Math.round((sides[1] - width) / 2)];
+        image = image.resize({ height: sides[0], width: sides[1], fit: 'fill', kernel: 'linear' }).extract({ top, left, height, width });
+      } else image = image.resize({ height, width, fit: resize === 'crop' ? 'cover' : 'fill', kernel: 'linear' });
     }
     const { data, info } = await image.toColourspace('srgb').removeAlpha().raw().toBuffer({ resolveWithObject: true });
     if (info.channels !== 3) throw new Error(`decoded to ${info.channels} channels`);

@@ -55,6 +55,15 @@ export async function loadImages(paths: readonly string[], { size, resize = 'cro
       got: target.join(' × '),
     });
   }
+  if (typeof resize === 'number' && !(Number.isInteger(resize) && resize <= 16_384 && resize >= Math.max(...(target ?? [1])))) {
+    throw new CodaError({
+      kind: 'argument',
+      where: 'loadImages: resize',
+      problem: 'no shorter side out of which the size can be cut',
+      expected: `an integer from ${Math.max(...(target ?? [1]))} to 16384`,
+      got: `${resize}`,
+    });
+  }
   const files = (await Promise.all(paths.map(listFiles))).flat();
   if (files.length === 0) {
     throw new CodaError({ kind: 'argument', where: 'loadImages', problem: 'no input', expected: 'at least one file or folder' });

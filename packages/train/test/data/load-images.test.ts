@@ -76,6 +76,27 @@ test('JPEG, WebP, grey, alpha and 16 bit all become RGB', async () => {
   first(0).forEach((x, c) => expect(Math.abs(x - ([200, 100, 50][c] as number))).toBeLessThanOrEqual(2));
 });
 
+test('a shorter side is scaled to before the crop, as torchvision resizes and crops', async () => {
+  const path = join(await temporaryFolder(), 'columns.png');
+  // 40 × 20, column x is 6·x bright: what is cut out says where it was.
+  const columns = Uint8Array.from({ length: 20 * 40 * 3 }, (_, i) => 6 * (Math.floor(i / 3) % 40));
+  await sharp(columns, { raw: { width: 40, height: 20, channels: 3 } })
+    .png()
+    .toFile(path);
+  const same = (await loadImages([path], { size: 8, resize: 20 })).images;
+  expect(same.shape).toEqual([1, 8, 8, 3]);
+  expect(Array.from({ length: 8 }, (_, x) => Math.round((same.data[3 * x] as number) * 255))).toEqual([
+    96, 102, 108, 114, 120, 126, 132, 138,
+  ]);
+  const half = (await loadImages([path], { size: 8, resize: 10 })).images;
+  // Column x of half the size is the mean of columns 2x and 2x + 1; cut from column 6 on.
+  const bright = (x: number): number => (half.data[3 * x] as number) * 255;
+  expect(Math.abs(bright(3) - 6 * (2 * 9 + 0.5))).toBeLessThan(3);
+  await expect(loadImages([path], { size: 8, resize: 7 })).rejects.toThrow(
+    'loadImages: resize: no shorter side out of which the size can be cut; expected an integer from 8 to 16384, got 7',
+  );
+});
+
 test('crop keeps proportions and takes the middle, stretch does not', async () => {
   const path = join(await temporaryFolder(), 'wide.png');
   // Thirds of red, green and blue, 24 × 8.
