@@ -40,6 +40,9 @@ def main(path):
     files = {"safetensors": safetensors.numpy.save(ARRAYS, metadata={"key": 'a "value"\u001f\u007fé'})}
     for name in ("z", "a", 'é"\n\u001f\u007f', "i", "l", "b", "\U0001f600"):
         files[f"npy {name}"] = npy(ARRAYS[name])
+    for dtype in ("i1", "i2", "u2", "u4", "u8"):
+        info = numpy.iinfo(dtype)
+        files[f"npy {dtype}"] = npy(numpy.array([info.min, info.max, 1], dtype=dtype))
     files["npy version 2"] = npy(MATRIX, (2, 0))
     files["npy version 3"] = npy(MATRIX, (3, 0))
     files["npy fortran"] = npy(numpy.asfortranarray(MATRIX))

@@ -184,8 +184,8 @@ describe('what bad input gets', () => {
     const withState = (path: string): string[] => ['import', path, '--format', 'coda-pytorch', '--config', golden('sq.config.json')];
     const rank = { ...config, layers: config.layers.map((layer, i) => (i === 2 ? { ...layer, rank: 4 } : layer)) };
     const bare = ['import', golden('sq.state.safetensors'), '--format', 'coda-pytorch'];
-    const half = new Uint8Array(encodeSafetensors({ x: ndArray('int32', [1], Int32Array.of(1)) }));
-    const f16 = new TextDecoder('latin1').decode(half).replace('"I32","shape":[1]', '"F16","shape":[2]');
+    const complex = encodeSafetensors({ x: ndArray('int64', [1], BigInt64Array.of(1n)) });
+    const c64 = new TextDecoder('latin1').decode(complex).replace('"I64"', '"C64"');
     const list =
       '"layers": \\[\\{"out":6,"kernel":3,"rank":4\\},\\{"out":8,"kernel":3,"rank":5\\},\\{"out":4,"kernel":2,"rank":33\\},\\{"out":4,"kernel":1,"rank":3\\}\\]';
     const cases: readonly (readonly [string[], number, RegExp])[] = [
@@ -233,12 +233,12 @@ describe('what bad input gets', () => {
       [
         withState(
           await file(
-            'half.safetensors',
-            Uint8Array.from(f16, (c) => c.charCodeAt(0)),
+            'complex.safetensors',
+            Uint8Array.from(c64, (c) => c.charCodeAt(0)),
           ),
         ),
         1,
-        /"x": no array type for the dtype "F16".*tensor\.float\(\)/,
+        /"x": no array type for the dtype "C64".*tensor\.float\(\)/,
       ],
       [
         withState(await file('more.safetensors', encodeSafetensors({ ...state, extra: ndArray('float32', [1], new Float32Array(1)) }))),

@@ -1,18 +1,9 @@
 /** Bytes seen as the elements of an array: a view where the alignment allows it, a copy where it does not. */
-import type { DataByDType, DType } from './nd-array.ts';
-
-const constructors = {
-  float32: Float32Array,
-  float64: Float64Array,
-  int32: Int32Array,
-  int64: BigInt64Array,
-  uint8: Uint8Array,
-  bool: Uint8Array,
-} as const;
+import { arrayConstructors, type DataByDType, type DType } from './nd-array.ts';
 
 /** Bytes an element takes. */
 export function bytesPerElement(dtype: DType): number {
-  return constructors[dtype].BYTES_PER_ELEMENT;
+  return arrayConstructors[dtype].BYTES_PER_ELEMENT;
 }
 
 /** The `length` elements of `dtype` that start `offset` bytes into `bytes`, which must hold them. */
@@ -20,8 +11,8 @@ export function arrayView<D extends DType>(dtype: D, bytes: Uint8Array, offset: 
   const start = bytes.byteOffset + offset;
   const elements =
     start % bytesPerElement(dtype) === 0
-      ? new constructors[dtype](bytes.buffer as ArrayBuffer, start, length)
-      : new constructors[dtype](bytes.slice(offset, offset + length * bytesPerElement(dtype)).buffer, 0, length);
+      ? new arrayConstructors[dtype](bytes.buffer as ArrayBuffer, start, length)
+      : new arrayConstructors[dtype](bytes.slice(offset, offset + length * bytesPerElement(dtype)).buffer, 0, length);
   return elements as DataByDType[D];
 }
 

@@ -6,7 +6,7 @@ import type { DType, NamedArrays } from './nd-array.ts';
 export interface ArraySpec {
   readonly shape: readonly (number | 'batch')[];
   /** What the function sees: float32 for float32, int32 for int32, int64 and uint8, bool for bool. */
-  readonly dtype: Exclude<DType, 'float64'>;
+  readonly dtype: Extract<DType, 'float32' | 'int32' | 'int64' | 'uint8' | 'bool'>;
 }
 
 /** Synchronous, made of tfjs ops only; gets inputs, constants and carried values by name. */

@@ -5,6 +5,7 @@ const signatures: readonly (readonly [kind: string, first: readonly number[]])[]
   ['a JPEG image', [0xff, 0xd8, 0xff]],
   ['a RIFF file, such as a WebP image', [0x52, 0x49, 0x46, 0x46]],
   ['a .npy array', [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59]],
+  ['a JSON file, such as the index of a model in several files', [0x7b]],
   ['a zip file, such as a .npz or a PyTorch pickle', [0x50, 0x4b, 0x03, 0x04]],
 ];
 

@@ -8,7 +8,8 @@ import type { NamedArrays } from './nd-array.ts';
 import type { JsonObject } from './network.ts';
 import { parseConfig } from './parse-config.ts';
 import { preprocessingSchema, type Preprocessing } from './preprocessing.ts';
-import { decodeSafetensors, encodeSafetensors } from './safetensors.ts';
+import { decodeSafetensors } from './decode-safetensors.ts';
+import { encodeSafetensors } from './encode-safetensors.ts';
 
 const format = 'coda-nets';
 const version = '1';
@@ -33,6 +34,11 @@ export interface Model {
 
 /** The bytes of a model file. The same model gives the same bytes. */
 export function encodeModel(model: Model): Uint8Array {
+  return encodeSafetensors(model.weights, metadataOf(model));
+}
+
+/** All of a model but its weights, as the metadata of its file. */
+export function metadataOf(model: Model): Readonly<Record<string, string>> {
   const metadata: Record<string, string> = {
     format,
     version,
@@ -41,7 +47,7 @@ export function encodeModel(model: Model): Uint8Array {
     class_names: JSON.stringify(model.classNames),
   };
   if (model.provenance !== undefined) metadata['provenance'] = JSON.stringify(model.provenance);
-  return encodeSafetensors(model.weights, metadata);
+  return metadata;
 }
 
 /**

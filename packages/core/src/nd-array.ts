@@ -4,9 +4,15 @@ import { CodaError } from './errors.ts';
 export interface DataByDType {
   float32: Float32Array;
   float64: Float64Array;
+  int8: Int8Array;
+  int16: Int16Array;
   int32: Int32Array;
   int64: BigInt64Array;
   uint8: Uint8Array;
+  uint16: Uint16Array;
+  uint32: Uint32Array;
+  uint64: BigUint64Array;
+  /** Each byte 0 or 1. */
   bool: Uint8Array;
 }
 export type DType = keyof DataByDType;
@@ -19,12 +25,17 @@ export interface NdArray<D extends DType = DType> {
 
 export type NamedArrays = Readonly<Record<string, NdArray>>;
 
-const constructors = {
+export const arrayConstructors = {
   float32: Float32Array,
   float64: Float64Array,
+  int8: Int8Array,
+  int16: Int16Array,
   int32: Int32Array,
   int64: BigInt64Array,
   uint8: Uint8Array,
+  uint16: Uint16Array,
+  uint32: Uint32Array,
+  uint64: BigUint64Array,
   bool: Uint8Array,
 } as const;
 
@@ -49,7 +60,7 @@ export function ndArray<D extends DType>(dtype: D, shape: readonly number[], dat
 
 /** A zero-filled array. */
 export function zerosArray<D extends DType>(dtype: D, shape: readonly number[]): NdArray<D> {
-  return { dtype, shape, data: new constructors[dtype](sizeOf(shape)) as DataByDType[D] };
+  return { dtype, shape, data: new arrayConstructors[dtype](sizeOf(shape)) as DataByDType[D] };
 }
 
 /** Whether two shapes are equal. */

@@ -20,9 +20,14 @@ const growthDigits = 21;
 const descrOfDType = {
   float32: '<f4',
   float64: '<f8',
+  int8: '|i1',
+  int16: '<i2',
   int32: '<i4',
   int64: '<i8',
   uint8: '|u1',
+  uint16: '<u2',
+  uint32: '<u4',
+  uint64: '<u8',
   bool: '|b1',
 } as const;
 const dtypeOfDescr = new Map(Object.entries(descrOfDType).map(([dtype, descr]) => [descr as string, dtype as DType]));

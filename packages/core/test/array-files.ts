@@ -1,6 +1,7 @@
 /** The arrays inside of golden/array-files.json, written down by hand, and arbitrary ones. */
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
+import { arrayConstructors } from '../src/nd-array.ts';
 import { ndArray, sizeOf, type DType, type NamedArrays, type NdArray } from '../src/index.ts';
 
 const golden = JSON.parse(readFileSync(new URL('golden/array-files.json', import.meta.url), 'utf8')) as {
@@ -11,6 +12,21 @@ const golden = JSON.parse(readFileSync(new URL('golden/array-files.json', import
 export function goldenFile(name: string): Uint8Array {
   return Uint8Array.from(Buffer.from(golden.files[name] as string, 'base64'));
 }
+
+const dtypes = JSON.parse(readFileSync(new URL('golden/safetensors-dtypes.json', import.meta.url), 'utf8')) as {
+  file: string;
+  values: Readonly<Record<string, readonly (number | string)[]>>;
+  rounded: { x: readonly number[]; F16: string; BF16: string };
+};
+
+/** What PyTorch wrote: a file of every dtype, with its values as texts or, of floats up to 32 bits, as the bits of their float32. */
+export const goldenDTypes = {
+  file: Buffer.from(Uint8Array.from(Buffer.from(dtypes.file, 'base64')).buffer),
+  values: dtypes.values,
+  /** Numbers, and the files PyTorch makes of them. */
+  x: new Float32Array(Uint32Array.from(dtypes.rounded.x).buffer),
+  rounded: { F16: Buffer.from(dtypes.rounded.F16, 'base64'), BF16: Buffer.from(dtypes.rounded.BF16, 'base64') },
+} as const;
 
 export const goldenArrays: NamedArrays = {
   z: ndArray('float32', [2, 3], Float32Array.of(1.5, -2.25, 3, 0, 1e-30, -1e30)),
@@ -23,25 +39,15 @@ export const goldenArrays: NamedArrays = {
   '\uffee': ndArray('float32', [1], Float32Array.of(1)),
 };
 
-const makers: { readonly [D in DType]: (bytes: Uint8Array) => NdArray['data'] } = {
-  float32: (bytes) => new Float32Array(bytes.buffer),
-  float64: (bytes) => new Float64Array(bytes.buffer),
-  int32: (bytes) => new Int32Array(bytes.buffer),
-  int64: (bytes) => new BigInt64Array(bytes.buffer),
-  uint8: (bytes) => bytes,
-  bool: (bytes) => bytes.map((x) => x & 1),
-};
-
-const elementBytes: Readonly<Record<DType, number>> = { float32: 4, float64: 8, int32: 4, int64: 8, uint8: 1, bool: 1 };
-
 /** Any dtype, rank 0 to 4, dimensions 0 to 3, any bits. */
 export const arbitraryArray: fc.Arbitrary<NdArray> = fc
-  .tuple(fc.constantFrom(...(Object.keys(makers) as DType[])), fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 4 }))
+  .tuple(fc.constantFrom(...(Object.keys(arrayConstructors) as DType[])), fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 4 }))
   .chain(([dtype, shape]) => {
-    const length = sizeOf(shape) * elementBytes[dtype];
-    return fc
-      .uint8Array({ minLength: length, maxLength: length })
-      .map((bytes) => ({ dtype, shape, data: makers[dtype](Uint8Array.from(bytes)) }) as NdArray);
+    const length = sizeOf(shape) * arrayConstructors[dtype].BYTES_PER_ELEMENT;
+    return fc.uint8Array({ minLength: length, maxLength: length }).map((bytes) => {
+      const bits = Uint8Array.from(bytes, (byte) => (dtype === 'bool' ? byte & 1 : byte));
+      return { dtype, shape, data: new arrayConstructors[dtype](bits.buffer) } as NdArray;
+    });
   });
 
 /** Bytes compare where numbers do not: NaN has many forms. */

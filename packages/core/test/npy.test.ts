@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CodaError, decodeNpy, encodeNpy } from '../src/index.ts';
+import { CodaError, decodeNpy, encodeNpy, ndArray } from '../src/index.ts';
 import { arbitraryArray, arbitraryEdits, bytesOfData, goldenArrays, goldenFile, mutated } from './array-files.ts';
 
 function file(header: string, data: readonly number[] = [], [major, minor] = [1, 0]): Uint8Array {
@@ -24,6 +24,18 @@ describe('npy', () => {
   it.each(names)('writes and reads numpy’s bytes (%j)', (name) => {
     const array = goldenArrays[name] as (typeof goldenArrays)[string];
     const bytes = goldenFile(`npy ${name}`);
+    expect(Buffer.from(encodeNpy(array)).equals(bytes)).toBe(true);
+    expect(decodeNpy(bytes, 'golden')).toEqual(array);
+  });
+
+  it.each([
+    ['i1', ndArray('int8', [3], Int8Array.of(-128, 127, 1))],
+    ['i2', ndArray('int16', [3], Int16Array.of(-32768, 32767, 1))],
+    ['u2', ndArray('uint16', [3], Uint16Array.of(0, 65535, 1))],
+    ['u4', ndArray('uint32', [3], Uint32Array.of(0, 2 ** 32 - 1, 1))],
+    ['u8', ndArray('uint64', [3], BigUint64Array.of(0n, 2n ** 64n - 1n, 1n))],
+  ])('writes and reads numpy’s %s', (dtype, array) => {
+    const bytes = goldenFile(`npy ${dtype}`);
     expect(Buffer.from(encodeNpy(array)).equals(bytes)).toBe(true);
     expect(decodeNpy(bytes, 'golden')).toEqual(array);
   });
@@ -102,8 +114,16 @@ describe('npy', () => {
 
   it.each<[string, Uint8Array, string]>([
     ['Fortran order', goldenFile('npy fortran'), 'the array is in Fortran order; expected C order. Save numpy.ascontiguousarray(array).'],
-    ['big-endian numbers', goldenFile('npy big-endian'), "no array type for the dtype '>f4'; expected <f4, <f8, <i4, <i8, |u1, |b1"],
-    ['Python objects', file(header('|O', '(1,)'), [0]), "no array type for the dtype '|O'; expected <f4, <f8, <i4, <i8, |u1, |b1"],
+    [
+      'big-endian numbers',
+      goldenFile('npy big-endian'),
+      "no array type for the dtype '>f4'; expected <f4, <f8, |i1, <i2, <i4, <i8, |u1, <u2, <u4, <u8, |b1",
+    ],
+    [
+      'Python objects',
+      file(header('|O', '(1,)'), [0]),
+      "no array type for the dtype '|O'; expected <f4, <f8, |i1, <i2, <i4, <i8, |u1, <u2, <u4, <u8, |b1",
+    ],
     ['version 4', file(header('<f4', '()'), [], [4, 0]), 'version 4.0 of the format is not known; expected 1.0, 2.0 or 3.0'],
   ])('says that %s is not supported', (_, bytes, text) => {
     const error = errorOf(bytes);

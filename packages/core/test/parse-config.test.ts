@@ -1,8 +1,6 @@
-import fc from 'fast-check';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
 import { CodaError, nearestName, parseConfig } from '../src/index.ts';
-import { duplicateKey } from '../src/duplicate-key.ts';
 
 const schema = v.strictObject({
   kind: v.literal('coda'),
@@ -90,27 +88,5 @@ describe('nearestName', () => {
     ['a', [], undefined],
   ])('%s among %j is %s', (name, candidates, expected) => {
     expect(nearestName(name, candidates)).toBe(expected);
-  });
-});
-
-describe('duplicateKey', () => {
-  it('finds no key in JSON that has none twice', () => {
-    fc.assert(
-      fc.property(fc.json(), (json) => {
-        expect(duplicateKey(json)).toBeUndefined();
-      }),
-      { numRuns: 300, seed: 1 },
-    );
-  });
-
-  it.each([
-    ['{"a":1,"a":2}', 'a'],
-    ['[{"b":{"a":1,"c":[],"a":[1]}}]', 'a'],
-    ['{"a":{"a":1},"b":["a","a"],"\\u0061":1}', 'a'],
-    ['{"\\"":1,"x":"\\\\","\\"":2}', '"'],
-    ['{"a":"b","b":"a"}', undefined],
-    ['[{"a":1},{"a":1}]', undefined],
-  ])('%s: %s', (json, expected) => {
-    expect(duplicateKey(json)).toBe(expected);
   });
 });

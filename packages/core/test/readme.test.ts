@@ -23,6 +23,21 @@ it('the README’s example runs and prints what it says', async () => {
   }
 });
 
+it('the README’s safetensors file is written and read in part', async () => {
+  const source = readFileSync(new URL('readme-safetensors-example.ts', import.meta.url), 'utf8');
+  expect(readFileSync(new URL('../README.md', import.meta.url), 'utf8')).toContain(`\`\`\`ts\n${source}\`\`\``);
+  const log = vi.spyOn(console, 'log').mockReturnValue();
+  const folder = mkdtempSync(join(tmpdir(), 'coda-core-'));
+  try {
+    const { oneTensor } = await import('./readme-safetensors-example.ts');
+    await oneTensor(join(folder, 'w.safetensors'));
+    expect(log.mock.calls).toEqual([[{ format: 'pt' }, { dtype: 'BF16', shape: [2], bytes: 4 }], [Float32Array.of(1, 0.10009765625)]]);
+  } finally {
+    log.mockRestore();
+    rmSync(folder, { recursive: true });
+  }
+});
+
 it('the README’s network in tf.layers learns, and hands its weights out', async () => {
   const source = readFileSync(new URL('readme-layers-example.ts', import.meta.url), 'utf8');
   expect(readFileSync(new URL('../README.md', import.meta.url), 'utf8')).toContain(`\`\`\`ts\n${source}\`\`\``);

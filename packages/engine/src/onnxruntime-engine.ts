@@ -18,8 +18,6 @@ import { checkInputs } from './check-inputs.ts';
 
 type OnnxRuntime = typeof import('onnxruntime-node');
 
-const ortTypes = { float32: 'float32', float64: 'float64', int32: 'int32', int64: 'int64', uint8: 'uint8', bool: 'bool' } as const;
-
 export interface OnnxRuntimeOptions {
   /** Default: every core this process may use. */
   readonly threads?: number;
@@ -110,7 +108,7 @@ export async function openOnnx(bytes: Uint8Array, where: string, options: OnnxRu
 const tensorMaker =
   (ort: OnnxRuntime) =>
   ({ dtype, data, shape }: NdArray): Tensor =>
-    new ort.Tensor(ortTypes[dtype], data as Float32Array, [...shape]);
+    new ort.Tensor(dtype, data as Float32Array, [...shape]);
 
 async function compile(
   ort: OnnxRuntime,

@@ -11,9 +11,14 @@ const attributeTypes = onnx.AttributeProto.AttributeType;
 const dataTypeOf: Record<DType, number> = {
   float32: dataTypes.FLOAT,
   float64: dataTypes.DOUBLE,
+  int8: dataTypes.INT8,
+  int16: dataTypes.INT16,
   int32: dataTypes.INT32,
   int64: dataTypes.INT64,
   uint8: dataTypes.UINT8,
+  uint16: dataTypes.UINT16,
+  uint32: dataTypes.UINT32,
+  uint64: dataTypes.UINT64,
   bool: dataTypes.BOOL,
 };
 

@@ -3,11 +3,19 @@
  * copy is kept apart: a mirrored image has features of its own. In float32 they are exact, as computed.
  */
 import type * as tf from '@tensorflow/tfjs-core';
-import { CodaError, ndArray, type Engine, type NamedArrays, type NdArray, type Network } from '@coda-nets/core';
+import {
+  CodaError,
+  decodeFloat16,
+  encodeFloat16,
+  ndArray,
+  type Engine,
+  type NamedArrays,
+  type NdArray,
+  type Network,
+} from '@coda-nets/core';
 import { assembleBatch } from './data/assemble-batch.ts';
 import type { ImageSplit } from './data/image-dataset.ts';
 import { featureCache } from './feature-cache.ts';
-import { float16Values, toFloat16 } from './float16.ts';
 
 /** `flip`: mirrored left to right. */
 export type FeatureCopy = 'none' | 'flip';
@@ -148,12 +156,8 @@ function featureStore(length: number, precision: 'float32' | 'float16'): Feature
   }
   const halves = allocated(length, 2, () => new Uint16Array(length));
   return {
-    put: (at, features) => {
-      for (let i = 0; i < features.length; i++) halves[at + i] = toFloat16(features[i] as number);
-    },
-    get: (at, into) => {
-      for (let i = 0; i < into.length; i++) into[i] = float16Values[halves[at + i] as number] as number;
-    },
+    put: (at, features) => encodeFloat16(features, halves.subarray(at, at + features.length)),
+    get: (at, into) => decodeFloat16(halves.subarray(at, at + into.length), into),
   };
 }
 

@@ -1,7 +1,7 @@
 /** Model files on disk. What is inside of them: `model-file.ts`. */
-import { decodeModel, encodeModel, type Model } from '../model-file.ts';
+import { decodeModel, metadataOf, type Model } from '../model-file.ts';
 import { readFileBytes } from './read-file-bytes.ts';
-import { writeFileAtomic } from './write-file-atomic.ts';
+import { writeSafetensors } from './safetensors-files.ts';
 
 /** A billion float32 weights, twenty times the largest network here; the file is read into memory as a whole. */
 const maxModelBytes = 4 * 2 ** 30;
@@ -13,5 +13,5 @@ export async function readModel(path: string): Promise<Model> {
 
 /** Written atomically. */
 export async function writeModel(path: string, model: Model): Promise<void> {
-  await writeFileAtomic(path, encodeModel(model));
+  await writeSafetensors(path, model.weights, metadataOf(model));
 }

@@ -1,5 +1,5 @@
 /** Writes a file so that a reader, or a machine that loses power, sees the old file or the new one and nothing between. */
-import { open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { open, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { CodaError } from '../errors.ts';
 
@@ -16,8 +16,11 @@ const reasons: Readonly<Record<string, string>> = {
 
 let written = 0;
 
-/** Writes beside, flushes to the disk, renames, flushes the folder. Throws a CodaError of kind `unavailable`; then `path` is as it was. */
-export async function writeFileAtomic(path: string, bytes: Uint8Array | string): Promise<void> {
+/**
+ * Writes beside, flushes to the disk, renames, flushes the folder. `bytes` may come in pieces. Throws a CodaError of kind `unavailable`, or the one that
+ * the pieces end with; then `path` is as it was.
+ */
+export async function writeFileAtomic(path: string, bytes: Uint8Array | string | Iterable<Uint8Array>): Promise<void> {
   let beside: string | undefined;
   try {
     // Where a link leads, so that the link stays one.
@@ -30,7 +33,7 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array | string):
     const file = await open(temporary, 'wx', mode);
     beside = temporary;
     try {
-      await file.writeFile(bytes);
+      await writeFile(file, bytes);
       await file.sync();
     } finally {
       await file.close();
@@ -39,6 +42,7 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array | string):
     await syncFolder(dirname(target));
   } catch (cause) {
     if (beside !== undefined) await rm(beside, { force: true }).catch(() => undefined);
+    if (CodaError.isInstance(cause)) throw cause;
     const { code, message } = cause as NodeJS.ErrnoException;
     const problem = reasons[code ?? ''] ?? `could not be written (${code ?? message})`;
     throw new CodaError({ kind: 'unavailable', where: path, problem, cause });

@@ -6,7 +6,19 @@ import { kernel } from '../kernel.ts';
 import { dtypeOf, filled, int, isFilled, withRank, type Layouts, type TracedArray } from '../traced-array.ts';
 
 /** ONNX's TensorProto.DataType numbers, as Cast's attribute wants them. */
-const onnxDType: Record<DType, number> = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9, float64: 11 };
+const onnxDType: Record<DType, number> = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  uint16: 4,
+  int16: 5,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float64: 11,
+  uint32: 12,
+  uint64: 13,
+};
 
 type Binary = { a: TracedArray; b: TracedArray };
 type Unary = { x: TracedArray };
