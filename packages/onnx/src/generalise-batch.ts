@@ -40,7 +40,7 @@ export function generaliseBatch(first: Graph, firstSize: number, second: Graph, 
       constants.set(known, left);
       return known;
     }
-    if (node.op === 'Expand' && position === 1) return expandShape(left, right, node);
+    if (wantsWholeShape(node.op, position)) return expandShape(left, right, node);
     const axes = node.inputs[3] === undefined ? undefined : first.constants.get(node.inputs[3]);
     const array = dynamicOperand(left, right, { node, other, axes }, position);
     const result: Value = { dtype: array.dtype, shape: array.shape };
@@ -102,6 +102,10 @@ export function generaliseBatch(first: Graph, firstSize: number, second: Graph, 
   const outputs = Object.fromEntries(Object.entries(first.outputs).map(([name, a]) => [name, merged.get(a) as Value]));
   return { inputs, outputs, constants, nodes };
 }
+
+/** Operands that are the shape of the result, whose sizes cannot be left open as those of a reshape can. */
+const wantsWholeShape = (op: string, position: number): boolean =>
+  (op === 'Expand' && position === 1) || (op === 'Resize' && position === 3);
 
 function sameNumbers(a: NdArray, b: NdArray): boolean {
   if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;

@@ -60,13 +60,14 @@ export class GraphBuilder {
     dtype: DType,
     shape: readonly number[],
     attributes: Readonly<Record<string, Attribute>> = {},
+    outputIndex?: number,
   ): StaticValue {
     const operands = inputs.map((v) => (v === undefined ? '' : this.#ids.get(v))).join();
-    const key = `${op}|${operands}|${dtype}|${JSON.stringify(attributes)}`;
+    const key = `${op}|${operands}|${dtype}|${outputIndex}|${JSON.stringify(attributes)}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const output = this.#value(dtype, shape);
-    this.#nodes.push({ op, inputs, output, attributes });
+    this.#nodes.push({ op, inputs, output, attributes, outputIndex });
     this.#known.set(key, output);
     this.#computed.add(output);
     return output;

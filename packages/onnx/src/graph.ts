@@ -14,8 +14,12 @@ export interface Value {
   readonly hint?: string | undefined;
 }
 
-/** INT and INTS, FLOAT: the kinds of attribute the operators here need. */
-export type Attribute = { readonly int: number } | { readonly ints: readonly number[] } | { readonly float: number };
+/** INT and INTS, FLOAT, STRING: the kinds of attribute the operators here need. */
+export type Attribute =
+  | { readonly int: number }
+  | { readonly ints: readonly number[] }
+  | { readonly float: number }
+  | { readonly string: string };
 
 export interface Node {
   /** ONNX operator of the default domain. */
@@ -23,6 +27,8 @@ export interface Node {
   /** `undefined` leaves an optional input out. */
   readonly inputs: readonly (Value | undefined)[];
   readonly output: Value;
+  /** Which of the operator's outputs `output` is, default the first; nobody reads the others. */
+  readonly outputIndex?: number | undefined;
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 

@@ -1,13 +1,17 @@
 /** Registers kernels of the recording backend in the terms of traced arrays. */
+import { CodaError } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
+import { callSite } from './call-site.ts';
 import type { GraphBuilder } from './graph-builder.ts';
 import { recordingBackendName, type RecordingBackend } from './recording-backend.ts';
-import type { Layouts, TracedArray } from './traced-array.ts';
+import { dtypeOf, type Layouts, type TracedArray } from './traced-array.ts';
 
 export interface KernelContext<A> {
   readonly attrs: A;
   readonly layouts: Layouts;
   readonly builder: GraphBuilder;
+  /** The error for what the kernel cannot record; `got` are the kernel's inputs unless something else is at fault. */
+  refuse(problem: string, details?: { readonly expected?: string; readonly got?: string }): CodaError;
 }
 
 type Recorder<I, A> = (inputs: I, context: KernelContext<A>) => TracedArray | readonly TracedArray[];
@@ -24,7 +28,9 @@ export function kernel<I = { x: TracedArray }, A = object>(kernelName: string, r
         if (tensor !== null && tensor !== undefined) arrays[name] = recording.arrayOf(tensor as tf.TensorInfo);
       }
       const { layouts, builder } = recording;
-      const result = recorder(arrays as I, { attrs: attrs as A, layouts, builder });
+      const refuse: KernelContext<A>['refuse'] = (problem, { expected, got } = {}) =>
+        refusal(kernelName, problem, { expected, got: got ?? described(Object.values(arrays)) });
+      const result = recorder(arrays as I, { attrs: attrs as A, layouts, builder, refuse });
       // a kernel that changes nothing hands its input on, as those of every backend do; tfjs counts on it
       const output = (array: TracedArray): tf.TensorInfo => {
         const same = Object.entries(arrays).find(([, input]) => input === array);
@@ -32,5 +38,38 @@ export function kernel<I = { x: TracedArray }, A = object>(kernelName: string, r
       };
       return Array.isArray(result) ? result.map((r: TracedArray) => output(r)) : output(result as TracedArray);
     },
+  });
+}
+
+/** Registers the kernel as one that cannot be recorded, and why. */
+export function unsupportedKernel(kernelName: string, reason: string): void {
+  tf.registerKernel({
+    kernelName,
+    backendName: recordingBackendName,
+    kernelFunc: ({ inputs }) => {
+      const tensors = Object.values(inputs).filter((t) => t !== null && t !== undefined) as tf.TensorInfo[];
+      throw refusal(kernelName, `this TensorFlow.js kernel has no ONNX counterpart here: ${reason}`, {
+        got: tensors.map(({ dtype, shape }) => `${dtype} [${shape.join(', ')}]`).join(', ') || 'no tensor',
+      });
+    },
+  });
+}
+
+const described = (arrays: readonly TracedArray[]): string =>
+  arrays.map((a) => `${dtypeOf(a)} [${a.shape.join(', ')}]`).join(', ') || 'no tensor';
+
+function refusal(
+  kernelName: string,
+  problem: string,
+  details: { readonly expected?: string | undefined; readonly got: string },
+): CodaError {
+  const site = callSite();
+  const called = site === undefined ? '' : `Called at ${site}. `;
+  return new CodaError({
+    kind: 'unsupported',
+    where: `trace: ${kernelName}`,
+    problem,
+    ...details,
+    hint: `${called}Write the function with other operations, or run it eagerly.`,
   });
 }

@@ -70,11 +70,11 @@ export function encodeModel(graph: Graph, options: ModelOptions = {}): Uint8Arra
       input: graph.inputs.map(valueInfo),
       output: Object.values(graph.outputs).map(valueInfo),
       initializer: [...graph.constants].map(([value, array]) => tensorProto(nameOf(value), array)),
-      node: graph.nodes.map(({ op, inputs, output, attributes }) => ({
+      node: graph.nodes.map(({ op, inputs, output, outputIndex = 0, attributes }) => ({
         opType: op,
         name: `${nameOf(output)}:node`,
         input: inputs.map(nameOf),
-        output: [nameOf(output)],
+        output: [...Array.from({ length: outputIndex }, (_, i) => `${nameOf(output)}:unread${i}`), nameOf(output)],
         attribute: Object.entries(attributes).map(([name, a]) => ({ name, ...attributeProto(a) })),
       })),
     },
@@ -85,6 +85,7 @@ export function encodeModel(graph: Graph, options: ModelOptions = {}): Uint8Arra
 function attributeProto(a: Attribute) {
   if ('ints' in a) return { type: attributeTypes.INTS, ints: [...a.ints] };
   if ('int' in a) return { type: attributeTypes.INT, i: a.int };
+  if ('string' in a) return { type: attributeTypes.STRING, s: new TextEncoder().encode(a.string) };
   return { type: attributeTypes.FLOAT, f: a.float };
 }
 

@@ -5,11 +5,10 @@ import { giveNames } from './give-names.ts';
 export function printGraph(graph: Graph): string {
   const names = giveNames(graph);
   const typed = (value: Value): string => `${names.get(value)}: ${value.dtype}[${value.shape.join(', ')}]`;
-  const attribute = (a: Attribute): string => ('ints' in a ? `[${a.ints.join(', ')}]` : String('int' in a ? a.int : a.float));
-  const lines = graph.nodes.map(({ op, inputs, output, attributes }) => {
+  const lines = graph.nodes.map(({ op, inputs, output, outputIndex = 0, attributes }) => {
     const operands = inputs.map((v) => (v === undefined ? '_' : names.get(v)));
     const options = Object.entries(attributes).map(([name, a]) => `${name}=${attribute(a)}`);
-    return `  ${typed(output)} = ${op}(${[...operands, ...options].join(', ')})`;
+    return `  ${typed(output)} = ${op}(${[...operands, ...options].join(', ')})${outputIndex > 0 ? `, output ${outputIndex}` : ''}`;
   });
   return [
     `graph(${graph.inputs.map(typed).join(', ')})`,
@@ -17,4 +16,10 @@ export function printGraph(graph: Graph): string {
     ...lines,
     `  return ${Object.keys(graph.outputs).join(', ')}`,
   ].join('\n');
+}
+
+function attribute(a: Attribute): string {
+  if ('ints' in a) return `[${a.ints.join(', ')}]`;
+  if ('string' in a) return JSON.stringify(a.string);
+  return String('int' in a ? a.int : a.float);
 }

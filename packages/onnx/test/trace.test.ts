@@ -140,9 +140,33 @@ describe('trace refuses', () => {
     ],
     [
       'a kernel without a counterpart',
-      ({ x }) => ({ y: tf.cumsum(x as tf.Tensor) }),
+      ({ x }) => ({ y: tf.image.cropAndResize(x as tf.Tensor4D, tf.zeros([1, 4]), tf.zeros([1], 'int32'), [2, 2]) }),
+      { inputs: { x: float(1, 4, 4, 3) } },
+      'trace: CropAndResize: this TensorFlow.js kernel has no ONNX counterpart here: boxes are values, and ONNX has no operator that samples as it does; got float32 [1, 4, 4, 3], float32 [1, 4], int32 [1]. Called at ',
+    ],
+    [
+      'a dtype without a counterpart',
+      ({ x }) => ({ y: tf.exp(tf.cast(x as tf.Tensor, 'int32')) }),
       { inputs: { x: float(3) } },
-      'trace: Cumsum: this TensorFlow.js kernel has no ONNX counterpart here. Write the function with other operations, or run it eagerly.',
+      'trace: Exp: a function of floats alone; expected float32, got int32 [3]. Called at ',
+    ],
+    [
+      'volumes whose first window begins inside',
+      ({ x }) => ({ y: tf.avgPool3d(x as tf.Tensor5D, 1, 2, 'same') }),
+      { inputs: { x: float(1, 2, 2, 2, 1) } },
+      'trace: padding: windows that leave out the beginning of an axis; expected a stride of at most the size of the window, 1, got 2. Pad by "valid".',
+    ],
+    [
+      'fewer windows than fit',
+      ({ x }) => ({ y: tf.avgPool(x as tf.Tensor4D, [3, 1], 1, 1) }),
+      { inputs: { x: float(1, 4, 4, 1) } },
+      'trace: padding: fewer windows than fit along an axis; expected 5 of size 1 every 1, got 4. Pad by "same", "valid", or numbers for each side.',
+    ],
+    [
+      'means of no element',
+      ({ x }) => ({ y: tf.avgPool(x as tf.Tensor4D, 1, 2, 1) }),
+      { inputs: { x: float(1, 4, 4, 1) } },
+      'trace: AvgPool: windows that lie outside of the input; got float32 [1, 4, 4, 1]. Called at ',
     ],
     [
       'the gradient of a max pool that rounds up, which tfjs gets wrong',
@@ -169,6 +193,14 @@ describe('trace refuses', () => {
       'trace: carried values are not returned: w',
     ],
   ];
+  it('with the place that called TensorFlow.js, in the middle of a gradient too', () => {
+    const dilation = (x: tf.Tensor): tf.Scalar => tf.sum(tf.dilation2d(x as tf.Tensor4D, tf.zeros([2, 2, 1]), 1, 'same'));
+    const signature = { inputs: { x: float(1, 4, 4, 1) } };
+    expect(() => trace(({ x }) => ({ y: tf.grad(dilation)(x as tf.Tensor) }), signature)).toThrow(
+      /^trace: Dilation2DBackpropInput: .* Called at \S*trace\.test\.ts:\d+:\d+\. Write the function/,
+    );
+  });
+
   it.each(refusals)('%s', (_, fn, signature, message) => {
     expect(() => trace(fn, signature)).toThrow(message);
     expect(tf.getBackend()).toBe('cpu');

@@ -6,16 +6,16 @@ import { CodaError } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
-import { int, ints, type TracedArray } from '../traced-array.ts';
+import { int, ints, type Layouts, type TracedArray } from '../traced-array.ts';
 import { asProduct, productConv, productFilterGradient, productInputGradient } from './convolution-as-product.ts';
 import { padValue, reverseValue } from './shape.ts';
 
 /** NHWC → NCHW; [height, width, in, out] → [out, in, height, width] and [in, out, height, width]. */
-const NCHW = [0, 3, 1, 2];
+export const NCHW = [0, 3, 1, 2];
 const OIHW = [3, 2, 0, 1];
 const IOHW = [2, 3, 0, 1];
 
-interface Attrs {
+export interface ConvolutionAttrs {
   readonly strides: number | [number, number];
   readonly pad: number | 'valid' | 'same' | tf.backend_util.ExplicitPadding;
   readonly dataFormat?: 'NHWC' | 'NCHW';
@@ -23,28 +23,74 @@ interface Attrs {
   readonly dimRoundingMode?: 'floor' | 'round' | 'ceil';
 }
 
-function geometry(kernelName: string, input: readonly number[], filter: readonly number[], attrs: Attrs) {
-  if (attrs.dataFormat === 'NCHW') {
-    throw new CodaError({ kind: 'unsupported', where: `trace: ${kernelName}`, problem: 'data format', expected: 'NHWC', got: 'NCHW' });
-  }
-  return tf.backend_util.computeConv2DInfo(
+export function geometry(input: readonly number[], filter: readonly number[], attrs: ConvolutionAttrs, depthwise = false) {
+  const info = tf.backend_util.computeConv2DInfo(
     input as [number, number, number, number],
     filter as [number, number, number, number],
     attrs.strides,
     attrs.dilations ?? 1,
     attrs.pad as 'valid',
     attrs.dimRoundingMode,
+    depthwise,
   );
+  const { top, left } = info.padInfo;
+  const bottom = endPad(info.inHeight, info.outHeight, info.strideHeight, info.effectiveFilterHeight, top);
+  const right = endPad(info.inWidth, info.outWidth, info.strideWidth, info.effectiveFilterWidth, left);
+  return { ...info, padInfo: { top, left, bottom, right } };
 }
 export type Geometry = ReturnType<typeof geometry>;
 
-const nhwc = (value: StaticValue): TracedArray => {
+/**
+ * As much padding behind the last element as the last of `count` windows needs: sizes that are rounded up need more than was asked for. TensorFlow.js counts
+ * the windows along the width by the height of the filter where padding is a number; when that is fewer than fit, no padding gives as few.
+ */
+export function endPad(size: number, count: number, stride: number, window: number, before: number): number {
+  // TensorFlow.js lets the first window of a volume begin inside where "same" needs less than no padding, which TensorFlow does not
+  if (before < 0) {
+    throw new CodaError({
+      kind: 'unsupported',
+      where: 'trace: padding',
+      problem: 'windows that leave out the beginning of an axis',
+      expected: `a stride of at most the size of the window, ${window}`,
+      got: String(stride),
+      hint: 'Pad by "valid".',
+    });
+  }
+  const needed = (count - 1) * stride + window - size - before;
+  if (needed > -stride) return Math.max(0, needed);
+  throw new CodaError({
+    kind: 'unsupported',
+    where: 'trace: padding',
+    problem: 'fewer windows than fit along an axis',
+    expected: `${Math.floor((size + before - window) / stride) + 1} of size ${window} every ${stride}`,
+    got: String(count),
+    hint: 'Pad by "same", "valid", or numbers for each side.',
+  });
+}
+
+/** Channels last, as everything here has them. A transpose costs nothing. */
+const CHANNELS_LAST = [0, 2, 3, 1];
+const CHANNELS_FIRST = [0, 3, 1, 2];
+const isChannelsFirst = (attrs: ConvolutionAttrs): boolean => attrs.dataFormat === 'NCHW';
+export const toNhwc = (x: TracedArray, attrs: ConvolutionAttrs, layouts: Layouts): TracedArray =>
+  isChannelsFirst(attrs) ? layouts.transpose(x, CHANNELS_LAST) : x;
+export const fromNhwc = (x: TracedArray, attrs: ConvolutionAttrs, layouts: Layouts): TracedArray =>
+  isChannelsFirst(attrs) ? layouts.transpose(x, CHANNELS_FIRST) : x;
+
+/** The tensor of a value that lies in NCHW. */
+export const nhwc = (value: StaticValue): TracedArray => {
   const [n, c, h, w] = value.shape as [number, number, number, number];
   return { value, shape: [n, h, w, c], order: NCHW };
 };
 
-kernel<{ x: TracedArray; filter: TracedArray }, Attrs>('Conv2D', ({ x, filter }, { attrs, layouts, builder }) => {
-  const g = geometry('Conv2D', x.shape, filter.shape, attrs);
+kernel<{ x: TracedArray; filter: TracedArray }, ConvolutionAttrs>('Conv2D', ({ x, filter }, { attrs, layouts }) => {
+  return fromNhwc(convolution(toNhwc(x, attrs, layouts), filter, attrs, layouts), attrs, layouts);
+});
+
+/** Of x [N, H, W, in], whatever the data format of `attrs`. */
+export function convolution(x: TracedArray, filter: TracedArray, attrs: ConvolutionAttrs, layouts: Layouts): TracedArray {
+  const { builder } = layouts;
+  const g = geometry(x.shape, filter.shape, attrs);
   if (asProduct(g, x)) return productConv(x, filter, g, layouts);
   const { top, left, bottom, right } = g.padInfo;
   const shape = [g.batchSize, g.outChannels, g.outHeight, g.outWidth];
@@ -55,44 +101,50 @@ kernel<{ x: TracedArray; filter: TracedArray }, Attrs>('Conv2D', ({ x, filter },
     pads: ints([top, left, bottom, right]),
   });
   return nhwc(value);
-});
+}
 
-/** dL/dx: at stride 1 a convolution of dy with the reversed filter, which runs faster than a transposed one. */
-kernel<{ dy: TracedArray; filter: TracedArray }, Attrs & { inputShape: number[] }>(
+kernel<{ dy: TracedArray; filter: TracedArray }, ConvolutionAttrs & { inputShape: number[] }>(
   'Conv2DBackpropInput',
-  ({ dy, filter }, { attrs, layouts, builder }) => {
-    const g = geometry('Conv2DBackpropInput', attrs.inputShape, filter.shape, attrs);
-    if (asProduct(g, dy) && g.strideHeight * g.strideWidth === 1) return productInputGradient(dy, filter, g, layouts);
-    const { top, left, bottom, right } = g.padInfo;
-    const shape = [g.batchSize, g.inChannels, g.inHeight, g.inWidth];
-    const spread = [(g.filterHeight - 1) * g.dilationHeight, (g.filterWidth - 1) * g.dilationWidth] as const;
-    const kernelShape = ints([g.filterHeight, g.filterWidth]);
-    const dilations = ints([g.dilationHeight, g.dilationWidth]);
-    const upstream = layouts.dense(dy, NCHW);
-    if (g.strideHeight === 1 && g.strideWidth === 1) {
-      const straight = layouts.dense(filter, IOHW);
-      const reversed = g.filterHeight * g.filterWidth === 1 ? straight : reverseValue(straight, [2, 3], builder);
-      return nhwc(
-        builder.emit('Conv', [upstream, reversed], 'float32', shape, {
-          kernel_shape: kernelShape,
-          strides: ints([1, 1]),
-          dilations,
-          pads: ints([spread[0] - top, spread[1] - left, spread[0] - bottom, spread[1] - right]),
-        }),
-      );
-    }
-    const reach = [(g.outHeight - 1) * g.strideHeight + spread[0] + 1, (g.outWidth - 1) * g.strideWidth + spread[1] + 1] as const;
-    return nhwc(
-      builder.emit('ConvTranspose', [upstream, layouts.dense(filter, OIHW)], 'float32', shape, {
-        kernel_shape: kernelShape,
-        strides: ints([g.strideHeight, g.strideWidth]),
-        dilations,
-        pads: ints([top, left, bottom, right]),
-        output_padding: ints([g.inHeight + top + bottom - reach[0], g.inWidth + left + right - reach[1]]),
-      }),
-    );
+  ({ dy, filter }, { attrs, layouts }) => {
+    const inputShape = isChannelsFirst(attrs) ? CHANNELS_LAST.map((axis) => attrs.inputShape[axis] as number) : attrs.inputShape;
+    return fromNhwc(inputGradient(toNhwc(dy, attrs, layouts), filter, geometry(inputShape, filter.shape, attrs), layouts), attrs, layouts);
   },
 );
+
+/** dL/dx: at stride 1 a convolution of dy with the reversed filter, which runs faster than a transposed one. */
+function inputGradient(dy: TracedArray, filter: TracedArray, g: Geometry, layouts: Layouts): TracedArray {
+  const { builder } = layouts;
+  if (asProduct(g, dy) && g.strideHeight * g.strideWidth === 1) return productInputGradient(dy, filter, g, layouts);
+  const { top, left, bottom, right } = g.padInfo;
+  const shape = [g.batchSize, g.inChannels, g.inHeight, g.inWidth];
+  const spread = [(g.filterHeight - 1) * g.dilationHeight, (g.filterWidth - 1) * g.dilationWidth] as const;
+  const kernelShape = ints([g.filterHeight, g.filterWidth]);
+  const dilations = ints([g.dilationHeight, g.dilationWidth]);
+  const upstream = layouts.dense(dy, NCHW);
+  const pads = [spread[0] - top, spread[1] - left, spread[0] - bottom, spread[1] - right];
+  if (g.strideHeight === 1 && g.strideWidth === 1 && pads.every((p) => p >= 0)) {
+    const straight = layouts.dense(filter, IOHW);
+    const reversed = g.filterHeight * g.filterWidth === 1 ? straight : reverseValue(straight, [2, 3], builder);
+    return nhwc(
+      builder.emit('Conv', [upstream, reversed], 'float32', shape, {
+        kernel_shape: kernelShape,
+        strides: ints([1, 1]),
+        dilations,
+        pads: ints(pads),
+      }),
+    );
+  }
+  const reach = [(g.outHeight - 1) * g.strideHeight + spread[0] + 1, (g.outWidth - 1) * g.strideWidth + spread[1] + 1] as const;
+  return nhwc(
+    builder.emit('ConvTranspose', [upstream, layouts.dense(filter, OIHW)], 'float32', shape, {
+      kernel_shape: kernelShape,
+      strides: ints([g.strideHeight, g.strideWidth]),
+      dilations,
+      pads: ints([top, left, bottom, right]),
+      output_padding: ints([g.inHeight + top + bottom - reach[0], g.inWidth + left + right - reach[1]]),
+    }),
+  );
+}
 
 /**
  * dL/dfilter[i, j] = Σ_{n, y, x} input[n, y·s + i − top, x·s + j − left] · dy[n, y, x]: one product of shifted copies.
@@ -101,10 +153,11 @@ kernel<{ dy: TracedArray; filter: TracedArray }, Attrs & { inputShape: number[] 
  * the width and dy by −i along the height gives the same pairs from width copies of one and height copies of the other, in a squarer product.
  * Whichever copies less is taken.
  */
-kernel<{ x: TracedArray; dy: TracedArray }, Attrs & { filterShape: number[] }>(
+kernel<{ x: TracedArray; dy: TracedArray }, ConvolutionAttrs & { filterShape: number[] }>(
   'Conv2DBackpropFilter',
-  ({ x, dy }, { attrs, layouts, builder }) => {
-    const g = geometry('Conv2DBackpropFilter', x.shape, attrs.filterShape, attrs);
+  (inputs, { attrs, layouts, builder }) => {
+    const [x, dy] = [toNhwc(inputs.x, attrs, layouts), toNhwc(inputs.dy, attrs, layouts)];
+    const g = geometry(x.shape, attrs.filterShape, attrs);
     if (asProduct(g, dy)) return productFilterGradient(x, dy, g, layouts);
     const input = layouts.dense(x, NCHW);
     const upstream = layouts.dense(dy, NCHW);

@@ -1,7 +1,7 @@
 /** Matrix products. A transposed operand is read where it lies: Gemm's and the runtime's own flags do the rest. */
-import { CodaError } from '@coda-nets/core';
 import { kernel, type KernelContext } from '../kernel.ts';
 import { identityOrder, int, ints, type Layouts, type TracedArray } from '../traced-array.ts';
+import { activated, type ActivationAttrs } from './activation.ts';
 import { broadcastShape, elementwise } from './elementwise.ts';
 
 type Operands = { a: TracedArray; b: TracedArray };
@@ -17,19 +17,10 @@ function matrix(x: TracedArray, transposed: boolean, layouts: Layouts) {
 
 kernel<Operands, Attrs>('BatchMatMul', ({ a, b }, context) => product(a, b, undefined, context));
 
-kernel<Operands & { bias?: TracedArray }, Attrs & { activation: string }>('_FusedMatMul', ({ a, b, bias }, context) => {
-  const { activation } = context.attrs;
-  if (activation !== 'linear') {
-    throw new CodaError({
-      kind: 'unsupported',
-      where: 'trace: _FusedMatMul',
-      problem: 'an activation',
-      expected: 'linear',
-      got: activation,
-    });
-  }
-  return product(a, b, bias, context);
-});
+kernel<Operands & { bias?: TracedArray; preluActivationWeights?: TracedArray }, Attrs & ActivationAttrs>(
+  '_FusedMatMul',
+  ({ a, b, bias, preluActivationWeights }, context) => activated(product(a, b, bias, context), preluActivationWeights, context),
+);
 
 /** a · b + bias over the last two axes. */
 function product(

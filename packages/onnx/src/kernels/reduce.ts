@@ -1,10 +1,9 @@
 /** Reductions, over whichever axes of the value hold the reduced ones. */
-import { CodaError } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { StaticValue } from '../graph-builder.ts';
 import { kernel, type KernelContext } from '../kernel.ts';
 import { dtypeOf, filled, int, ints, isFilled, isLazy, type TracedArray } from '../traced-array.ts';
-import { cast } from './elementwise.ts';
+import { cast, castArray } from './elementwise.ts';
 
 type Attrs = { axis?: number | number[]; reductionIndices?: number | number[]; keepDims?: boolean };
 type Context = KernelContext<Attrs>;
@@ -23,17 +22,16 @@ function reduce(x: TracedArray, op: string, context: Context): TracedArray {
   const axes = tf.util.parseAxisParam((attrs.axis ?? attrs.reductionIndices) as number[], [...x.shape]);
   const keepDims = attrs.keepDims === true;
   const shape = x.shape.map((d, i) => (axes.includes(i) ? 1 : d)).filter((_, i) => keepDims || !axes.includes(i));
-  // the same number that many times: a sum multiplies, a mean, maximum or minimum does nothing
+  // the same number that many times: a sum multiplies, a product takes the power, a mean, maximum or minimum does nothing
   const copies = axes.filter((axis) => isLazy(x, axis)).reduce((n, axis) => n * (x.shape[axis] as number), 1);
   const repeated = (value: StaticValue): StaticValue => {
-    if (copies === 1 || op !== 'ReduceSum') return value;
+    if (copies === 1 || !(op === 'ReduceSum' || op === 'ReduceProd')) return value;
+    const times = cast(builder, builder.scalar(copies), value.dtype);
+    if (op === 'ReduceProd') return builder.emit('Pow', [value, times], value.dtype, value.shape);
     const known = builder.scalarOf(value);
     if (known !== undefined) return builder.scalar(Math.fround(known * copies));
-    return builder.emit('Mul', [value, cast(builder, builder.scalar(copies), value.dtype)], value.dtype, value.shape);
+    return builder.emit('Mul', [value, times], value.dtype, value.shape);
   };
-  if (copies > 1 && op === 'ReduceProd') {
-    throw new CodaError({ kind: 'unsupported', where: 'trace: Prod', problem: 'a product over a broadcast axis' });
-  }
   if (isFilled(x)) return filled(repeated(x.value), shape);
   const positions = axes.map((axis) => x.order.indexOf(axis)).sort((a, b) => a - b);
   const order = keepDims
@@ -58,7 +56,10 @@ const reductions = [
   ['Prod', 'ReduceProd'],
 ] as const;
 for (const [kernelName, op] of reductions) {
-  kernel<{ x: TracedArray }, Attrs>(kernelName, ({ x }, context) => reduce(x, op, context));
+  kernel<{ x: TracedArray }, Attrs>(kernelName, ({ x }, context) => {
+    // a mean is a float, whatever it is of
+    return reduce(kernelName === 'Mean' ? castArray(context.builder, x, 'float32') : x, op, context);
+  });
 }
 
 /** Logical reductions have no ONNX operator: the maximum and the minimum of 0 and 1. */

@@ -1,9 +1,9 @@
 /** Kernels that move data without changing it: reshape, transpose, slices, padding, concatenation, tiling, gathering. */
-import { ndArray, sizeOf, type DType } from '@coda-nets/core';
+import { sizeOf } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
-import { dtypeOf, filled, identityOrder, int, isFilled, isLazy, plain, type Layouts, type TracedArray } from '../traced-array.ts';
+import { dtypeOf, filled, int, isFilled, isLazy, plain, type Layouts, type TracedArray } from '../traced-array.ts';
 import { cast } from './elementwise.ts';
 
 type Unary = { x: TracedArray };
@@ -21,7 +21,7 @@ kernel<{ input: TracedArray }, { dim: number }>('ExpandDims', ({ input }, { attr
 kernel<Unary, { perm: number[] }>('Transpose', ({ x }, { attrs, layouts }) => layouts.transpose(x, attrs.perm));
 
 /** A slice per axis of the tensor, on the axes of the value that hold more than one element. */
-function sliceArray(x: TracedArray, begin: readonly number[], size: readonly number[], builder: GraphBuilder): TracedArray {
+export function sliceArray(x: TracedArray, begin: readonly number[], size: readonly number[], builder: GraphBuilder): TracedArray {
   if (isFilled(x)) return filled(x.value, size);
   const cut = x.order
     .map((axis, position) => ({ axis, position, from: begin[axis] as number, count: size[axis] as number }))
@@ -54,7 +54,7 @@ interface StridedSliceAttrs {
 }
 
 kernel<Unary, StridedSliceAttrs>('StridedSlice', ({ x }, { attrs, layouts, builder }) => {
-  const { begin, end, strides, finalShape, finalShapeSparse } = tf.slice_util.sliceInfo(
+  const { begin, end, strides, finalShape } = tf.slice_util.sliceInfo(
     [...x.shape],
     attrs.begin,
     attrs.end,
@@ -74,9 +74,10 @@ kernel<Unary, StridedSliceAttrs>('StridedSlice', ({ x }, { attrs, layouts, build
     .map((c) => ({ ...c, to: c.to < 0 ? -(x.shape[c.axis] as number) - 1 : c.to }));
   if (cut.length === 0) return layouts.reshape(x, finalShape);
   const inputs = [cut.map((c) => c.from), cut.map((c) => c.to), cut.map((c) => c.position), cut.map((c) => c.step)];
-  const shape = x.order.map((axis) => finalShapeSparse[axis] as number);
-  const value = builder.emit('Slice', [source, ...inputs.map((numbers) => builder.int64(numbers))], dtypeOf(x), shape);
-  return layouts.reshape({ value, shape: finalShapeSparse, order: x.order }, finalShape);
+  const shape = begin.map((from, axis) => Math.max(0, Math.ceil(((end[axis] as number) - from) / (strides[axis] as number))));
+  const physical = x.order.map((axis) => shape[axis] as number);
+  const value = builder.emit('Slice', [source, ...inputs.map((numbers) => builder.int64(numbers))], dtypeOf(x), physical);
+  return layouts.reshape({ value, shape, order: x.order }, finalShape);
 });
 
 kernel<Unary, { numOrSizeSplits: number[] | number; axis: number }>('SplitV', ({ x }, { attrs, builder }) => {
@@ -112,22 +113,23 @@ kernel<{ value: TracedArray }, { axis: number }>('Unpack', ({ value: x }, { attr
   });
 });
 
-kernel<Unary, { paddings: [number, number][]; constantValue: number }>('PadV2', ({ x }, { attrs, layouts, builder }) => {
-  const { paddings, constantValue } = attrs;
-  const shape = x.shape.map((d, i) => d + (paddings[i] as [number, number])[0] + (paddings[i] as [number, number])[1]);
-  if (paddings.every(([before, after]) => before === 0 && after === 0)) return x;
-  const source = layouts.dense(x, x.order);
-  return {
-    value: padValue(
-      source,
-      x.order.map((axis) => paddings[axis] as [number, number]),
-      constantValue,
-      builder,
-    ),
-    shape,
-    order: x.order,
-  };
+kernel<Unary, { paddings: [number, number][]; constantValue: number }>('PadV2', ({ x }, { attrs, layouts }) => {
+  return padArray(x, attrs.paddings, attrs.constantValue, layouts);
 });
+
+/** By axes of the tensor. */
+export function padArray(
+  x: TracedArray,
+  paddings: readonly (readonly [number, number])[],
+  constant: number,
+  layouts: Layouts,
+): TracedArray {
+  if (paddings.every(([before, after]) => before === 0 && after === 0)) return x;
+  const padding = (axis: number) => paddings[axis] as readonly [number, number];
+  const shape = x.shape.map((d, i) => d + padding(i)[0] + padding(i)[1]);
+  const value = padValue(layouts.dense(x, x.order), x.order.map(padding), constant, layouts.builder);
+  return { value, shape, order: x.order };
+}
 
 /** Constant padding of each axis of a value; a negative count cuts. */
 export function padValue(
@@ -176,18 +178,13 @@ kernel<Unary, { reps: number[] }>('Tile', ({ x }, { attrs: { reps }, layouts, bu
   return plain(builder.emit('Tile', [source, builder.int64(reps)], dtypeOf(x), shape));
 });
 
-kernel<Unary, { dims: number[] }>('Reverse', ({ x }, { attrs, layouts, builder }) => {
-  const axes = tf.util.parseAxisParam(attrs.dims, [...x.shape]);
-  const source = layouts.dense(x, x.order);
-  return {
-    ...x,
-    value: reverseValue(
-      source,
-      axes.map((axis) => x.order.indexOf(axis)),
-      builder,
-    ),
-  };
-});
+kernel<Unary, { dims: number | number[] }>('Reverse', ({ x }, { attrs, layouts }) => reversed(x, attrs.dims, layouts));
+kernel<{ image: TracedArray }>('FlipLeftRight', ({ image }, { layouts }) => reversed(image, [2], layouts));
+
+function reversed(x: TracedArray, dims: number | number[], layouts: Layouts): TracedArray {
+  const positions = tf.util.parseAxisParam(dims, [...x.shape]).map((axis) => x.order.indexOf(axis));
+  return { ...x, value: reverseValue(layouts.dense(x, x.order), positions, layouts.builder) };
+}
 
 /** The elements of a value backwards along `positions`. */
 export function reverseValue(x: StaticValue, positions: readonly number[], builder: GraphBuilder): StaticValue {
@@ -195,43 +192,3 @@ export function reverseValue(x: StaticValue, positions: readonly number[], build
   const ends = builder.int64(positions.map(() => -2_147_483_647));
   return builder.emit('Slice', [x, starts, ends, builder.int64(positions), starts], x.dtype, x.shape);
 }
-
-kernel<{ indices: TracedArray }, { depth: number; onValue: number; offValue: number; dtype: DType }>(
-  'OneHot',
-  ({ indices }, { attrs: { depth, onValue, offValue, dtype }, layouts, builder }) => {
-    const shape = [...indices.shape, depth];
-    const column = layouts.dense(layouts.reshape(indices, [...indices.shape, 1]), identityOrder(shape.length));
-    const classes = builder.constant(
-      ndArray(
-        'int32',
-        [depth],
-        Int32Array.from({ length: depth }, (_, i) => i),
-      ),
-    );
-    const hit = cast(builder, builder.emit('Equal', [column, classes], 'bool', shape), 'float32');
-    const scaled = onValue - offValue === 1 ? hit : builder.emit('Mul', [hit, builder.scalar(onValue - offValue)], 'float32', shape);
-    const value = offValue === 0 ? scaled : builder.emit('Add', [scaled, builder.scalar(offValue)], 'float32', shape);
-    return plain(cast(builder, value, dtype ?? 'int32'));
-  },
-);
-
-kernel<{ x: TracedArray; indices: TracedArray }, { axis: number; batchDims: number }>(
-  'GatherV2',
-  ({ x, indices }, { attrs, layouts, builder }) => {
-    const [axis] = tf.util.parseAxisParam(attrs.axis, [...x.shape]) as [number];
-    if (attrs.batchDims !== 0) throw new TypeError('gather with batchDims');
-    const shape = [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)];
-    return plain(builder.emit('Gather', [layouts.dense(x), layouts.dense(indices)], dtypeOf(x), shape, { axis: int(axis) }));
-  },
-);
-
-kernel<object, { start: number; stop: number; step: number; dtype: DType }>('Range', (_, { attrs, builder }) => {
-  const { start, stop, step, dtype } = attrs;
-  const length = Math.max(0, Math.ceil((stop - start) / step));
-  const numbers = Array.from({ length }, (_n, i) => start + i * step);
-  return plain(
-    builder.constant(
-      dtype === 'int32' ? ndArray('int32', [length], Int32Array.from(numbers)) : ndArray('float32', [length], Float32Array.from(numbers)),
-    ),
-  );
-});
