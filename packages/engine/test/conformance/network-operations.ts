@@ -293,7 +293,7 @@ export const networkOperations: readonly Operation[] = [
     (w) => ({ x: { shape: image(w) } }),
     ({ x }, w) => tf.maxPool(x, [...w.filter], strides(w), w.pad, w.rounding),
     // TensorFlow.js forgets the rounding mode on the way back
-    ({ rounding }) => rounding === undefined,
+    hasGradient,
   ),
   operation(
     'avgPool3d',
