@@ -32,7 +32,7 @@ export const trainPresets: Readonly<Record<string, TrainPreset>> = {
     stem: shippedStem,
     config: {
       network: networkPresets['hybrid-cifar10-resnet20'] as JsonObject & { kind: string },
-      epochs: 3,
+      epochs: 2,
       batch: 64,
       optimiser: { kind: 'adam' },
       learningRate: 8e-3,

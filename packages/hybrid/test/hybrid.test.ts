@@ -226,16 +226,16 @@ describe.each(Object.keys(hybridPresets))('preset %s', (name) => {
     expect(Object.keys(again.weights)).toEqual(Object.keys(network.weights));
   });
 
-  it('has 404,160 head parameters', () => {
-    // Σ d·r + r·n·d + n·d (method of the paper): d = 288, 576, 64; n = 64, 64, 10; r = 6, 6, 16.
+  it('has 516,480 head parameters', () => {
+    // Σ d·r + r·n·d + n·d (method of the paper): d = 288, 576, 64; n = 64, 64, 10; r = 8, 8, 16.
     const byHand = [
-      [288, 64, 6],
-      [576, 64, 6],
+      [288, 64, 8],
+      [576, 64, 8],
       [64, 10, 16],
     ].reduce((sum, [d = 0, n = 0, r = 0]) => sum + d * r + r * n * d + n * d, 0);
     const head = Object.entries(network.weights).filter(([weight]) => weight.startsWith('head.'));
     expect(head.reduce((sum, [, { shape }]) => sum + sizeOf(shape), 0)).toBe(byHand);
-    expect(byHand).toBe(404_160);
+    expect(byHand).toBe(516_480);
     expect(network.logitBias).toBeCloseTo(-2.1972, 4);
   });
 });
