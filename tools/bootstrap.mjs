@@ -3,12 +3,12 @@
  * says, builds where needed, runs. What is up to date is skipped. Has no dependencies, and speaks old JavaScript, so that a
  * Node that is too old gets a sentence instead of a syntax error. Not a task runner: that is turbo.
  *
- * node tools/bootstrap.mjs install | build | test [vitest arguments] | demo [demo arguments]
+ * node tools/bootstrap.mjs install | build | test [vitest arguments] | demo [demo arguments] | tarballs [folder]
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { workspaces } from './workspaces.mjs';
 
@@ -78,10 +78,13 @@ function patientEnvironment() {
   );
 }
 
+function pinnedPnpm() {
+  return JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).packageManager.split('+')[0];
+}
+
 function install() {
   if (isInstalled()) return;
-  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-  const pinned = manifest.packageManager.split('+')[0];
+  const pinned = pinnedPnpm();
   process.stdout.write(`Installing with ${pinned} …\n`);
   const result = npm(
     ['exec', '--yes', `--package=${pinned}`, '--', 'pnpm', 'install', '--frozen-lockfile', '--config.confirmModulesPurge=false'],
@@ -105,9 +108,33 @@ function install() {
 
 function build() {
   install();
+  if (!existsSync(join(root, demoEntry))) process.stdout.write('Building, which takes half a minute the first time …\n');
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const result = spawnSync(process.execPath, [tsc, '-b'], { cwd: root, stdio: 'inherit' });
   if (result.status !== 0) stop('The build failed; the errors stand above.');
+}
+
+/** Packs what would be published, so that a project outside of this repository can install it. */
+function tarballs(/** @type {string} */ folder) {
+  build();
+  mkdirSync(folder, { recursive: true });
+  for (const { folder: workspace, manifest } of workspaces(root)) {
+    if (manifest['private'] === true) continue;
+    const pnpm = [
+      'exec',
+      '--yes',
+      `--package=${pinnedPnpm()}`,
+      '--',
+      'pnpm',
+      '--dir',
+      join(root, workspace),
+      'pack',
+      '--pack-destination',
+      folder,
+    ];
+    if (npm(pnpm, ['ignore', 'ignore', 'inherit']).status !== 0) stop(`${workspace} could not be packed; the reason stands above.`);
+  }
+  process.stdout.write(`Packed into ${folder}. In your project: npm install ${join(folder, '*.tgz')}\n`);
 }
 
 /** Becomes `node script args`: same terminal, same signals, same exit code. */
@@ -134,6 +161,8 @@ if (task === 'install') {
   build();
   if (!existsSync(join(root, demoEntry))) stop(`The demo is not there: ${demoEntry} was not built.`);
   become(demoEntry, args);
+} else if (task === 'tarballs') {
+  tarballs(resolve(process.env['INIT_CWD'] || '.', args[0] || 'tarballs'));
 } else {
-  stop(`bootstrap: unknown task ${task === undefined ? '(none)' : `"${task}"`}; expected install, build, test or demo.`, 2);
+  stop(`bootstrap: unknown task ${task === undefined ? '(none)' : `"${task}"`}; expected install, build, test, demo or tarballs.`, 2);
 }

@@ -9,7 +9,7 @@
  * Ours: B [k, k, C, r], A [k, k, C, n, r], b [k, k, C, n]. Modules without weights (dropout, pooling) take indices too, and a wrapper puts a
  * prefix such as `module.` before all names.
  */
-import type { NamedArrays, Network } from '@coda-nets/core';
+import { CodaError, type NamedArrays, type Network } from '@coda-nets/core';
 
 const endings = { B: '0.weight', A: '1.weight', b: '1.bias' } as const;
 export type CodaPytorchPart = keyof typeof endings;
@@ -56,8 +56,12 @@ export interface LayerShapes {
   readonly theirs: Readonly<Record<CodaPytorchPart, readonly number[]>>;
 }
 
-/** The layers of a CoDA network, read off its own weights. */
-export function layerShapes({ weights }: Pick<Network, 'weights'>): readonly LayerShapes[] {
+/** The layers of a CoDA network, read off its own weights. Throws a CodaError for efficient units: the authors' layout is that of DAUs, which have b. */
+export function layerShapes(where: string, { weights }: Pick<Network, 'weights'>): readonly LayerShapes[] {
+  if (weights['layers.0.b'] === undefined) {
+    const problem = 'efficient units have no place in the authors’ state dicts';
+    throw new CodaError({ kind: 'unsupported', where: `${where}: config: norm`, problem, expected: 'sq or l2' });
+  }
   const shapes: LayerShapes[] = [];
   for (let spec = weights['layers.0.A']; spec !== undefined; spec = weights[`layers.${shapes.length}.A`]) {
     const [k, , C, n, r] = spec.shape as readonly [number, number, number, number, number];

@@ -26,6 +26,9 @@ export type DauNorm = 'sq' | 'l2';
 /** ‖v‖ is taken as √(‖v‖² + ε): 10⁻⁶ at v = 0, which no trained unit comes near, and far above where float32 would overflow 1/‖v‖³. */
 export const defaultDauEpsilon = 1e-12;
 
+/** 1/‖v‖³ is 10³⁶ there. */
+export const leastDauEpsilon = 1e-24;
+
 export interface DauWeights {
   /** [k, k, C, n, r] */
   readonly A: tf.Tensor;
@@ -63,9 +66,9 @@ export function dauConv(
   weights: DauWeights,
   { stride = 1, padding = 0, norm = 'sq', eps = defaultDauEpsilon, form = 'auto', unitsAtOnce = Infinity }: DauConvOptions = {},
 ): tf.Tensor4D {
-  const { k, d, n, r } = unitDimensions('dauConv', x, weights, ['A', 'B', 'b'], { stride, padding, eps });
-  checkName('norm', norm, ['sq', 'l2'], 'The bounds of efficient units (frobenius, spectral, product) belong to edauConv.');
-  checkName('form', form, ['auto', ...Object.keys(forms)]);
+  const { k, d, n, r } = unitDimensions('dauConv', x, weights, ['A', 'B', 'b'], { stride, padding, eps, leastEps: leastDauEpsilon });
+  checkNorm('dauConv', norm);
+  checkName('dauConv: form', form, ['auto', ...Object.keys(forms)]);
   const geometry: PatchGeometry = { kernel: k, stride, padding };
   const whole = forms[form === 'auto' ? cheaperForm({ d, r }) : form];
   const { values, pullback, heldPullback } = unitsAtOnce >= n ? whole : unitsInGroups(whole, checkedCount(unitsAtOnce));
@@ -112,9 +115,24 @@ type Gradient = (dy: tf.Tensor, kept: readonly tf.Tensor[]) => tf.Tensor[];
 function operation(variables: readonly tf.Tensor[], value: tf.Tensor, kept: readonly tf.Tensor[], gradient: Gradient): tf.Tensor {
   const op = tf.customGrad((...args) => {
     (args.at(-1) as unknown as tf.GradSaveFunc)([...kept]);
-    return { value: tf.clone(value), gradFunc: (dy, saved) => gradient(dy, saved) };
+    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]): tf.Tensor[] => {
+      refuseOuterGradient();
+      return gradient(dy, saved);
+    };
+    return { value: tf.clone(value), gradFunc };
   });
   return op(...variables);
+}
+
+/** What the gradient finds again is constant for a gradient around it, which would be wrong without a word. */
+function refuseOuterGradient(): void {
+  if (tf.engine().state.gradientDepth === 0) return;
+  throw new CodaError({
+    kind: 'unsupported',
+    where: 'dauConv',
+    problem: 'its gradient has no gradient of its own',
+    hint: 'Use dauMap(x, x, weights): the same numbers in operations that may be differentiated again.',
+  });
 }
 
 /** ‖v‖² + ε, with ‖v‖² clamped at 0 where rounding leaves it below. */
@@ -130,20 +148,19 @@ export function dauScale(s: tf.Tensor2D, norm: DauNorm): tf.Tensor2D {
 /** d scale / d‖v‖²: −½ s^(−3/2), or (1−s) / (2√s (1+s)²); 0 where ‖v‖² was clamped. */
 function scaleSlopeOf(squaredNorm: tf.Tensor2D, eps: number, scale: tf.Tensor2D, norm: DauNorm): tf.Tensor {
   const s = guarded(squaredNorm, eps);
-  const slope = norm === 'l2' ? tf.div(tf.mul(scale, -0.5), s) : tf.mul(scale, tf.div(tf.sub(1, s), tf.mul(tf.mul(s, 2), tf.add(s, 1))));
+  const slope = norm === 'l2' ? tf.div(tf.mul(scale, -0.5), s) : tf.mul(scale, tf.div(tf.div(tf.sub(1, s), tf.add(s, 1)), tf.mul(s, 2)));
   return tf.mul(slope, tf.cast(tf.greaterEqual(squaredNorm, 0), 'float32'));
 }
 
-function checkName(name: 'norm' | 'form', value: string, known: readonly string[], hint?: string): void {
+/** Throws a CodaError for a norm that DAUs do not have; `where` names the function. */
+export function checkNorm(where: string, norm: string): void {
+  const hint = 'The bounds of efficient units (frobenius, spectral, product) belong to edauConv and edauMap.';
+  checkName(`${where}: norm`, norm, ['sq', 'l2'], hint);
+}
+
+function checkName(where: string, value: string, known: readonly string[], hint?: string): void {
   if (known.includes(value)) return;
-  throw new CodaError({
-    kind: 'argument',
-    where: `dauConv: ${name}`,
-    problem: `no such ${name}`,
-    expected: known.join(' or '),
-    got: JSON.stringify(value),
-    hint,
-  });
+  throw new CodaError({ kind: 'argument', where, problem: 'no such name', expected: known.join(' or '), got: JSON.stringify(value), hint });
 }
 
 function checkedCount(unitsAtOnce: number): number {

@@ -10,7 +10,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { UnitAlignment } from '@coda-nets/core';
-import { dauScale, defaultDauEpsilon, type DauConvOptions, type DauWeights } from './dau-conv.ts';
+import { checkNorm, dauScale, defaultDauEpsilon, leastDauEpsilon, type DauConvOptions, type DauWeights } from './dau-conv.ts';
 import { gatherPatches } from './patches.ts';
 import { alignmentOf, applied, appliedTransposed, type UnitFactors } from './unit-map.ts';
 import { unitDimensions } from './unit-shapes.ts';
@@ -42,7 +42,8 @@ export function dauAlignment(x: tf.Tensor4D, weights: DauWeights, options: DauCo
 
 function factorsOf(where: string, x: tf.Tensor4D, weights: DauWeights, options: DauConvOptions): UnitFactors {
   const { stride = 1, padding = 0, norm = 'sq', eps = defaultDauEpsilon } = options;
-  const { k, d, n, r } = unitDimensions(where, x, weights, ['A', 'B', 'b'], { stride, padding, eps });
+  const { k, d, n, r } = unitDimensions(where, x, weights, ['A', 'B', 'b'], { stride, padding, eps, leastEps: leastDauEpsilon });
+  checkNorm(where, norm);
   const { A, B, b } = weights;
   const geometry = { kernel: k, stride, padding };
   const patches = gatherPatches(x, geometry);

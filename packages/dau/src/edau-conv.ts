@@ -12,12 +12,12 @@
  *     spectral     A_j / ‖A_j‖₂     u / ‖u‖    ‖A_j u‖ ≤ ‖A_j‖₂·‖u‖
  *     product      A_j / ‖A_jB‖_F   u / ‖p‖    ‖A_j u‖ = ‖A_jB p‖ ≤ ‖A_jB‖₂·‖p‖ ≤ ‖A_jB‖_F·‖p‖
  *
- * By Cauchy and Schwarz |out_j| = |w_jᵀp| ≤ ‖w_j‖·‖p‖ ≤ ‖p‖. Of the three `spectral` is the tightest, and reaches 1 for some u; `frobenius` reaches it
+ * By Cauchy and Schwarz |out_j| = |w_jᵀp| ≤ ‖w_j‖·‖p‖ ≤ ‖p‖. `spectral` is never looser than `frobenius`, and reaches 1 where B can give the u it wants; `frobenius` reaches it
  * only where A_j has rank 1, `product` only where A_jB has. With `product` the output is quadratic in p but for ‖p‖.
  *
  * Everything of size d is used once a layer, on the weights alone: with G_j = A_jᵀA_j (r×r), ‖A_j‖₂² is its largest eigenvalue, taken from above (see
- * `largestEigenvalue`), and ‖A_jB‖_F² = ⟨G_j, B Bᵀ⟩, clamped at 0. Every norm N is guarded as √(N² + ε), which only lowers ‖w_j‖: at u = 0, A_j = 0 or
- * p = 0 the output is 0 and its gradient finite.
+ * `largestEigenvalue`), and ‖A_jB‖_F² = ⟨G_j, B Bᵀ⟩, clamped at 0. Every norm N is guarded as √(N² + ε²), which only lowers ‖w_j‖: at u = 0, A_j = 0 or
+ * p = 0 the output is 0 and its gradient finite. ε² (10⁻²⁴) lies below the squares of what a deep stack passes on: units are homogeneous above it.
  *
  * Source: that such units exist, and bound the norm without computing each weight, is published (arXiv 2109.13004); the code for them is not. These three
  * bounds are our reconstruction.
@@ -52,7 +52,7 @@ export interface EdauConvOptions {
   readonly stride?: number;
   /** Zeros on each of the four sides. */
   readonly padding?: number;
-  /** ε in √(N² + ε) for each norm N; default 1e-12. */
+  /** ε in √(N² + ε²) for each norm N; default 1e-12, and not less: below, the gradient at 0 overflows float32. */
   readonly eps?: number;
 }
 
@@ -82,16 +82,16 @@ export function edauFactors(
   weights: EdauWeights,
   { bound = 'frobenius', stride = 1, padding = 0, eps = defaultDauEpsilon }: EdauConvOptions,
 ): UnitFactors {
-  const { k, d, n, r } = unitDimensions(where, x, weights, ['A', 'B'], { stride, padding, eps });
+  const { k, d, n, r } = unitDimensions(where, x, weights, ['A', 'B'], { stride, padding, eps, leastEps: 1e-12 });
   checkBound(where, bound);
   const geometry = { kernel: k, stride, padding };
   const patches = gatherPatches(x, geometry);
   const units = tf.reshape(weights.A, [d, n, r]) as tf.Tensor3D;
   const B = tf.reshape(weights.B, [d, r]) as tf.Tensor2D;
-  const bounded = tf.mul(units, tf.reshape(inverseRoot(squaredBound(units, B, bound), eps), [n, 1])); // Â
+  const bounded = tf.mul(units, tf.reshape(inverseRoot(squaredBound(units, B, bound), eps * eps), [n, 1])); // Â
   const u = tf.matMul(patches, B) as tf.Tensor2D;
   const squared = tf.sum(tf.square(bound === 'product' ? patches : u), 1, true);
-  return { x, geometry, patches, U: tf.reshape(bounded, [d, n * r]), u: tf.mul(u, inverseRoot(squared, eps)) as tf.Tensor2D };
+  return { x, geometry, patches, U: tf.reshape(bounded, [d, n * r]), u: tf.mul(u, inverseRoot(squared, eps * eps)) as tf.Tensor2D };
 }
 
 /** [n]: ‖A_j‖_F², ‖A_j‖₂² from above, or ‖A_jB‖_F². A_j [d, n, r], B [d, r] (stored transposed). */
@@ -104,9 +104,9 @@ function squaredBound(A: tf.Tensor3D, B: tf.Tensor2D, bound: EdauBound): tf.Tens
   return tf.maximum(tf.sum(tf.mul(G, BBt), [1, 2]), 0);
 }
 
-/** 1 / √(N² + ε) */
-function inverseRoot(squaredNorm: tf.Tensor, eps: number): tf.Tensor {
-  return tf.rsqrt(tf.add(squaredNorm, eps));
+/** 1 / √(N² + ε²) */
+function inverseRoot(squaredNorm: tf.Tensor, squaredEps: number): tf.Tensor {
+  return tf.rsqrt(tf.add(squaredNorm, squaredEps));
 }
 
 function checkBound(where: string, bound: string): void {

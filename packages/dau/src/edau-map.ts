@@ -31,9 +31,9 @@ export function edauMapTransposed(
 
 /**
  * ‖w_j‖ ≤ 1 and cos ∠(w_j, p) of every unit j at every position, both [N, H', W', n], so that out_j = ‖w_j‖·cos·‖p‖. Measured, not trained on.
- * In the cosine ‖w‖ and ‖p‖ are √(‖·‖² + ε): with a zero vector it is 0. Throws as `edauMap`.
+ * In the cosine ‖w‖ and ‖p‖ are √(‖·‖² + ε²): with a zero vector it is 0. Throws as `edauMap`.
  */
 export function edauAlignment(x: tf.Tensor4D, weights: EdauWeights, options: EdauConvOptions = {}): UnitAlignment {
   const { eps = defaultDauEpsilon } = options;
-  return tf.tidy(() => alignmentOf(edauFactors('edauAlignment', x, weights, options), eps));
+  return tf.tidy(() => alignmentOf(edauFactors('edauAlignment', x, weights, options), eps * eps));
 }

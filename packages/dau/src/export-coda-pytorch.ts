@@ -10,7 +10,7 @@ export function exportCodaPytorch(weights: NamedArrays, config: CodaConfig): Nam
   checkWeights(network, weights, 'exportCodaPytorch: weights');
   const dataOf = (name: string): Float32Array => (weights[name] as NdArray<'float32'>).data;
   const tensors: Record<string, NdArray<'float32'>> = {};
-  for (const [l, { k, C, n, r, theirs }] of layerShapes(network).entries()) {
+  for (const [l, { k, C, n, r, theirs }] of layerShapes('exportCodaPytorch', network).entries()) {
     const B = transposed(channelsFirst(dataOf(`layers.${l}.B`), C, k, r), C * k * k, r);
     const A = channelsFirst(dataOf(`layers.${l}.A`), C, k, n * r);
     const b = channelsFirst(dataOf(`layers.${l}.b`), C, k, n);

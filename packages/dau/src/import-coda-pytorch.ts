@@ -24,7 +24,7 @@ const namesListed = 8;
  * mismatched names together.
  */
 export function importCodaPytorch(tensors: NamedArrays, config: CodaConfig, where = 'importCodaPytorch'): NamedArrays {
-  const layers = layerShapes(codaNetwork(config));
+  const layers = layerShapes(where, codaNetwork(config));
   const { prefix, indices, others } = readCodaPytorchNames(tensors);
   const missing: string[] = [];
   const unexpected = [...others];

@@ -68,32 +68,34 @@ function gathered(x: tf.Tensor4D, geometry: PatchGeometry): tf.Tensor2D {
 
 /**
  * A stride s splits the places of x into s·s classes by their remainders; each class is a map of ⌈H/s⌉ × ⌈W/s⌉ to which entries
- * are added without a stride, and the classes are laid side by side at the end.
+ * are added without a stride, and the classes are laid side by side at the end. Of a stride beyond the map only the remainders within it are there.
  */
 function scattered(patches: tf.Tensor2D, shape: readonly number[], geometry: PatchGeometry): tf.Tensor4D {
   const [batch, height, width, channels] = shape as [number, number, number, number];
   const { kernel, stride, padding } = geometry;
   const [rows, columns] = [patchCount(height, geometry), patchCount(width, geometry)];
   const [coarseHeight, coarseWidth] = [Math.ceil(height / stride), Math.ceil(width / stride)];
+  const [down, across] = [Math.min(stride, height), Math.min(stride, width)];
   return tf.tidy(() => {
     const all = tf.reshape(patches, [batch, rows, columns, kernel * kernel * channels]);
     const parts = kernel === 1 ? [all] : tf.split(all, kernel * kernel, 3);
-    const classes = Array.from({ length: stride * stride }, (): tf.Tensor[] => []);
+    const classes = Array.from({ length: down * across }, (): tf.Tensor[] => []);
     for (const [i, [row, column]] of offsets(kernel).entries()) {
       const [y, x] = [row - padding, column - padding];
       const [top, left] = [Math.floor(y / stride), Math.floor(x / stride)];
-      const placed = place(parts[i] as tf.Tensor4D, top, left, coarseHeight, coarseWidth);
-      if (placed !== undefined) (classes[(y - top * stride) * stride + x - left * stride] as tf.Tensor[]).push(placed);
+      const [a, b] = [y - top * stride, x - left * stride];
+      const placed = a < down && b < across ? place(parts[i] as tf.Tensor4D, top, left, coarseHeight, coarseWidth) : undefined;
+      if (placed !== undefined) (classes[a * across + b] as tf.Tensor[]).push(placed);
     }
     const sums = classes.map((terms) =>
       terms.length === 0 ? tf.zeros([batch, coarseHeight, coarseWidth, channels]) : terms.length === 1 ? terms[0] : tf.addN(terms),
     ) as tf.Tensor4D[];
     if (stride === 1) return sums[0] as tf.Tensor4D;
     // (…, W/s, s, C) and (…, H/s, s, W, C) lie as (…, W, C) and (…, H, W, C) do
-    const lines = Array.from({ length: stride }, (_, a) =>
-      tf.reshape(tf.concat(sums.slice(a * stride, (a + 1) * stride), 3), [batch, coarseHeight, 1, coarseWidth * stride, channels]),
+    const lines = Array.from({ length: down }, (_, a) =>
+      tf.reshape(tf.concat(sums.slice(a * across, (a + 1) * across), 3), [batch, coarseHeight, 1, coarseWidth * across, channels]),
     );
-    const whole = tf.reshape(tf.concat(lines, 2), [batch, coarseHeight * stride, coarseWidth * stride, channels]) as tf.Tensor4D;
+    const whole = tf.reshape(tf.concat(lines, 2), [batch, coarseHeight * down, coarseWidth * across, channels]) as tf.Tensor4D;
     return tf.slice(whole, [0, 0, 0, 0], [batch, height, width, channels]);
   });
 }

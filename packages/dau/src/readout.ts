@@ -6,12 +6,12 @@ export const defaultLogitBias = Math.log(0.1 / 0.9);
 
 /** z_c − b₀ = (1/T)·Σ_positions x[…, c]. x [N, H, W, C] → [N, C]. A larger temperature T asks for more alignment. */
 export function sumPoolScores(x: tf.Tensor4D, temperature: number): tf.Tensor2D {
-  return tf.div(tf.sum(x, [1, 2]), temperature);
+  return tf.tidy(() => tf.div(tf.sum(x, [1, 2]), temperature) as tf.Tensor2D);
 }
 
 /** z_c = (1/T)·Σ_positions x[…, c] + b₀. x [N, H, W, C] → [N, C]. */
 export function sumPoolLogits(x: tf.Tensor4D, temperature: number, logitBias: number): tf.Tensor2D {
-  return tf.add(sumPoolScores(x, temperature), logitBias);
+  return tf.tidy(() => tf.add(sumPoolScores(x, temperature), logitBias) as tf.Tensor2D);
 }
 
 /**

@@ -26,6 +26,8 @@ interface UnitOptions {
   readonly stride: number;
   readonly padding: number;
   readonly eps: number;
+  /** Below it the gradient at v = 0 overflows in float32. */
+  readonly leastEps: number;
 }
 
 /**
@@ -37,12 +39,13 @@ export function unitDimensions(
   x: tf.Tensor4D,
   weights: UnitWeights,
   names: readonly (keyof UnitWeights)[],
-  { stride, padding, eps }: UnitOptions,
+  { stride, padding, eps, leastEps }: UnitOptions,
 ): UnitDimensions {
   checkNumber(`${where}: stride`, stride, Number.isInteger(stride) && stride >= 1, 'an integer of at least 1');
   checkNumber(`${where}: padding`, padding, Number.isInteger(padding) && padding >= 0, 'an integer of at least 0');
-  checkNumber(`${where}: eps`, eps, Number.isFinite(eps) && eps >= 0, 'a number of at least 0');
-  const [k = 0, , channels = 0, n = 0, r = 0] = shapeOf(`${where}: weights.A`, weights.A);
+  checkNumber(`${where}: eps`, eps, Number.isFinite(eps) && eps >= leastEps, `a number of at least ${leastEps}`);
+  const A = shapeOf(`${where}: weights.A`, weights.A);
+  const [k = 0, , channels = 0, n = 0, r = 0] = A;
   const all: Record<keyof UnitWeights, readonly number[]> = { A: [k, k, channels, n, r], B: [k, k, channels, r], b: [k, k, channels, n] };
   for (const name of names) {
     const got = shapeOf(`${where}: weights.${name}`, weights[name]);
@@ -51,7 +54,7 @@ export function unitDimensions(
       kind: 'argument',
       where: `${where}: weights.${name}`,
       problem: `the weights do not fit together: A [k, k, C, n, r], B [k, k, C, r]${names.includes('b') ? ', b [k, k, C, n]' : ''}`,
-      expected: got.includes(0) ? 'sizes of at least 1' : `[${all[name].join(', ')}]`,
+      expected: A.length !== 5 ? 'five sizes of A' : got.includes(0) ? 'sizes of at least 1' : `[${all[name].join(', ')}]`,
       got: `[${got.join(', ')}]`,
     });
   }
@@ -78,5 +81,5 @@ function shapeOf(where: string, value: tf.Tensor | undefined): readonly number[]
 
 function checkNumber(where: string, value: number, fits: boolean, expected: string): void {
   if (fits) return;
-  throw new CodaError({ kind: 'argument', where, problem: 'not such a number', expected, got: String(value) });
+  throw new CodaError({ kind: 'argument', where, problem: 'not a valid number', expected, got: String(value) });
 }

@@ -296,16 +296,26 @@ describe('dauConv', () => {
   );
 
   it.each<[object, string]>([
-    [{ stride: 0 }, 'dauConv: stride: not such a number; expected an integer of at least 1, got 0'],
-    [{ stride: 1.5 }, 'dauConv: stride: not such a number; expected an integer of at least 1, got 1.5'],
-    [{ padding: -1 }, 'dauConv: padding: not such a number; expected an integer of at least 0, got -1'],
-    [{ eps: Number.NaN }, 'dauConv: eps: not such a number; expected a number of at least 0, got NaN'],
-    [{ norm: 'spectral' }, 'dauConv: norm: no such norm; expected sq or l2, got "spectral". The bounds of efficient units'],
-    [{ form: 'lowrank' }, 'dauConv: form: no such form; expected auto or low-rank or explicit, got "lowrank"'],
+    [{ stride: 0 }, 'dauConv: stride: not a valid number; expected an integer of at least 1, got 0'],
+    [{ stride: 1.5 }, 'dauConv: stride: not a valid number; expected an integer of at least 1, got 1.5'],
+    [{ padding: -1 }, 'dauConv: padding: not a valid number; expected an integer of at least 0, got -1'],
+    [{ eps: Number.NaN }, 'dauConv: eps: not a valid number; expected a number of at least 1e-24, got NaN'],
+    [{ norm: 'spectral' }, 'dauConv: norm: no such name; expected sq or l2, got "spectral". The bounds of efficient units'],
+    [{ form: 'lowrank' }, 'dauConv: form: no such name; expected auto or low-rank or explicit, got "lowrank"'],
   ])('names the option that is none: %j', (options, text) => {
     tf.tidy(() => {
       const weights = { A: tf.zeros([3, 3, 2, 4, 5]), B: tf.zeros([3, 3, 2, 5]), b: tf.zeros([3, 3, 2, 4]) };
       expect(() => dauConv(tf.zeros([1, 4, 4, 2]), weights, options)).toThrow(text);
+    });
+  });
+
+  it('refuses a gradient around its gradient, which would take what it found for constant', () => {
+    tf.tidy(() => {
+      const { x, weights } = problem(cases[1] as Case, 1, 'sq');
+      const inner = (t: tf.Tensor): tf.Tensor => tf.grad((u: tf.Tensor) => tf.sum(tf.square(dauConv(u as tf.Tensor4D, weights))))(t);
+      expect(() => tf.grad((t: tf.Tensor) => tf.sum(tf.square(inner(t))))(x)).toThrow(
+        'dauConv: its gradient has no gradient of its own. Use dauMap(x, x, weights)',
+      );
     });
   });
 

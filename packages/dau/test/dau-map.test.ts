@@ -178,6 +178,11 @@ describe('dauMap and dauMapTransposed', () => {
       'dauMap: x: x does not fit a 3×3 kernel with padding 0 over 2 channels; expected [N, H, W, 2] with H and W at least 3, got [1, 4, 4, 3]',
     ],
     [
+      'a norm that is none',
+      () => dauMap(ones(1, 4, 4, 2), ones(1, 4, 4, 2), weightsOf(), { norm: 'bogus' as DauNorm }),
+      'dauMap: norm: no such name; expected sq or l2, got "bogus"',
+    ],
+    [
       'weights that do not fit together',
       () => dauAlignment(ones(1, 4, 4, 2), { ...weightsOf(), b: tf.zeros([3, 3, 2, 5]) }).norm,
       'dauAlignment: weights.b: the weights do not fit together: A [k, k, C, n, r], B [k, k, C, r], b [k, k, C, n]; expected [3, 3, 2, 4], got [3, 3, 2, 5]',

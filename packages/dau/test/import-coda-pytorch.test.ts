@@ -211,3 +211,11 @@ describe('what a state dict that does not fit gets', () => {
 it('exportCodaPytorch lists the weights that are not the config’s', () => {
   expect(messageOf(() => exportCodaPytorch({}, config))).toContain('exportCodaPytorch: weights: ');
 });
+
+it('refuses efficient units, which have no b, both ways', () => {
+  const efficient: CodaConfig = { ...config, norm: 'frobenius' };
+  const text = 'config: norm: efficient units have no place in the authors’ state dicts; expected sq or l2';
+  expect(() => importCodaPytorch(stateDict(), efficient)).toThrow(`importCodaPytorch: ${text}`);
+  const weights = initWeights(codaNetwork(efficient), Random.seeded(0));
+  expect(() => exportCodaPytorch(weights, efficient)).toThrow(`exportCodaPytorch: ${text}`);
+});

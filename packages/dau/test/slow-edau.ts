@@ -39,10 +39,10 @@ export function slowEdauUnits(o: SlowEdau): SlowUnit[] {
     Array.from({ length: o.r }, (_, s) => Float64Array.from({ length: d }, (_, i) => o.A[(i * o.n + j) * o.r + s] as number)),
   );
   const rows = Array.from({ length: o.r }, (_, s) => Float64Array.from({ length: d }, (_, i) => o.B[i * o.r + s] as number));
-  const bounds = columns.map((A) => Math.sqrt(squaredBound(o.bound, A, rows) + o.eps));
+  const bounds = columns.map((A) => Math.sqrt(squaredBound(o.bound, A, rows) + o.eps ** 2));
   return slowPatches(o).flatMap((patch) => {
     const u = Float64Array.from(rows, (row) => dot(row, patch));
-    const length = Math.sqrt((o.bound === 'product' ? squared(patch) : squared(u)) + o.eps);
+    const length = Math.sqrt((o.bound === 'product' ? squared(patch) : squared(u)) + o.eps ** 2);
     return columns.map((A, j) => {
       const w = new Float64Array(d);
       for (const [s, column] of A.entries())

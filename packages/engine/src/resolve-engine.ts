@@ -93,7 +93,7 @@ async function openWasm(): Promise<Engine> {
   return eagerEngine({
     name: 'wasm',
     backend: 'wasm',
-    description: `TensorFlow.js ${tf.version_core}, WebAssembly, explanation only: no filter gradients`,
+    description: `TensorFlow.js ${tf.version_core}, WebAssembly: explains everything, trains networks of units alone (no filter gradient of convolutions)`,
   });
 }
 

@@ -101,15 +101,23 @@ function gradientTimesActivation(
 /** [N, C] one-hot, a constant for the gradient: one custom-gradient op, because argMax has no gradient in tfjs, and the choice needs none. */
 function selectorOf(scores: tf.Tensor, target: number | readonly number[]): tf.Tensor2D {
   const [batch = 0, classes = 0] = scores.shape;
-  const targets = typeof target === 'number' ? Array.from({ length: batch }, () => target) : [...target];
   const isClass = (c: number): boolean => Number.isInteger(c) && c >= -1 && c < classes;
+  if (typeof target !== 'number' && !Array.isArray(target))
+    throw refused(
+      'target',
+      'not a class',
+      'a number, or an array with one for each input',
+      target instanceof tf.Tensor ? 'a tensor' : typeof target,
+    );
+  const targets: readonly number[] =
+    typeof target === 'number' ? Array.from({ length: batch }, () => target) : (target as readonly number[]);
   if (scores.rank !== 2) throw refused('model', 'its output is not logits', '[N, C]', `[${scores.shape.join(', ')}]`);
   if (targets.length !== batch) throw refused('target', 'not one class for each input', `${batch}`, `${targets.length}`);
   const wrong = targets.find((c) => !isClass(c));
   if (wrong !== undefined)
     throw refused('target', 'no such class', `an integer from 0 to ${classes - 1}, or -1 for the top class`, `${wrong}`);
   const op = tf.customGrad((...[z]) => {
-    const chosen = tf.tensor1d(targets, 'int32');
+    const chosen = tf.tensor1d([...targets], 'int32');
     const classOf = tf.where(tf.less(chosen, 0), tf.argMax(z as tf.Tensor, 1), chosen);
     return {
       value: oneHot(tf.cast(classOf, 'int32') as tf.Tensor1D, classes),

@@ -23,7 +23,14 @@ const affineClasses: ReadonlySet<string> = new Set(['Conv1D', 'Conv2D', 'Depthwi
 
 /** The layers a model runs, from the input to the output, without its input layer. A model that is a layer counts as one. */
 export function layersOf(model: LayersModel): readonly Layer[] {
-  return [...new Set(tensorsOf(model).map(({ sourceLayer }) => sourceLayer))].filter((layer) => !isInput(layer));
+  const layers = [...new Set(tensorsOf(model).map(({ sourceLayer }) => sourceLayer))].filter((layer) => !isInput(layer));
+  if (!layers.some(({ name }) => name === inputTap)) return layers;
+  throw new CodaError({
+    kind: 'argument',
+    where: `contributions: model ${JSON.stringify(model.name)}`,
+    problem: `a layer is called ${JSON.stringify(inputTap)}, which is the tap in front of all layers`,
+    hint: 'Give it another name.',
+  });
 }
 
 /** The taps below the model's last layer at which contributions are exact, from the input to the output: `input`, or names of layers. */

@@ -353,6 +353,20 @@ describe('contributions, called wrongly,', () => {
       'contributions: model: its output is not logits; expected [N, C], got [1, 2, 2, 6]',
     ],
     [
+      'a target that is a tensor',
+      (model, x) => contributions(model, x, { target: tf.tensor1d([0, 1, 0, 1], 'int32') as never }),
+      'contributions: target: not a class; expected a number, or an array with one for each input, got a tensor',
+    ],
+    [
+      'a layer that is called as the tap in front of all',
+      () =>
+        contributions(
+          sequential({ layers: [rgb6({ inputShape: [2, 2, 3], name: 'input' }), sumPoolLogits({ temperature: 1 })] }),
+          images(1, [1, 2, 2, 3]),
+        ),
+      'a layer is called "input", which is the tap in front of all layers. Give it another name.',
+    ],
+    [
       'a model without an input',
       () => contributions(sequential({ name: 'empty' }), images(1)),
       'contributions: model "empty": not a function of one tensor to one; expected 1 input and 1 output, got 0 and 0',
