@@ -361,10 +361,10 @@ describe('contributions, called wrongly,', () => {
       'a layer that is called as the tap in front of all',
       () =>
         contributions(
-          sequential({ layers: [rgb6({ inputShape: [2, 2, 3], name: 'input' }), sumPoolLogits({ temperature: 1 })] }),
+          sequential({ name: 'clash', layers: [rgb6({ inputShape: [2, 2, 3], name: 'input' }), sumPoolLogits({ temperature: 1 })] }),
           images(1, [1, 2, 2, 3]),
         ),
-      'a layer is called "input", which is the tap in front of all layers. Give it another name.',
+      'contributions: model "clash": a layer is called "input", which is the tap in front of all layers. Give it another name.',
     ],
     [
       'a model without an input',
