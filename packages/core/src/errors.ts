@@ -70,5 +70,12 @@ function messageOf({ where, problem, expected, got, hint }: ErrorDetails): strin
   if (expected !== undefined && got !== undefined) text += `; expected ${expected}, got ${got}`;
   else if (expected !== undefined) text += `; expected ${expected}`;
   else if (got !== undefined) text += `; got ${got}`;
-  return hint === undefined ? text : `${text}. ${hint}`;
+  if (hint !== undefined) text += `. ${hint}`;
+  return printable(text.length > maxMessage ? `${text.slice(0, maxMessage)}…` : text);
+}
+
+/** Names in foreign files go into messages: a long one is not to fill a screen, and none to steer the terminal it is printed on. */
+const maxMessage = 10_000;
+function printable(text: string): string {
+  return text.replaceAll(/(?![\n\t])\p{Cc}/gu, '\u{FFFD}');
 }

@@ -42,6 +42,12 @@ describe('ndArray', () => {
     expect(() => ndArray('float32', [3], data)).toThrow('ndArray: data does not fill the shape [3]; expected 3 elements, got 2');
   });
 
+  it('prints no control characters of a foreign name, and no name without an end', () => {
+    const messageOf = (problem: string): string => new CodaError({ kind: 'malformed', where: 'file', problem }).message;
+    expect(messageOf('no \u001b[2J\u0007such\nname\u009b1m')).toBe('file: no \u{FFFD}[2J\u{FFFD}such\nname\u{FFFD}1m');
+    expect(messageOf('x'.repeat(1e6))).toHaveLength(10_001);
+  });
+
   it('knows sizes and shapes', () => {
     expect([sizeOf([]), sizeOf([2, 3]), sizeOf([2, 0])]).toEqual([1, 6, 0]);
     expect(zerosArray('int64', [2, 2])).toEqual({ dtype: 'int64', shape: [2, 2], data: new BigInt64Array(4) });
