@@ -58,7 +58,7 @@ export interface EdauConvOptions {
 
 /**
  * x [N, H, W, C] → [N, H', W', n] with H' = ⌊(H + 2·padding − k) / stride⌋ + 1.
- * Inside `withDynamicWeightsHeld` û is a constant, so that the gradient with respect to x is exactly w(x): gradient × x sums to the output.
+ * Inside `withDynamicWeightsHeld` Â and û are constants, so that the gradient with respect to x is exactly w(x): gradient × x sums to the output.
  * Throws a CodaError when the weights do not fit together or to x, when the kernel is larger than the padded x, and for a bound there is not.
  */
 export function edauConv(
@@ -69,8 +69,7 @@ export function edauConv(
   return tf.tidy(() => {
     const { patches, U, u, geometry } = edauFactors('edauConv', x, weights, { bound, stride, padding, eps });
     const sides = [patchCount(x.shape[1], geometry), patchCount(x.shape[2], geometry)] as const;
-    // û is all of w(p) that depends on x
-    const values = alongUnits(tf.matMul(patches, U), dynamicWeight(u));
+    const values = alongUnits(tf.matMul(patches, dynamicWeight(U)), dynamicWeight(u));
     return tf.reshape(values, [x.shape[0], ...sides, weights.A.shape[3] as number]) as tf.Tensor4D;
   });
 }

@@ -81,10 +81,10 @@ function total(terms: readonly tf.Tensor2D[]): tf.Tensor2D {
 }
 
 /**
- * x, in a way that a compiled graph cannot take for what it has computed before: it would keep that instead. min(a², 0) is 0, which no
+ * x, in a way that a compiled graph cannot take for what it has computed before: it would keep that instead. a² > ∞ is never true, which no
  * optimiser knows, and is there only once the gradient is.
  */
 function computedAnew(x: tf.Tensor2D, a: tf.Tensor2D): tf.Tensor2D {
-  const zero = tf.minimum(tf.square(tf.slice(a, [0, 0], [1, 1])), 0);
+  const zero = tf.cast(tf.greater(tf.square(tf.slice(a, [0, 0], [1, 1])), Infinity), 'float32');
   return tf.add(x, zero);
 }

@@ -115,6 +115,15 @@ describe('edauConv', () => {
     });
   });
 
+  it('has a gradient of 0 by its weights where they are held', () => {
+    tf.tidy(() => {
+      const { x, weights } = edauProblem(edauCases[1] as EdauCase, 1, 'frobenius');
+      const byA = (A: tf.Tensor): tf.Tensor => tf.sum(edauConv(x, { ...weights, A }));
+      const held = withDynamicWeightsHeld(() => tf.grad(byA)(weights.A));
+      expect(tf.max(tf.abs(held)).dataSync()[0]).toBe(0);
+    });
+  });
+
   it('has no gradient × input decomposition without the scope', () => {
     tf.tidy(() => {
       for (const bound of edauBounds) {
