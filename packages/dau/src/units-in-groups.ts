@@ -67,9 +67,9 @@ interface Group {
   readonly count: number;
 }
 
-function unitsOf({ A, B, b, d, n, r }: UnitMatrices, group: Group): UnitMatrices {
+function unitsOf({ A, B, b, d, r }: UnitMatrices, group: Group): UnitMatrices {
   const { first, count } = group;
-  return { d, r, n: count, A: tf.slice(A, [0, first * r], [d, count * r]), B, b: n === count ? b : columns(b, group) };
+  return { d, r, n: count, A: tf.slice(A, [0, first * r], [d, count * r]), B, b: columns(b, group) };
 }
 
 function columns(x: tf.Tensor2D, { first, count }: Group): tf.Tensor2D {
@@ -77,7 +77,7 @@ function columns(x: tf.Tensor2D, { first, count }: Group): tf.Tensor2D {
 }
 
 function total(terms: readonly tf.Tensor2D[]): tf.Tensor2D {
-  return terms.length === 1 ? (terms[0] as tf.Tensor2D) : tf.addN([...terms]);
+  return tf.addN([...terms]);
 }
 
 /**
