@@ -37,7 +37,6 @@ export async function readModelFile(path: string): Promise<Model> {
   } catch (error) {
     const inside = join(path, 'last.safetensors');
     if (!CodaError.isInstance(error) || error.kind !== 'unreadable' || !existsSync(inside)) throw error;
-    const { kind, where, problem } = error;
-    throw new CodaError({ kind, where, problem, hint: `Did you mean ${inside}?`, cause: error });
+    throw error.withHint(`Did you mean ${inside}?`);
   }
 }

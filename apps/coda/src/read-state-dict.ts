@@ -30,16 +30,7 @@ export async function readStateDict(path: string): Promise<StateDict> {
     };
   } catch (error) {
     if (!CodaError.isInstance(error) || error.kind !== 'unsupported') throw error;
-    const { kind, where, problem, expected, got } = error;
-    throw new CodaError({
-      kind,
-      where,
-      problem,
-      expected,
-      got,
-      hint: 'Save the tensors as float32: tensor.float().',
-      cause: error,
-    });
+    throw error.withHint('Save the tensors as float32: tensor.float().');
   }
 }
 

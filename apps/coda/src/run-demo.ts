@@ -231,16 +231,7 @@ async function trainDemo(options: Omit<Parameters<typeof trainRun>[0], 'preset' 
     return await trainRun({ ...options, preset: PRESET, data: 'cifar10', resume });
   } catch (error) {
     if (!resume || !CodaError.isInstance(error) || error.kind !== 'mismatch') throw error;
-    const { kind, where, problem, expected, got } = error;
-    throw new CodaError({
-      kind,
-      where,
-      problem,
-      expected,
-      got,
-      hint: 'Choose another folder with --out, or train anew in this one with --again.',
-      cause: error,
-    });
+    throw error.withHint('Choose another folder with --out, or train anew in this one with --again.');
   }
 }
 

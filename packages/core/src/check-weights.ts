@@ -1,12 +1,11 @@
 /** Whether named arrays are the weights of a network, and the first weights of a new one. */
 import { CodaError } from './errors.ts';
+import { listedNames } from './listed-names.ts';
 import { nearestName } from './nearest-name.ts';
 import { sameShape, sizeOf, type NamedArrays, type NdArray } from './nd-array.ts';
 import type { Network } from './network.ts';
 import type { Random } from './random.ts';
 
-/** So many names of a kind are listed; a wholly different network would fill a screen. */
-const namesListed = 8;
 /** 4 GB of float32, what a model file may hold; a training has three times as many beside its activations. */
 const maxWeights = 1e9;
 
@@ -55,7 +54,5 @@ export function initWeights(network: Pick<Network, 'weights'>, random: Random): 
 }
 
 function listed(word: string, names: readonly string[]): string {
-  if (names.length === 0) return '';
-  const more = names.length > namesListed ? `, and ${names.length - namesListed} more` : '';
-  return `${word} ${names.slice(0, namesListed).join(', ')}${more}`;
+  return names.length === 0 ? '' : `${word} ${listedNames(names)}`;
 }

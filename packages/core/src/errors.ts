@@ -59,6 +59,11 @@ export class CodaError extends Error {
     return new CodaError({ ...this.details(), where: `${place}: ${this.where}`, cause: this.cause ?? this });
   }
 
+  /** The same error with what to do about it, from who knows the situation; the cause is kept. */
+  withHint(hint: string): CodaError {
+    return new CodaError({ ...this.details(), hint, cause: this.cause ?? this });
+  }
+
   private details(): ErrorDetails {
     const { kind, where, problem, expected, got, hint } = this;
     return { kind, where, problem, expected, got, hint };

@@ -5,6 +5,7 @@
 import type { ByteSource } from './byte-source.ts';
 import { CodaError } from './errors.ts';
 import { jsonOddity } from './json-oddity.ts';
+import { listedNames } from './listed-names.ts';
 import { readHeader, safetensorsFile, type LocatedTensor, type SafetensorsFile } from './safetensors-file.ts';
 import { decodeUtf8, isObject, malformed, maxHeaderBytes, maxTensors } from './safetensors-header.ts';
 import { shown } from './shown.ts';
@@ -15,8 +16,6 @@ const maxShards = 500;
 const shardsAtOnce = 8;
 /** Weight map and metadata; what others keep there besides is not read. */
 const indexDepth = 16;
-/** So many names are listed in an error. */
-const namesListed = 8;
 
 /** Opens a file that lies beside the index, by its plain name. */
 export type OpenSibling = (name: string) => Promise<ByteSource>;
@@ -64,11 +63,10 @@ async function openShard(source: ByteSource, names: ReadonlySet<string>, signal:
     if (tensors.length === names.size) return { source, metadata, tensors };
     const there = new Set(tensors.map(({ name }) => name));
     const missing = [...names].filter((name) => !there.has(name));
-    const more = missing.length > namesListed ? `, and ${missing.length - namesListed} more` : '';
     throw new CodaError({
       kind: 'mismatch',
       where: source.where,
-      problem: `tensors that the index has in this file are not there: ${missing.slice(0, namesListed).join(', ')}${more}`,
+      problem: `tensors that the index has in this file are not there: ${listedNames(missing)}`,
     });
   } catch (error) {
     await source.close();

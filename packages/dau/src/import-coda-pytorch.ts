@@ -1,5 +1,5 @@
 /** State dicts of the authors' PyTorch networks as weights of `codaNetwork`. Not a file reader: arrays in, arrays out. */
-import { CodaError, ndArray, sameShape, type NamedArrays, type NdArray } from '@coda-nets/core';
+import { CodaError, listedNames, ndArray, sameShape, type NamedArrays, type NdArray } from '@coda-nets/core';
 import type { CodaConfig } from './coda-config.ts';
 import { codaNetwork } from './coda-network.ts';
 import { channelsLast, codaPytorchName, codaPytorchParts, layerShapes, readCodaPytorchNames, transposed } from './coda-pytorch-layout.ts';
@@ -13,9 +13,6 @@ export interface CodaPytorchLayer {
   /** Of the first layer: 6 with the encoding `rgb6`, 3 with `none`. */
   readonly inputChannels: number;
 }
-
-/** So many names of a kind are listed; a wholly different network would fill a screen. */
-const namesListed = 8;
 
 /**
  * The weights of `codaNetwork(config)` from a state dict, whose indices in ascending order are the layers; names and axis orders stand in
@@ -125,7 +122,5 @@ function float32Of({ data }: NdArray<'float32'> | NdArray<'float64'>): Float32Ar
 }
 
 function listed(word: string, names: readonly string[]): string[] {
-  if (names.length === 0) return [];
-  const more = names.length > namesListed ? `, and ${names.length - namesListed} more` : '';
-  return [`${word} ${names.slice(0, namesListed).join(', ')}${more}`];
+  return names.length === 0 ? [] : [`${word} ${listedNames(names)}`];
 }
