@@ -2,25 +2,12 @@
  * What the conformance suite does not come upon by itself: values that simplify, sizes at which convolutions become products, and several operations in a
  * row where data lies in NCHW. The compiled engine against eager TensorFlow.js on the cpu backend, gradients included.
  */
-import { ndArray, Random, type ArraySpec, type NamedArrays, type NamedTensors, type TensorFunction } from '@coda-nets/core';
-import { eagerEngine, onnxRuntimeEngine } from '@coda-nets/engine';
-import { expectClose, useBackend } from '@coda-nets/tools/testkit';
+import { useBackend } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
-import { beforeAll, describe, expect, it } from 'vitest';
-
-/** Sums of a few hundred float32 products, in another order. */
-const TOLERANCE = { rtol: 1e-5, atol: 1e-6, relativeTo: 'largest' } as const;
+import { beforeAll, describe, it } from 'vitest';
+import { expectCompiledEqualsEager, type Case } from './equals-eager.ts';
 
 beforeAll(() => useBackend('cpu'));
-
-interface Case {
-  readonly fn: (t: Record<string, tf.Tensor>) => tf.Tensor | Record<string, tf.Tensor>;
-  readonly shapes: Readonly<Record<string, readonly number[]>>;
-  /** Range of the inputs; default −2 … 2. */
-  readonly from?: number;
-  readonly to?: number;
-  readonly gradient?: false;
-}
 
 const image = { x: [2, 5, 6, 3] };
 const x = (t: Record<string, tf.Tensor>): tf.Tensor => t['x'] as tf.Tensor;
@@ -109,53 +96,6 @@ const cases: Readonly<Record<string, Case>> = {
   'after a convolution: with a tensor that lies NHWC': afterConv((y, t) => tf.add(tf.mul(y, t['c'] as tf.Tensor), y), { c: [2, 5, 6, 4] }),
 };
 
-const seedOf = (name: string): Random => Random.seeded(7).split(name);
-
-function inputsOf(name: string, { shapes, from = -2, to = 2 }: Case): NamedArrays {
-  const random = seedOf(name);
-  return Object.fromEntries(
-    Object.entries(shapes).map(([key, shape]) => {
-      const size = shape.reduce((a, b) => a * b, 1);
-      const data = Float32Array.from({ length: size }, () => from + (to - from) * random.uniform());
-      return [key, ndArray('float32', shape, data)];
-    }),
-  );
-}
-
-/** The results, and the gradient of Σ result² by every input. */
-function withGradient({ fn, gradient }: Case, keys: readonly string[]): TensorFunction {
-  const results = (t: NamedTensors): Record<string, tf.Tensor> => {
-    const r = fn({ ...t });
-    return r instanceof tf.Tensor ? { result: r } : r;
-  };
-  return (t) => {
-    const values = results(t);
-    if (gradient === false) return values;
-    const objective = (...args: tf.Tensor[]): tf.Tensor => {
-      const again = results(Object.fromEntries(keys.map((key, i) => [key, args[i] as tf.Tensor])));
-      return tf.addN(Object.values(again).map((r) => tf.sum(tf.square(r))));
-    };
-    const grads = tf.grads(objective)(keys.map((key) => t[key] as tf.Tensor));
-    return { ...values, ...Object.fromEntries(keys.map((key, i) => [`d/d${key}`, grads[i] as tf.Tensor])) };
-  };
-}
-
 describe('the compiled engine equals eager tfjs', () => {
-  it.each(Object.entries(cases))('%s', async (name, test) => {
-    const inputs = inputsOf(name, test);
-    const specs: Record<string, ArraySpec> = Object.fromEntries(
-      Object.entries(inputs).map(([key, { shape }]) => [key, { shape: [...shape], dtype: 'float32' as const }]),
-    );
-    const fn = withGradient(test, Object.keys(inputs));
-    const eager = await eagerEngine({ name: 'cpu', backend: 'cpu', description: '' }).compile(fn, { inputs: specs });
-    const expected = await eager.run(inputs);
-    const compiled = await (await onnxRuntimeEngine({ threads: 1 })).compile(fn, { inputs: specs });
-    const actual = await compiled.run(inputs);
-    expect(Object.keys(actual).sort()).toEqual(Object.keys(expected).sort());
-    for (const [key, array] of Object.entries(expected)) {
-      expect(actual[key]?.shape).toEqual(array.shape);
-      expectClose(actual[key]?.data as Float32Array, array.data as Float32Array, TOLERANCE);
-    }
-    await compiled.dispose();
-  });
+  it.each(Object.entries(cases))('%s', (name, test) => expectCompiledEqualsEager(name, test));
 });

@@ -60,17 +60,25 @@ export class GraphBuilder {
     dtype: DType,
     shape: readonly number[],
     attributes: Readonly<Record<string, Attribute>> = {},
-    outputIndex?: number,
+    { outputIndex, domain }: { readonly outputIndex?: number; readonly domain?: string } = {},
   ): StaticValue {
     const operands = inputs.map((v) => (v === undefined ? '' : this.#ids.get(v))).join();
-    const key = `${op}|${operands}|${dtype}|${outputIndex}|${JSON.stringify(attributes)}`;
+    const key = `${domain ?? ''}|${op}|${operands}|${dtype}|${outputIndex}|${JSON.stringify(attributes)}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const output = this.#value(dtype, shape);
-    this.#nodes.push({ op, inputs, output, attributes, outputIndex });
+    this.#nodes.push({ op, domain, inputs, output, attributes, outputIndex });
     this.#known.set(key, output);
     this.#computed.add(output);
     return output;
+  }
+
+  isConstant(value: Value): boolean {
+    return this.#constants.has(value);
+  }
+
+  ones(shape: readonly number[]): StaticValue {
+    return this.constant(ndArray('float32', shape, new Float32Array(sizeOf(shape)).fill(1)));
   }
 
   /** The number a scalar constant holds. */

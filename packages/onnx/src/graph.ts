@@ -22,8 +22,9 @@ export type Attribute =
   | { readonly string: string };
 
 export interface Node {
-  /** ONNX operator of the default domain. */
   readonly op: string;
+  /** Default: ONNX's own operators. */
+  readonly domain?: string | undefined;
   /** `undefined` leaves an optional input out. */
   readonly inputs: readonly (Value | undefined)[];
   readonly output: Value;

@@ -17,17 +17,23 @@ export interface KernelContext<A> {
 type Recorder<I, A> = (inputs: I, context: KernelContext<A>) => TracedArray | readonly TracedArray[];
 
 /** `I`: the kernel's named inputs; kernels that take a list get it under `0`, `1`, …. */
-export function kernel<I = { x: TracedArray }, A = object>(kernelName: string, recorder: Recorder<I, A>): void {
+export function kernel<I = { x: TracedArray }, A = object>(
+  kernelName: string,
+  recorder: Recorder<I, A>,
+  { blocked = false }: { /** Whether it takes arrays whose channels lie in blocks as they are. */ readonly blocked?: boolean } = {},
+): void {
   tf.registerKernel({
     kernelName,
     backendName: recordingBackendName,
     kernelFunc: ({ inputs, attrs, backend }) => {
       const recording = backend as RecordingBackend;
+      const { layouts, builder } = recording;
       const arrays: Record<string, TracedArray> = {};
       for (const [name, tensor] of Object.entries(inputs)) {
-        if (tensor !== null && tensor !== undefined) arrays[name] = recording.arrayOf(tensor as tf.TensorInfo);
+        if (tensor === null || tensor === undefined) continue;
+        const array = recording.arrayOf(tensor as tf.TensorInfo);
+        arrays[name] = blocked ? array : layouts.unblocked(array);
       }
-      const { layouts, builder } = recording;
       const refuse: KernelContext<A>['refuse'] = (problem, { expected, got } = {}) =>
         refusal(kernelName, problem, { expected, got: got ?? described(Object.values(arrays)) });
       const result = recorder(arrays as I, { attrs: attrs as A, layouts, builder, refuse });

@@ -58,20 +58,22 @@ export function encodeModel(graph: Graph, options: ModelOptions = {}): Uint8Arra
       got: `${weightBytes}`,
     });
   }
+  const domains = [...new Set(graph.nodes.flatMap(({ domain }) => (domain === undefined ? [] : [domain])))];
   const model = onnx.ModelProto.create({
     irVersion: 8,
     producerName: 'coda-nets',
     producerVersion,
     docString,
-    opsetImport: [{ domain: '', version: opset }],
+    opsetImport: [{ domain: '', version: opset }, ...domains.map((domain) => ({ domain, version: 1 }))],
     metadataProps: Object.entries(metadata).map(([key, value]) => ({ key, value })),
     graph: {
       name: graphName,
       input: graph.inputs.map(valueInfo),
       output: Object.values(graph.outputs).map(valueInfo),
       initializer: [...graph.constants].map(([value, array]) => tensorProto(nameOf(value), array)),
-      node: graph.nodes.map(({ op, inputs, output, outputIndex = 0, attributes }) => ({
+      node: graph.nodes.map(({ op, domain, inputs, output, outputIndex = 0, attributes }) => ({
         opType: op,
+        ...(domain !== undefined && { domain }),
         name: `${nameOf(output)}:node`,
         input: inputs.map(nameOf),
         output: [...Array.from({ length: outputIndex }, (_, i) => `${nameOf(output)}:unread${i}`), nameOf(output)],

@@ -5,10 +5,10 @@ import { giveNames } from './give-names.ts';
 export function printGraph(graph: Graph): string {
   const names = giveNames(graph);
   const typed = (value: Value): string => `${names.get(value)}: ${value.dtype}[${value.shape.join(', ')}]`;
-  const lines = graph.nodes.map(({ op, inputs, output, outputIndex = 0, attributes }) => {
+  const lines = graph.nodes.map(({ op, domain, inputs, output, outputIndex = 0, attributes }) => {
     const operands = inputs.map((v) => (v === undefined ? '_' : names.get(v)));
     const options = Object.entries(attributes).map(([name, a]) => `${name}=${attribute(a)}`);
-    return `  ${typed(output)} = ${op}(${[...operands, ...options].join(', ')})${outputIndex > 0 ? `, output ${outputIndex}` : ''}`;
+    return `  ${typed(output)} = ${domain === undefined ? '' : `${domain}.`}${op}(${[...operands, ...options].join(', ')})${outputIndex > 0 ? `, output ${outputIndex}` : ''}`;
   });
   return [
     `graph(${graph.inputs.map(typed).join(', ')})`,

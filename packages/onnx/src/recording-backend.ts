@@ -17,12 +17,14 @@ interface Entry {
 
 export class RecordingBackend extends tf.KernelBackend {
   readonly builder = new GraphBuilder();
-  readonly layouts = new Layouts(this.builder);
+  readonly layouts: Layouts;
   readonly #data: tf.DataStorage<Entry>;
   readonly #borrowed = new Set<object>();
 
-  constructor() {
+  /** `block`: channels in a block, if the graph is for a runtime with blocked operators. */
+  constructor(block?: number) {
     super();
+    this.layouts = new Layouts(this.builder, block);
     this.#data = new tf.DataStorage(this, tf.engine());
   }
 

@@ -39,23 +39,31 @@ const BATCH_SIZES = [13, 17] as const;
 /** The carried value `name` leaves the graph under this name: a graph's names are unique. */
 export const carriedOutput = (name: string): string => `next/${name}`;
 
+export interface TraceOptions {
+  /**
+   * For a graph that this process will run in ONNX Runtime itself: channels in a block of its blocked operators, which are used where they are faster and the
+   * batch is fixed (`blocked-layout.ts`). Default: the graph holds ONNX's operators alone and runs anywhere.
+   */
+  readonly block?: number | undefined;
+}
+
 /**
  * The graph of `fn`: inputs of the signature and carried values become inputs, constants become named constants. With a `'batch'` size in the
  * signature the graph works for any batch size; a function that uses the batch size as a number (1/N) cannot, and is refused.
  *
  * Throws a CodaError that names a kernel without an ONNX counterpart, a value that is read while tracing, or a result that is no tensor.
  */
-export function trace(fn: TensorFunction, signature: Signature): Graph {
+export function trace(fn: TensorFunction, signature: Signature, { block }: TraceOptions = {}): Graph {
   const dynamic = Object.values(signature.inputs).some(({ shape }) => shape.includes('batch'));
-  if (!dynamic) return eliminateDeadCode(traceOnce(fn, signature, 1));
+  if (!dynamic) return eliminateDeadCode(traceOnce(fn, signature, 1, block));
   const [first, second] = BATCH_SIZES.map((batch) => eliminateDeadCode(traceOnce(fn, signature, batch))) as [Graph, Graph];
   return generaliseBatch(first, BATCH_SIZES[0], second, BATCH_SIZES[1]);
 }
 
-function traceOnce(fn: TensorFunction, signature: Signature, batch: number): Graph {
+function traceOnce(fn: TensorFunction, signature: Signature, batch: number, block?: number): Graph {
   const { inputs, constants = {}, carried = {} } = signature;
   const previous = tf.getBackend();
-  const backend = new RecordingBackend();
+  const backend = new RecordingBackend(block);
   const { builder, layouts } = backend;
   tf.registerBackend(recordingBackendName, () => backend, 0);
   void tf.setBackend(recordingBackendName);

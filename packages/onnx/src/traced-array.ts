@@ -8,6 +8,7 @@
  *   one number. `ones` and `zeros` of tfjs's gradients thus cost nothing either.
  */
 import type { DType } from '@coda-nets/core';
+import { BlockedLayout } from './blocked-layout.ts';
 import type { Attribute } from './graph.ts';
 import type { GraphBuilder, StaticValue } from './graph-builder.ts';
 
@@ -16,12 +17,15 @@ export interface TracedArray {
   /** As the function sees it. */
   readonly shape: readonly number[];
   readonly order: readonly number[];
+  /** Whether the channels lie in blocks (`blocked-layout.ts`); the order is that of NCHW then. */
+  readonly blocked?: boolean;
 }
 
 export const identityOrder = (rank: number): readonly number[] => Array.from({ length: rank }, (_, i) => i);
 
 export const ints = (values: readonly number[]): Attribute => ({ ints: values });
 export const int = (value: number): Attribute => ({ int: value });
+export const float = (value: number): Attribute => ({ float: value });
 
 /** An array that lies as its tensor does. */
 export function plain(value: StaticValue): TracedArray {
@@ -56,14 +60,24 @@ export function withRank(a: TracedArray, rank: number): TracedArray {
 
 export class Layouts {
   readonly builder: GraphBuilder;
+  /** Where the graph is for a runtime that has blocked operators. */
+  readonly blocks: BlockedLayout | undefined;
 
-  constructor(builder: GraphBuilder) {
+  /** `block`: channels in a block, if the runtime has blocked operators. */
+  constructor(builder: GraphBuilder, block?: number) {
     this.builder = builder;
+    this.blocks = block === undefined ? undefined : new BlockedLayout(block, builder);
+  }
+
+  unblocked(a: TracedArray): TracedArray {
+    if (a.blocked !== true || this.blocks === undefined) return a;
+    return { value: this.blocks.leave(a.value), shape: a.shape, order: a.order };
   }
 
   /** The value of `a` with its axes in `order`; axes broadcast lazily stay 1, a filled tensor stays a scalar. */
-  inOrder(a: TracedArray, order: readonly number[]): StaticValue {
-    if (isFilled(a)) return a.value;
+  inOrder(array: TracedArray, order: readonly number[]): StaticValue {
+    if (isFilled(array)) return array.value;
+    const a = this.unblocked(array);
     const { builder } = this;
     // withRank leaves leading axes out of the value: put them back as ones
     const missing = a.order.length - a.value.shape.length;
@@ -97,14 +111,16 @@ export class Layouts {
   }
 
   /** Axes of `perm` as a transpose of tfjs names them; records nothing. */
-  transpose(a: TracedArray, perm: readonly number[]): TracedArray {
+  transpose(array: TracedArray, perm: readonly number[]): TracedArray {
+    const a = this.unblocked(array);
     const shape = perm.map((axis) => a.shape[axis] as number);
     return { value: a.value, shape, order: a.order.map((axis) => perm.indexOf(axis)) };
   }
 
   /** A reshape that keeps the data where it lies when each group of axes that is split or merged lies together and in order. */
-  reshape(a: TracedArray, shape: readonly number[]): TracedArray {
-    if (isFilled(a)) return filled(a.value, shape);
+  reshape(array: TracedArray, shape: readonly number[]): TracedArray {
+    if (isFilled(array)) return filled(array.value, shape);
+    const a = this.unblocked(array);
     const groups = axisGroups(a.shape, shape);
     const lazyInside = groups.some((g) => g.from.length + g.to.length > 2 && keepsNot(a, g, shape));
     const source = lazyInside ? { ...a, value: this.dense(a, a.order) } : a;

@@ -4,6 +4,7 @@
  */
 import { CodaError } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
+import type { BlockedLayout, ConvWindow } from '../blocked-layout.ts';
 import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
 import { int, ints, type Layouts, type TracedArray } from '../traced-array.ts';
@@ -77,15 +78,45 @@ export const toNhwc = (x: TracedArray, attrs: ConvolutionAttrs, layouts: Layouts
 export const fromNhwc = (x: TracedArray, attrs: ConvolutionAttrs, layouts: Layouts): TracedArray =>
   isChannelsFirst(attrs) ? layouts.transpose(x, CHANNELS_FIRST) : x;
 
+/** The blocked layout where the runtime has it and a convolution of these channels, forward or back, is faster in it. */
+function blocksFor(layouts: Layouts, g: Geometry, filter: TracedArray, from: number, to: number): BlockedLayout | undefined {
+  const { blocks } = layouts;
+  return blocks?.worthwhile(from, to, g.batchSize * g.outHeight * g.outWidth, filter.value) === true ? blocks : undefined;
+}
+
+/** The value of x in blocks, or in NCHW where its channels fill none. */
+function entered(x: TracedArray, layouts: Layouts): StaticValue {
+  if (x.blocked === true) return x.value;
+  const value = layouts.dense(x, NCHW);
+  const blocks = layouts.blocks as BlockedLayout;
+  return blocks.fits(x.shape[3] as number) ? blocks.enter(value) : value;
+}
+
+const blockedNhwc = (value: StaticValue): TracedArray => ({ ...nhwc(value), blocked: true });
+
+function windowOf(g: Geometry): ConvWindow {
+  const { top, left, bottom, right } = g.padInfo;
+  return {
+    kernel: [g.filterHeight, g.filterWidth],
+    strides: [g.strideHeight, g.strideWidth],
+    dilations: [g.dilationHeight, g.dilationWidth],
+    pads: [top, left, bottom, right],
+  };
+}
+
 /** The tensor of a value that lies in NCHW. */
 export const nhwc = (value: StaticValue): TracedArray => {
   const [n, c, h, w] = value.shape as [number, number, number, number];
   return { value, shape: [n, h, w, c], order: NCHW };
 };
 
-kernel<{ x: TracedArray; filter: TracedArray }, ConvolutionAttrs>('Conv2D', ({ x, filter }, { attrs, layouts }) => {
-  return fromNhwc(convolution(toNhwc(x, attrs, layouts), filter, attrs, layouts), attrs, layouts);
-});
+kernel<{ x: TracedArray; filter: TracedArray }, ConvolutionAttrs>(
+  'Conv2D',
+  ({ x, filter }, { attrs, layouts }) => {
+    return fromNhwc(convolution(toNhwc(x, attrs, layouts), filter, attrs, layouts), attrs, layouts);
+  },
+  { blocked: true },
+);
 
 /** Of x [N, H, W, in], whatever the data format of `attrs`. */
 export function convolution(x: TracedArray, filter: TracedArray, attrs: ConvolutionAttrs, layouts: Layouts): TracedArray {
@@ -94,6 +125,11 @@ export function convolution(x: TracedArray, filter: TracedArray, attrs: Convolut
   if (asProduct(g, x)) return productConv(x, filter, g, layouts);
   const { top, left, bottom, right } = g.padInfo;
   const shape = [g.batchSize, g.outChannels, g.outHeight, g.outWidth];
+  const blocks = blocksFor(layouts, g, filter, g.inChannels, g.outChannels);
+  if (blocks !== undefined) {
+    const prepared = blocks.filter(layouts.dense(filter));
+    return blockedNhwc(blocks.conv(entered(x, layouts), prepared, windowOf(g), shape));
+  }
   const value = builder.emit('Conv', [layouts.dense(x, NCHW), layouts.dense(filter, OIHW)], 'float32', shape, {
     kernel_shape: ints([g.filterHeight, g.filterWidth]),
     strides: ints([g.strideHeight, g.strideWidth]),
@@ -109,6 +145,7 @@ kernel<{ dy: TracedArray; filter: TracedArray }, ConvolutionAttrs & { inputShape
     const inputShape = isChannelsFirst(attrs) ? CHANNELS_LAST.map((axis) => attrs.inputShape[axis] as number) : attrs.inputShape;
     return fromNhwc(inputGradient(toNhwc(dy, attrs, layouts), filter, geometry(inputShape, filter.shape, attrs), layouts), attrs, layouts);
   },
+  { blocked: true },
 );
 
 /** dL/dx: at stride 1 a convolution of dy with the reversed filter, which runs faster than a transposed one. */
@@ -120,9 +157,17 @@ function inputGradient(dy: TracedArray, filter: TracedArray, g: Geometry, layout
   const spread = [(g.filterHeight - 1) * g.dilationHeight, (g.filterWidth - 1) * g.dilationWidth] as const;
   const kernelShape = ints([g.filterHeight, g.filterWidth]);
   const dilations = ints([g.dilationHeight, g.dilationWidth]);
-  const upstream = layouts.dense(dy, NCHW);
   const pads = [spread[0] - top, spread[1] - left, spread[0] - bottom, spread[1] - right];
-  if (g.strideHeight === 1 && g.strideWidth === 1 && pads.every((p) => p >= 0)) {
+  const direct = g.strideHeight === 1 && g.strideWidth === 1 && pads.every((p) => p >= 0);
+  const blocks = direct ? blocksFor(layouts, g, filter, g.outChannels, g.inChannels) : undefined;
+  if (blocks !== undefined) {
+    const straight = layouts.dense(filter);
+    const reversed = g.filterHeight * g.filterWidth === 1 ? straight : reverseValue(straight, [0, 1], builder);
+    const window: ConvWindow = { ...windowOf(g), pads: pads as [number, number, number, number] };
+    return blockedNhwc(blocks.conv(entered(dy, layouts), blocks.filter(reversed, true), window, shape));
+  }
+  const upstream = layouts.dense(dy, NCHW);
+  if (direct) {
     const straight = layouts.dense(filter, IOHW);
     const reversed = g.filterHeight * g.filterWidth === 1 ? straight : reverseValue(straight, [2, 3], builder);
     return nhwc(
@@ -159,6 +204,11 @@ kernel<{ x: TracedArray; dy: TracedArray }, ConvolutionAttrs & { filterShape: nu
     const [x, dy] = [toNhwc(inputs.x, attrs, layouts), toNhwc(inputs.dy, attrs, layouts)];
     const g = geometry(x.shape, attrs.filterShape, attrs);
     if (asProduct(g, dy)) return productFilterGradient(x, dy, g, layouts);
+    const { blocks } = layouts;
+    if (blocks !== undefined && blockedFilterGradient(blocks, g)) {
+      const value = blocks.filterGradient(reachOf(x, g, layouts), entered(dy, layouts), windowOf(g));
+      return { value, shape: attrs.filterShape, order: [2, 3, 0, 1] };
+    }
     const input = layouts.dense(x, NCHW);
     const upstream = layouts.dense(dy, NCHW);
     const { filterHeight: kh, filterWidth: kw, inChannels: ci, outChannels: co } = g;
@@ -191,7 +241,27 @@ kernel<{ x: TracedArray; dy: TracedArray }, ConvolutionAttrs & { filterShape: nu
     const product = summedProduct(patches(input, g, builder), upstream, builder);
     return { value: layouts.reshaped(product, [kh, kw, ci, co]), shape: attrs.filterShape, order: [0, 1, 2, 3] };
   },
+  { blocked: true },
 );
+
+/** One position of the filter makes a matrix product, which needs no images in the place of channels. */
+const blockedFilterGradient = (blocks: BlockedLayout, g: Geometry): boolean =>
+  blocks.fits(g.batchSize) && blocks.fits(g.outChannels) && g.filterHeight * g.filterWidth > 1;
+
+/** All of x [N, H, W, C] that the filter sees, with zeros where it reaches beyond: [N, C, H″, W″]. */
+function reachOf(x: TracedArray, g: Geometry, layouts: Layouts): StaticValue {
+  const { top, left } = g.padInfo;
+  const height = (g.outHeight - 1) * g.strideHeight + (g.filterHeight - 1) * g.dilationHeight + 1;
+  const width = (g.outWidth - 1) * g.strideWidth + (g.filterWidth - 1) * g.dilationWidth + 1;
+  const pads = [
+    [0, 0],
+    [0, 0],
+    [top, height - top - g.inHeight],
+    [left, width - left - g.inWidth],
+  ] as const;
+  const value = layouts.dense(x, NCHW);
+  return pads.every(([before, after]) => before === 0 && after === 0) ? value : padValue(value, pads, 0, layouts.builder);
+}
 
 type Pads = readonly [readonly [number, number], readonly [number, number]];
 

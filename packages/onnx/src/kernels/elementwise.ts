@@ -4,6 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { Node } from '../graph.ts';
 import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
+import { blockedElementwise } from './blocked-elementwise.ts';
 import { dtypeOf, filled, int, isFilled, withRank, type Layouts, type TracedArray } from '../traced-array.ts';
 
 /** ONNX's TensorProto.DataType numbers, as Cast's attribute wants them. */
@@ -36,6 +37,10 @@ export function elementwise(
   attributes: Node['attributes'] = {},
 ): TracedArray {
   const shape = broadcastShape(operands.map((o) => o.shape));
+  const inBlocks = operands.some((o) => o.blocked === true)
+    ? blockedElementwise(layouts, op, operands, shape, dtype, attributes)
+    : undefined;
+  if (inBlocks !== undefined) return inBlocks;
   const aligned = operands.map((o) => withRank(o, shape.length));
   const order = commonOrder(aligned);
   // the result has an axis for each of the tensor's, so one operand must
@@ -54,7 +59,7 @@ function commonOrder(arrays: readonly TracedArray[]): readonly number[] {
 
 /** The same elements under a larger shape of the same rank. */
 function broadcastTo(a: TracedArray, shape: readonly number[]): TracedArray {
-  return { value: a.value, shape, order: a.order };
+  return { ...a, shape };
 }
 
 /** A filled operand of value `x` that leaves the other operand as it is. */
@@ -65,17 +70,25 @@ function neutral(builder: GraphBuilder, operand: TracedArray, x: number): boolea
 type Fold = (x: number, y: number) => number;
 
 function arithmetic(kernelName: string, op: string, fold: Fold, simplify: (i: Binary, b: GraphBuilder) => TracedArray | undefined): void {
-  kernel<Binary>(kernelName, ({ a, b }, { layouts, builder, refuse }) => {
-    if (dtypeOf(a) === 'bool') throw refuse('arithmetic on truth values', { expected: 'float32 or int32' });
-    const shape = broadcastShape([a.shape, b.shape]);
-    const x = builder.scalarOf(a.value);
-    const y = builder.scalarOf(b.value);
-    if (x !== undefined && y !== undefined) return filled(builder.scalar(Math.fround(fold(x, y))), shape);
-    const simple = dtypeOf(a) === 'float32' ? simplify({ a, b }, builder) : undefined;
-    if (simple !== undefined && simple.shape.length === shape.length) return broadcastTo(simple, shape);
-    return elementwise(layouts, op, [a, b], dtypeOf(a));
-  });
+  kernel<Binary>(
+    kernelName,
+    ({ a, b }, { layouts, builder, refuse }) => {
+      if (dtypeOf(a) === 'bool') throw refuse('arithmetic on truth values', { expected: 'float32 or int32' });
+      const shape = broadcastShape([a.shape, b.shape]);
+      const x = builder.scalarOf(a.value);
+      const y = builder.scalarOf(b.value);
+      if (x !== undefined && y !== undefined) return filled(builder.scalar(Math.fround(fold(x, y))), shape);
+      const simple = dtypeOf(a) === 'float32' ? simplify({ a, b }, builder) : undefined;
+      if (simple !== undefined && simple.shape.length === shape.length) return broadcastTo(spread(simple, shape, layouts), shape);
+      return elementwise(layouts, op, [a, b], dtypeOf(a));
+    },
+    { blocked: true },
+  );
 }
+
+/** What is blocked cannot be broadcast lazily. */
+const spread = (a: TracedArray, shape: readonly number[], layouts: Layouts): TracedArray =>
+  a.shape.every((d, i) => d === shape[i]) ? a : layouts.unblocked(a);
 
 arithmetic(
   'Add',
@@ -115,19 +128,27 @@ arithmetic(
 arithmetic('Maximum', 'Max', Math.max, () => undefined);
 arithmetic('Minimum', 'Min', Math.min, () => undefined);
 
-kernel<Binary>('SquaredDifference', ({ a, b }, { layouts }) => {
-  const d = elementwise(layouts, 'Sub', [a, b], dtypeOf(a));
-  return elementwise(layouts, 'Mul', [d, d], dtypeOf(a));
-});
+kernel<Binary>(
+  'SquaredDifference',
+  ({ a, b }, { layouts }) => {
+    const d = elementwise(layouts, 'Sub', [a, b], dtypeOf(a));
+    return elementwise(layouts, 'Mul', [d, d], dtypeOf(a));
+  },
+  { blocked: true },
+);
 
-kernel<Record<string, TracedArray>>('AddN', (inputs, { layouts, builder }) => {
-  const terms = Object.values(inputs).filter((t) => !neutral(builder, t, 0));
-  const first = terms[0] ?? (Object.values(inputs)[0] as TracedArray);
-  // runtimes add two terms into a product, and any number of floats in one pass
-  return dtypeOf(first) === 'float32' && terms.length > 1
-    ? elementwise(layouts, 'Sum', terms, 'float32')
-    : terms.slice(1).reduce((sum, term) => elementwise(layouts, 'Add', [sum, term], dtypeOf(first)), first);
-});
+kernel<Record<string, TracedArray>>(
+  'AddN',
+  (inputs, { layouts, builder }) => {
+    const terms = Object.values(inputs).filter((t) => !neutral(builder, t, 0));
+    const first = terms[0] ?? (Object.values(inputs)[0] as TracedArray);
+    // runtimes add two terms into a product, and any number of floats in one pass
+    return dtypeOf(first) === 'float32' && terms.length > 1
+      ? elementwise(layouts, 'Sum', terms, 'float32')
+      : terms.slice(1).reduce((sum, term) => elementwise(layouts, 'Add', [sum, term], dtypeOf(first)), first);
+  },
+  { blocked: true },
+);
 
 kernel<object, { shape: number[]; value: number; dtype?: DType }>('Fill', (_, { attrs, builder, refuse }) => {
   if (typeof attrs.value !== 'number') throw refuse('a fill value that is no number', { got: typeof attrs.value });

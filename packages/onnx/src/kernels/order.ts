@@ -49,7 +49,7 @@ kernel<Unary, { k: number; sorted: boolean }>('TopK', ({ x }, { attrs: { k }, la
   const source = layouts.dense(x, x.order);
   const axis = positionOf(x, x.shape.length - 1);
   const physical = source.shape.map((d, p) => (p === axis ? k : d));
-  const indices = builder.emit('TopK', [source, builder.int64([k])], 'int64', physical, { axis: int(axis) }, 1);
+  const indices = builder.emit('TopK', [source, builder.int64([k])], 'int64', physical, { axis: int(axis) }, { outputIndex: 1 });
   const values = builder.emit('GatherElements', [source, indices], source.dtype, physical, { axis: int(axis) });
   const shape = [...x.shape.slice(0, -1), k];
   return [

@@ -1,8 +1,9 @@
 /** Reductions, over whichever axes of the value hold the reduced ones. */
 import * as tf from '@tensorflow/tfjs-core';
+import type { BlockedLayout } from '../blocked-layout.ts';
 import type { StaticValue } from '../graph-builder.ts';
 import { kernel, type KernelContext } from '../kernel.ts';
-import { dtypeOf, filled, int, ints, isFilled, isLazy, type TracedArray } from '../traced-array.ts';
+import { dtypeOf, filled, int, ints, isFilled, isLazy, plain, type TracedArray } from '../traced-array.ts';
 import { cast, castArray } from './elementwise.ts';
 
 type Attrs = { axis?: number | number[]; reductionIndices?: number | number[]; keepDims?: boolean };
@@ -56,10 +57,31 @@ const reductions = [
   ['Prod', 'ReduceProd'],
 ] as const;
 for (const [kernelName, op] of reductions) {
-  kernel<{ x: TracedArray }, Attrs>(kernelName, ({ x }, context) => {
-    // a mean is a float, whatever it is of
-    return reduce(kernelName === 'Mean' ? castArray(context.builder, x, 'float32') : x, op, context);
-  });
+  kernel<{ x: TracedArray }, Attrs>(
+    kernelName,
+    ({ x }, context) => {
+      const inBlocks = x.blocked === true ? blockedReduction(x, op, context) : undefined;
+      if (inBlocks !== undefined) return inBlocks;
+      const array = context.layouts.unblocked(x);
+      // a mean is a float, whatever it is of
+      return reduce(kernelName === 'Mean' ? castArray(context.builder, array, 'float32') : array, op, context);
+    },
+    { blocked: true },
+  );
+}
+
+/** Sums and means over images, or over the positions of each image: by way of each image's mean. */
+function blockedReduction(x: TracedArray, op: string, { attrs, layouts, builder }: Context): TracedArray | undefined {
+  const [n, height, width, channels] = x.shape as [number, number, number, number];
+  const axes = tf.util.parseAxisParam((attrs.axis ?? attrs.reductionIndices) as number[], [...x.shape]).toSorted((a, b) => a - b);
+  const overAll = axes.join() === '0,1,2';
+  if (!(overAll || axes.join() === '1,2') || !(op === 'ReduceSum' || op === 'ReduceMean') || dtypeOf(x) !== 'float32') return undefined;
+  const means = (layouts.blocks as BlockedLayout).meanOfImages(x.value);
+  const mean = overAll ? builder.emit('ReduceMean', [means], 'float32', [channels], { axes: ints([0]), keepdims: int(0) }) : means;
+  const count = (overAll ? n : 1) * height * width;
+  const value = op === 'ReduceMean' ? mean : builder.emit('Mul', [mean, builder.scalar(count)], 'float32', mean.shape);
+  const kept = overAll ? [1, 1, 1, channels] : [n, 1, 1, channels];
+  return plain(attrs.keepDims === true ? layouts.reshaped(value, kept) : value);
 }
 
 /** Logical reductions have no ONNX operator: the maximum and the minimum of 0 and 1. */

@@ -2,6 +2,7 @@
 import type { DType } from '@coda-nets/core';
 import { kernel } from '../kernel.ts';
 import { dtypeOf, filled, type TracedArray } from '../traced-array.ts';
+import { blockedStep } from './blocked-elementwise.ts';
 import { castArray, elementwise, formula, number } from './elementwise.ts';
 
 type Unary = { x: TracedArray };
@@ -13,10 +14,14 @@ const onNumbers = [
   ['Sign', 'Sign'],
 ] as const;
 for (const [kernelName, op] of onNumbers) {
-  kernel<Unary>(kernelName, ({ x }, { layouts, refuse }) => {
-    if (dtypeOf(x) === 'bool') throw refuse('arithmetic on truth values', { expected: 'float32 or int32' });
-    return elementwise(layouts, op, [x], dtypeOf(x));
-  });
+  kernel<Unary>(
+    kernelName,
+    ({ x }, { layouts, refuse }) => {
+      if (dtypeOf(x) === 'bool') throw refuse('arithmetic on truth values', { expected: 'float32 or int32' });
+      return elementwise(layouts, op, [x], dtypeOf(x));
+    },
+    { blocked: true },
+  );
 }
 
 /** Whole numbers are their own floor. */
@@ -75,24 +80,31 @@ floatKernel('Expm1', (x, f) => {
 /** |x| < ½ */
 const isSmall = (x: TracedArray, f: Formula): TracedArray => f('Less', f('Abs', x), 0.5);
 
-kernel<Unary>('Identity', ({ x }) => x);
+kernel<Unary>('Identity', ({ x }) => x, { blocked: true });
 kernel<Unary>('ZerosLike', ({ x }, { builder }) => filled(number(builder, 0, dtypeOf(x)).value, x.shape));
 kernel<Unary>('OnesLike', ({ x }, { builder }) => filled(number(builder, 1, dtypeOf(x)).value, x.shape));
-kernel<Unary>('Square', ({ x }, { layouts }) => elementwise(layouts, 'Mul', [x, x], dtypeOf(x)));
+kernel<Unary>('Square', ({ x }, { layouts }) => elementwise(layouts, 'Mul', [x, x], dtypeOf(x)), { blocked: true });
 
 kernel<Unary>('Relu6', ({ x }, { layouts, builder }) => {
   return elementwise(layouts, 'Min', [elementwise(layouts, 'Relu', [x], dtypeOf(x)), number(builder, 6, dtypeOf(x))], dtypeOf(x));
 });
 
 /** 1 where x > 0, alpha elsewhere. Greater and Cast take half the time of Sign. */
-kernel<Unary, { alpha: number }>('Step', ({ x }, { attrs: { alpha }, layouts, builder, refuse }) => {
-  const dtype = dtypeOf(x);
-  const step = castArray(builder, elementwise(layouts, 'Greater', [x, number(builder, 0, dtype)], 'bool'), dtype);
-  if (!alpha) return step;
-  if (dtype !== 'float32') throw refuse('a slope among whole numbers', { expected: 'float32' });
-  const f = formula(layouts);
-  return f('Add', f('Mul', step, 1 - alpha), alpha);
-});
+kernel<Unary, { alpha: number }>(
+  'Step',
+  ({ x }, { attrs: { alpha }, layouts, builder, refuse }) => {
+    const dtype = dtypeOf(x);
+    const step =
+      x.blocked === true
+        ? blockedStep(layouts, x)
+        : castArray(builder, elementwise(layouts, 'Greater', [x, number(builder, 0, dtype)], 'bool'), dtype);
+    if (!alpha) return step;
+    if (dtype !== 'float32') throw refuse('a slope among whole numbers', { expected: 'float32' });
+    const f = formula(layouts);
+    return f('Add', f('Mul', step, 1 - alpha), alpha);
+  },
+  { blocked: true },
+);
 
 kernel<Unary, { dtype: DType }>('Cast', ({ x }, { attrs: { dtype }, builder, refuse }) => {
   if (!['float32', 'int32', 'bool'].includes(dtype)) throw refuse('a cast', { expected: 'to float32, int32 or bool', got: `to ${dtype}` });
