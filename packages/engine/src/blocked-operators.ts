@@ -1,8 +1,7 @@
 /** Whether ONNX Runtime on this machine has the blocked operators of `@coda-nets/onnx`, found by running one. */
 import { encodeModel, type Graph, type Value } from '@coda-nets/onnx';
 import type { InferenceSession } from 'onnxruntime-node';
-
-type OnnxRuntime = typeof import('onnxruntime-node');
+import type { OnnxRuntime } from './load-onnx-runtime.ts';
 
 /** More than any block has: 16 is the largest. */
 const CHANNELS = 64;

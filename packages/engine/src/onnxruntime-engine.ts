@@ -1,23 +1,22 @@
 /** Runs a function as a graph compiled by ONNX Runtime: traced once, optimised once, called often. */
 import {
   CodaError,
-  ndArray,
   type ArraySpec,
   type Compiled,
-  type DType,
   type Engine,
   type NamedArrays,
   type NdArray,
   type Signature,
   type TensorFunction,
 } from '@coda-nets/core';
-import { carriedOutput, encodeModel, readModelInfo, splitConstantPart, trace, type Graph, type ModelInfo } from '@coda-nets/onnx';
-import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import { encodeModel, readModelInfo, splitConstantPart, trace, type Graph, type ModelInfo } from '@coda-nets/onnx';
+import type { InferenceSession } from 'onnxruntime-node';
 import { availableParallelism } from 'node:os';
 import { blockOf } from './blocked-operators.ts';
 import { checkInputs } from './check-inputs.ts';
-
-type OnnxRuntime = typeof import('onnxruntime-node');
+import { loadOnnxRuntime, type OnnxRuntime } from './load-onnx-runtime.ts';
+import { openSession, type OnnxSession, type SessionPlan } from './onnx-session.ts';
+import { openInThread } from './open-in-thread.ts';
 
 export interface OnnxRuntimeOptions {
   /** Default: every core this process may use. */
@@ -32,6 +31,11 @@ export interface OnnxRuntimeOptions {
    * the runtime has it.
    */
   readonly blocked?: boolean;
+  /**
+   * Whether what is compiled runs on a thread of its own, default false: ONNX Runtime's binding holds up the thread that calls it until a call is done, so a
+   * server or a page of progress stands still for as long. Inputs and results are copied between the threads, constants when the function is compiled.
+   */
+  readonly ownThread?: boolean;
   /** Measures every node of every call, and writes `<profile>_<time>.json` (the trace event format of Chrome) when what was compiled is disposed. */
   readonly profile?: string;
 }
@@ -50,31 +54,50 @@ function sessionOptionsOf({ threads = availableParallelism(), profile }: OnnxRun
   };
 }
 
-export async function onnxRuntimeEngine(engineOptions: OnnxRuntimeOptions = {}): Promise<Engine> {
-  const { threads = availableParallelism(), copyConstantsUpTo = DEFAULT_COPY_CONSTANTS_UP_TO, blocked = true } = engineOptions;
+export async function onnxRuntimeEngine(engineOptions: OnnxRuntimeOptions = {}): Promise<OnnxEngine> {
+  const {
+    threads = availableParallelism(),
+    copyConstantsUpTo = DEFAULT_COPY_CONSTANTS_UP_TO,
+    blocked = true,
+    ownThread = false,
+  } = engineOptions;
   const ort = await loadOnnxRuntime();
-  const sessionOptions = sessionOptionsOf(engineOptions);
   const block = blocked ? await blockOf(ort, sessionOptionsOf({ threads: 1 })) : undefined;
+  const settings = { copyConstantsUpTo, block, ownThread, options: sessionOptionsOf(engineOptions) };
   return {
     name: 'onnxruntime',
     description: `ONNX Runtime ${ort.env.versions.node ?? ''}, CPU, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
-    compile: (fn, signature) => compile(ort, sessionOptions, { copyConstantsUpTo, block }, fn, signature),
+    compile: (fn, signature) => compile(ort, settings, fn, signature),
   };
 }
 
-async function loadOnnxRuntime(): Promise<OnnxRuntime> {
-  try {
-    const module = await import('onnxruntime-node');
-    return (module as { default?: OnnxRuntime }).default ?? module;
-  } catch (cause) {
-    throw new CodaError({
-      kind: 'unavailable',
-      where: 'engine onnxruntime',
-      problem: 'onnxruntime-node could not be loaded',
-      hint: 'It runs on Linux (x64, arm64), macOS (arm64) and Windows; elsewhere use --engine wasm or cpu.',
-      cause,
-    });
-  }
+/** What was compiled, and what its calls took. */
+export interface CompiledReport {
+  /** Nodes of the graph by operator, before ONNX Runtime joins some. */
+  readonly operators: Readonly<Record<string, number>>;
+  readonly constantBytes: number;
+  readonly carriedBytes: number;
+  /** Tracing, and what ONNX Runtime did before the first call, in milliseconds. */
+  readonly traceTime: number;
+  readonly sessionTime: number;
+  readonly calls: number;
+  /** Of the last 100 calls, in milliseconds; undefined before the first. Where it went, node by node, is what `profile` writes. */
+  readonly medianCallTime: number | undefined;
+}
+
+export interface OnnxCompiled extends Compiled {
+  report(): CompiledReport;
+}
+
+export interface OnnxEngine extends Engine {
+  compile(fn: TensorFunction, signature: Signature): Promise<OnnxCompiled>;
+}
+
+interface CompileSettings {
+  readonly copyConstantsUpTo: number;
+  readonly block: number | undefined;
+  readonly ownThread: boolean;
+  readonly options: InferenceSession.SessionOptions;
 }
 
 export interface OnnxFile extends ModelInfo {
@@ -86,15 +109,15 @@ export interface OnnxFile extends ModelInfo {
 /** Runs an ONNX file as it is. `where` names it in errors. Throws a CodaError for bytes that ONNX Runtime does not load. */
 export async function openOnnx(bytes: Uint8Array, where: string, options: OnnxRuntimeOptions = {}): Promise<OnnxFile> {
   const info = readModelInfo(bytes, where);
+  const plan: SessionPlan = { model: bytes, options: sessionOptionsOf(options), shared: {}, sharedInputs: [], carried: {} };
   const ort = await loadOnnxRuntime();
-  let session: InferenceSession;
+  let session: OnnxSession;
   try {
-    session = await ort.InferenceSession.create(bytes, sessionOptionsOf(options));
+    session = await (options.ownThread === true ? openInThread(plan) : openSession(ort, plan));
   } catch (cause) {
     const problem = `ONNX Runtime does not load it: ${cause instanceof Error ? cause.message : String(cause)}`;
     throw new CodaError({ kind: 'malformed', where, problem, cause });
   }
-  const toTensor = tensorMaker(ort);
   const specs = Object.fromEntries(
     info.inputs.map(({ name, dtype, shape }) => [
       name,
@@ -105,89 +128,63 @@ export async function openOnnx(bytes: Uint8Array, where: string, options: OnnxRu
     ...info,
     run: async (inputs) => {
       checkInputs(inputs, specs);
-      const results = await session.run(Object.fromEntries(Object.entries(inputs).map(([name, array]) => [name, toTensor(array)])));
-      return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, toArray(tensor as Tensor)]));
+      return session.run(inputs);
     },
     dispose: () => session.release(),
   };
 }
 
-const tensorMaker =
-  (ort: OnnxRuntime) =>
-  ({ dtype, data, shape }: NdArray): Tensor =>
-    new ort.Tensor(dtype, data as Float32Array, [...shape]);
-
-async function compile(
-  ort: OnnxRuntime,
-  options: InferenceSession.SessionOptions,
-  { copyConstantsUpTo, block }: { readonly copyConstantsUpTo: number; readonly block: number | undefined },
-  fn: TensorFunction,
-  signature: Signature,
-): Promise<Compiled> {
-  const toTensor = tensorMaker(ort);
+async function compile(ort: OnnxRuntime, settings: CompileSettings, fn: TensorFunction, signature: Signature): Promise<OnnxCompiled> {
+  const start = performance.now();
+  const { copyConstantsUpTo, block, ownThread, options } = settings;
   const traced = trace(fn, signature, { block });
-  const constantBytes = [...traced.constants.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
-  const { graph, fixed } =
-    constantBytes > copyConstantsUpTo ? await withSharedConstants(ort, options, traced) : { graph: traced, fixed: {} };
-  const session = await ort.InferenceSession.create(encodeModel(graph), options);
-  const carriedNames = Object.keys(signature.carried ?? {});
-  let carried = Object.fromEntries(Object.entries(signature.carried ?? {}).map(([name, array]) => [name, toTensor(copyOf(array))]));
-  let busy: Promise<unknown> = Promise.resolve();
-
-  const call = async (inputs: NamedArrays): Promise<NamedArrays> => {
-    checkInputs(inputs, signature.inputs as Readonly<Record<string, ArraySpec>>);
-    const feeds: Record<string, Tensor> = { ...fixed, ...carried };
-    for (const name of Object.keys(signature.inputs)) feeds[name] = toTensor(inputs[name] as NdArray);
-    const results = await session.run(feeds);
-    carried = Object.fromEntries(carriedNames.map((name) => [name, results[carriedOutput(name)] as Tensor]));
-    const outputs: Record<string, NdArray> = {};
-    for (const name of session.outputNames) {
-      if (!name.startsWith(carriedOutput(''))) outputs[name] = toArray(results[name] as Tensor);
-    }
-    return outputs;
+  const traceTime = performance.now() - start;
+  const constantBytes = bytesOf(traced.constants.values());
+  const split = constantBytes > copyConstantsUpTo ? splitConstantPart(traced) : { main: traced, prologue: undefined, shared: {} };
+  const plan: SessionPlan = {
+    model: encodeModel(split.main),
+    options,
+    prologue: split.prologue === undefined ? undefined : encodeModel(split.prologue),
+    shared: split.shared,
+    sharedInputs: split.main.inputs.flatMap(({ hint = '' }) => (Object.hasOwn(split.shared, hint) ? [hint] : [])),
+    carried: signature.carried ?? {},
   };
+  const session = await (ownThread ? openInThread(plan) : openSession(ort, plan));
+  const sessionTime = performance.now() - start - traceTime;
+  const names = Object.keys(signature.inputs);
+  let calls = 0;
+  const times: number[] = [];
   return {
-    // one call after the other: each starts from the carried values of the last
-    run: (inputs) => {
-      const result = carriedNames.length === 0 ? call(inputs) : busy.then(() => call(inputs));
-      busy = result.catch(() => undefined);
-      return result;
+    run: async (inputs) => {
+      checkInputs(inputs, signature.inputs as Readonly<Record<string, ArraySpec>>);
+      const begin = performance.now();
+      const results = await session.run(Object.fromEntries(names.map((name) => [name, inputs[name] as NdArray])));
+      times[calls++ % REPORTED_CALLS] = performance.now() - begin;
+      return results;
     },
-    carried: async () => {
-      await busy;
-      return Object.fromEntries(carriedNames.map((name) => [name, copyOf(toArray(carried[name] as Tensor))]));
-    },
-    dispose: async () => {
-      await busy;
-      await session.release();
-    },
+    report: () => ({
+      operators: countOperators(traced),
+      constantBytes,
+      carriedBytes: bytesOf(Object.values(signature.carried ?? {})),
+      traceTime,
+      sessionTime,
+      calls,
+      medianCallTime: times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)],
+    }),
+    carried: () => session.carried(),
+    dispose: () => session.release(),
   };
 }
 
-/** The graph with its large constants, and what depends on them alone, as inputs; `fixed` are their values. */
-async function withSharedConstants(
-  ort: OnnxRuntime,
-  options: InferenceSession.SessionOptions,
-  traced: Graph,
-): Promise<{ graph: Graph; fixed: Record<string, Tensor> }> {
-  const { prologue, main, shared } = splitConstantPart(traced);
-  const toTensor = tensorMaker(ort);
-  const fixed = Object.fromEntries(Object.entries(shared).map(([name, array]) => [name, toTensor(array)]));
-  const feeds = Object.fromEntries(main.inputs.flatMap(({ hint = '' }) => (fixed[hint] === undefined ? [] : [[hint, fixed[hint]]])));
-  if (prologue === undefined) return { graph: main, fixed: feeds };
-  // Runs once: an arena would stay, with all that it ever held, for as long as the results.
-  const session = await ort.InferenceSession.create(encodeModel(prologue), { ...options, enableCpuMemArena: false });
-  try {
-    return { graph: main, fixed: { ...feeds, ...((await session.run(fixed)) as Record<string, Tensor>) } };
-  } finally {
-    await session.release();
+const REPORTED_CALLS = 100;
+
+const bytesOf = (arrays: Iterable<NdArray>): number => [...arrays].reduce((sum, { data }) => sum + data.byteLength, 0);
+
+function countOperators({ nodes }: Graph): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { op, domain } of nodes) {
+    const name = domain === undefined ? op : `${domain}.${op}`;
+    counts[name] = (counts[name] ?? 0) + 1;
   }
-}
-
-function toArray(tensor: Tensor): NdArray {
-  return ndArray(tensor.type as DType, tensor.dims, tensor.data as Float32Array);
-}
-
-function copyOf(array: NdArray): NdArray {
-  return { ...array, data: array.data.slice() as typeof array.data };
+  return counts;
 }

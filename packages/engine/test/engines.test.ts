@@ -16,9 +16,17 @@ const engines: readonly (readonly [string, () => Promise<Engine>])[] = [
 ];
 /** As above, with constants that stay where they are. */
 const sharing: (typeof engines)[number] = ['onnxruntime, constants shared', () => onnxRuntimeEngine({ threads: 1, copyConstantsUpTo: 0 })];
+const ownThread: (typeof engines)[number] = [
+  'onnxruntime on a thread of its own',
+  () => onnxRuntimeEngine({ threads: 1, ownThread: true }),
+];
+const sharingOnThread: (typeof engines)[number] = [
+  'onnxruntime on a thread of its own, constants shared',
+  () => onnxRuntimeEngine({ threads: 1, ownThread: true, copyConstantsUpTo: 0 }),
+];
 const vector = (...values: number[]) => ndArray('float32', [values.length], Float32Array.from(values));
 
-describe.each([...engines, sharing])('%s', (_, open) => {
+describe.each([...engines, sharing, ownThread, sharingOnThread])('%s', (_, open) => {
   it('carries values from call to call, and hands out copies', async () => {
     const start = { total: vector(0, 0) };
     const sum = await (
@@ -134,6 +142,63 @@ describe.each([...engines, sharing])('%s', (_, open) => {
     for (let i = 0; i < 5; i++) await compiled.run({ x: vector(1, 2) });
     await compiled.dispose();
     expect(tf.memory().numTensors).toBe(before);
+  });
+});
+
+describe('an engine on a thread of its own', () => {
+  const slow = async (engine: Engine, size: number) =>
+    engine.compile(({ a }) => ({ y: tf.matMul(tf.matMul(a as tf.Tensor2D, a as tf.Tensor2D), a as tf.Tensor2D) }), {
+      inputs: { a: { shape: [size, size], dtype: 'float32' } },
+    });
+
+  it('lets the caller go on while it computes', async () => {
+    const size = 1024;
+    const compiled = await slow(await onnxRuntimeEngine({ threads: 1, ownThread: true }), size);
+    let turns = 0;
+    let done = false;
+    const result = compiled.run({ a: zerosArray('float32', [size, size]) }).finally(() => (done = true));
+    const spin = (): void => {
+      turns++;
+      if (!done) setImmediate(spin);
+    };
+    spin();
+    await result;
+    // on the caller's own thread it is one or two
+    expect(turns).toBeGreaterThan(20);
+    await compiled.dispose();
+  });
+
+  it('ends with what was compiled, and says so', async () => {
+    const compiled = await slow(await onnxRuntimeEngine({ threads: 1, ownThread: true }), 4);
+    await compiled.dispose();
+    await expect(compiled.run({ a: zerosArray('float32', [4, 4]) })).rejects.toThrow(
+      'engine onnxruntime: the thread of the session has ended',
+    );
+  });
+});
+
+describe('the report of what is compiled', () => {
+  it('counts nodes, bytes and calls', async () => {
+    const compiled = await (
+      await onnxRuntimeEngine({ threads: 1 })
+    ).compile(({ x, w, n }) => ({ y: tf.sqrt(tf.sqrt(tf.mul(x as tf.Tensor, w as tf.Tensor))), n: tf.add(n as tf.Tensor, 1) }), {
+      inputs: { x: { shape: [2], dtype: 'float32' } },
+      constants: { w: vector(2, 3) },
+      carried: { n: vector(0, 0, 0) },
+    });
+    expect(compiled.report()).toMatchObject({
+      operators: { Mul: 1, Sqrt: 2, Add: 1 },
+      carriedBytes: 12,
+      calls: 0,
+      medianCallTime: undefined,
+    });
+    for (let i = 0; i < 3; i++) await compiled.run({ x: vector(1, 4) });
+    const { calls, medianCallTime, constantBytes, traceTime, sessionTime } = compiled.report();
+    expect(calls).toBe(3);
+    // w and the number 1
+    expect(constantBytes).toBe(12);
+    for (const time of [medianCallTime, traceTime, sessionTime]) expect(time).toBeGreaterThan(0);
+    await compiled.dispose();
   });
 });
 

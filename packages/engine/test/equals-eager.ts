@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { expect } from 'vitest';
 
 /** Sums of a few hundred float32 products, in another order. */
-export const TOLERANCE = { rtol: 1e-5, atol: 1e-6, relativeTo: 'largest' } as const;
+const TOLERANCE = { rtol: 1e-5, atol: 1e-6, relativeTo: 'largest' } as const;
 
 export interface Case {
   readonly fn: (t: Record<string, tf.Tensor>) => tf.Tensor | Record<string, tf.Tensor>;

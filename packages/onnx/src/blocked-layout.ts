@@ -9,7 +9,7 @@
 import type { GraphBuilder, StaticValue } from './graph-builder.ts';
 import type { Attribute } from './graph.ts';
 
-export const BLOCKED_DOMAIN = 'com.microsoft.nchwc';
+const BLOCKED_DOMAIN = 'com.microsoft.nchwc';
 
 /** A filter is rearranged in every step; with fewer positions than this to use it at, that costs more than it gains. */
 const MIN_POSITIONS = 512;

@@ -1,0 +1,93 @@
+/** A graph in ONNX Runtime with the values that it carries from call to call. */
+import { ndArray, type DType, type NamedArrays, type NdArray } from '@coda-nets/core';
+import { carriedOutput } from '@coda-nets/onnx';
+import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { OnnxRuntime } from './load-onnx-runtime.ts';
+
+/** All that a session is made of: bytes, arrays and options, so that it can be made on another thread. */
+export interface SessionPlan {
+  readonly model: Uint8Array;
+  readonly options: InferenceSession.SessionOptions;
+  /** Computes inputs of `model` from `shared`, once. */
+  readonly prologue?: Uint8Array | undefined;
+  /** Large constants that are read where they are. */
+  readonly shared: NamedArrays;
+  /** The names of those of `shared` that `model` itself reads. */
+  readonly sharedInputs: readonly string[];
+  readonly carried: NamedArrays;
+}
+
+export interface OnnxSession {
+  /** All outputs by name but the carried ones. One call after the other, if values are carried. */
+  run(inputs: NamedArrays): Promise<NamedArrays>;
+  /** Copies of the carried values, after the calls so far. */
+  carried(): Promise<NamedArrays>;
+  /** After the calls so far. */
+  release(): Promise<void>;
+}
+
+export async function openSession(ort: OnnxRuntime, plan: SessionPlan): Promise<OnnxSession> {
+  const toTensor = tensorMaker(ort);
+  const tensors = (arrays: NamedArrays): Record<string, Tensor> =>
+    Object.fromEntries(Object.entries(arrays).map(([name, array]) => [name, toTensor(array)]));
+  const fixed = await fixedInputs(ort, plan, tensors(plan.shared));
+  const session = await ort.InferenceSession.create(plan.model, plan.options);
+  const carriedNames = Object.keys(plan.carried);
+  const carriedOutputs = new Set(carriedNames.map((name) => carriedOutput(name)));
+  const outputNames = session.outputNames.filter((name) => !carriedOutputs.has(name));
+  // the first ones are the caller's, who may write over them
+  let carried = tensors(Object.fromEntries(Object.entries(plan.carried).map(([name, array]) => [name, copyOf(array)])));
+  let busy: Promise<unknown> = Promise.resolve();
+
+  const call = async (inputs: NamedArrays): Promise<NamedArrays> => {
+    const results = await session.run({ ...fixed, ...carried, ...tensors(inputs) });
+    // the results are the next call's inputs as they are: nothing is copied
+    carried = Object.fromEntries(carriedNames.map((name) => [name, results[carriedOutput(name)] as Tensor]));
+    return Object.fromEntries(outputNames.map((name) => [name, toArray(results[name] as Tensor)]));
+  };
+  return {
+    // each call starts from the carried values of the last
+    run: (inputs) => {
+      const result = carriedNames.length === 0 ? call(inputs) : busy.then(() => call(inputs));
+      busy = result.catch(() => undefined);
+      return result;
+    },
+    carried: async () => {
+      await busy;
+      return Object.fromEntries(carriedNames.map((name) => [name, copyOf(toArray(carried[name] as Tensor))]));
+    },
+    release: async () => {
+      await busy;
+      await session.release();
+    },
+  };
+}
+
+async function fixedInputs(
+  ort: OnnxRuntime,
+  { prologue, options, sharedInputs }: SessionPlan,
+  shared: Record<string, Tensor>,
+): Promise<Record<string, Tensor>> {
+  const fixed = Object.fromEntries(sharedInputs.map((name) => [name, shared[name] as Tensor]));
+  if (prologue === undefined) return fixed;
+  // Runs once: an arena would stay, with all that it ever held, for as long as the results.
+  const session = await ort.InferenceSession.create(prologue, { ...options, enableCpuMemArena: false });
+  try {
+    return { ...fixed, ...((await session.run(shared)) as Record<string, Tensor>) };
+  } finally {
+    await session.release();
+  }
+}
+
+const tensorMaker =
+  (ort: OnnxRuntime) =>
+  ({ dtype, data, shape }: NdArray): Tensor =>
+    new ort.Tensor(dtype, data as Float32Array, [...shape]);
+
+function toArray(tensor: Tensor): NdArray {
+  return ndArray(tensor.type as DType, tensor.dims, tensor.data as Float32Array);
+}
+
+function copyOf(array: NdArray): NdArray {
+  return { ...array, data: array.data.slice() as typeof array.data };
+}
