@@ -4,10 +4,12 @@ export { compileByShape, type CompiledByShape, type CompileByShapeOptions } from
 export {
   onnxRuntimeEngine,
   openOnnx,
+  webGpuEngine,
   type CompiledReport,
   type OnnxCompiled,
   type OnnxEngine,
   type OnnxFile,
   type OnnxRuntimeOptions,
+  type WebGpuOptions,
 } from './onnxruntime-engine.ts';
 export { engineNames, listEngines, resolveEngine, type EngineName, type EngineStatus, type ResolvedEngine } from './resolve-engine.ts';

@@ -1,6 +1,6 @@
 /** A graph in ONNX Runtime with the values that it carries from call to call. */
 import { ndArray, type DType, type NamedArrays, type NdArray } from '@coda-nets/core';
-import { carriedOutput } from '@coda-nets/onnx';
+import { carriedOutput, encodeModel, type Value } from '@coda-nets/onnx';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { OnnxRuntime } from './load-onnx-runtime.ts';
 
@@ -15,6 +15,8 @@ export interface SessionPlan {
   /** The names of those of `shared` that `model` itself reads. */
   readonly sharedInputs: readonly string[];
   readonly carried: NamedArrays;
+  /** Carried values stay on the GPU from call to call. */
+  readonly onGpu?: boolean;
 }
 
 export interface OnnxSession {
@@ -31,9 +33,14 @@ export async function openSession(ort: OnnxRuntime, plan: SessionPlan): Promise<
   const tensors = (arrays: NamedArrays): Record<string, Tensor> =>
     Object.fromEntries(Object.entries(arrays).map(([name, array]) => [name, toTensor(array)]));
   const fixed = await fixedInputs(ort, plan, tensors(plan.shared));
-  const session = await ort.InferenceSession.create(plan.model, plan.options);
   const carriedNames = Object.keys(plan.carried);
   const carriedOutputs = new Set(carriedNames.map((name) => carriedOutput(name)));
+  const onGpu = plan.onGpu === true && carriedNames.length > 0;
+  const session = await ort.InferenceSession.create(plan.model, {
+    ...plan.options,
+    ...(onGpu && { preferredOutputLocation: Object.fromEntries([...carriedOutputs].map((name) => [name, 'gpu-buffer' as const])) }),
+  });
+  const reader = onGpu ? await ort.InferenceSession.create(copyingModel(plan.carried), plan.options) : undefined;
   const outputNames = session.outputNames.filter((name) => !carriedOutputs.has(name));
   // the first ones are the caller's, who may write over them
   let carried = tensors(Object.fromEntries(Object.entries(plan.carried).map(([name, array]) => [name, copyOf(array)])));
@@ -42,6 +49,7 @@ export async function openSession(ort: OnnxRuntime, plan: SessionPlan): Promise<
   const call = async (inputs: NamedArrays): Promise<NamedArrays> => {
     const results = await session.run({ ...fixed, ...carried, ...tensors(inputs) });
     // the results are the next call's inputs as they are: nothing is copied
+    disposeOfGpu(carried);
     carried = Object.fromEntries(carriedNames.map((name) => [name, results[carriedOutput(name)] as Tensor]));
     return Object.fromEntries(outputNames.map((name) => [name, toArray(results[name] as Tensor)]));
   };
@@ -54,11 +62,15 @@ export async function openSession(ort: OnnxRuntime, plan: SessionPlan): Promise<
     },
     carried: async () => {
       await busy;
-      return Object.fromEntries(carriedNames.map((name) => [name, copyOf(toArray(carried[name] as Tensor))]));
+      const held = reader === undefined ? carried : ((await reader.run(carried)) as Record<string, Tensor>);
+      const read = (name: string): Tensor => held[reader === undefined ? name : carriedOutput(name)] as Tensor;
+      return Object.fromEntries(carriedNames.map((name) => [name, copyOf(toArray(read(name)))]));
     },
     release: async () => {
       await busy;
+      disposeOfGpu(carried);
       await session.release();
+      await reader?.release();
     },
   };
 }
@@ -90,4 +102,24 @@ function toArray(tensor: Tensor): NdArray {
 
 function copyOf(array: NdArray): NdArray {
   return { ...array, data: array.data.slice() as typeof array.data };
+}
+
+/** What lies on a GPU is not collected in time, if at all. */
+function disposeOfGpu(tensors: Readonly<Record<string, Tensor>>): void {
+  for (const tensor of Object.values(tensors)) if (tensor.location !== 'cpu') tensor.dispose();
+}
+
+/** The binding cannot read a tensor on a GPU; a graph that copies it can. */
+function copyingModel(arrays: NamedArrays): Uint8Array {
+  const values = Object.entries(arrays).map(([name, { dtype, shape }]) => {
+    const input: Value = { dtype, shape, hint: name };
+    const output: Value = { dtype, shape };
+    return { name, input, output };
+  });
+  return encodeModel({
+    inputs: values.map(({ input }) => input),
+    outputs: Object.fromEntries(values.map(({ name, output }) => [carriedOutput(name), output])),
+    constants: new Map(),
+    nodes: values.map(({ input, output }) => ({ op: 'Identity', inputs: [input], output, attributes: {} })),
+  });
 }

@@ -9,7 +9,7 @@ import {
   type Signature,
   type TensorFunction,
 } from '@coda-nets/core';
-import { encodeModel, readModelInfo, splitConstantPart, trace, type Graph, type ModelInfo } from '@coda-nets/onnx';
+import { encodeModel, readModelInfo, splitConstantPart, trace, type Graph, type ModelInfo, type Value } from '@coda-nets/onnx';
 import type { InferenceSession } from 'onnxruntime-node';
 import { availableParallelism } from 'node:os';
 import { blockOf } from './blocked-operators.ts';
@@ -93,8 +93,49 @@ export interface OnnxEngine extends Engine {
   compile(fn: TensorFunction, signature: Signature): Promise<OnnxCompiled>;
 }
 
+/**
+ * The same graphs on a GPU, by the WebGPU provider that onnxruntime-node brings along: Vulkan, Metal or Direct3D, without CUDA. What has no WebGPU kernel
+ * runs on the CPU. Carried values stay on the GPU. Throws a CodaError of kind `unavailable` where there is no adapter.
+ */
+export async function webGpuEngine({ threads, profile, ownThread = false }: WebGpuOptions = {}): Promise<OnnxEngine> {
+  const ort = await loadOnnxRuntime();
+  const options = {
+    ...sessionOptionsOf({ ...(threads !== undefined && { threads }), ...(profile !== undefined && { profile }) }),
+    executionProviders: ['webgpu'],
+  };
+  try {
+    const value: Value = { dtype: 'float32', shape: [1], hint: 'x' };
+    const y: Value = { dtype: 'float32', shape: [1] };
+    const model = encodeModel({
+      inputs: [value],
+      outputs: { y },
+      constants: new Map(),
+      nodes: [{ op: 'Identity', inputs: [value], output: y, attributes: {} }],
+    });
+    await (await ort.InferenceSession.create(model, { ...options, enableProfiling: false, logSeverityLevel: 4 })).release();
+  } catch (cause) {
+    const reason = cause instanceof Error ? (/Failed to .*/.exec(cause.message)?.[0] ?? cause.message) : String(cause);
+    throw new CodaError({
+      kind: 'unavailable',
+      where: 'engine webgpu',
+      problem: `no GPU that WebGPU can use: ${reason}`,
+      hint: 'On Linux it needs a Vulkan driver: `vulkaninfo` lists what there is.',
+      cause,
+    });
+  }
+  return {
+    name: 'webgpu',
+    description: `ONNX Runtime ${ort.env.versions.node ?? ''}, WebGPU`,
+    compile: (fn, signature) =>
+      compile(ort, { copyConstantsUpTo: Number.POSITIVE_INFINITY, block: undefined, ownThread, onGpu: true, options }, fn, signature),
+  };
+}
+
+export type WebGpuOptions = Pick<OnnxRuntimeOptions, 'threads' | 'profile' | 'ownThread'>;
+
 interface CompileSettings {
   readonly copyConstantsUpTo: number;
+  readonly onGpu?: boolean;
   readonly block: number | undefined;
   readonly ownThread: boolean;
   readonly options: InferenceSession.SessionOptions;
@@ -136,7 +177,7 @@ export async function openOnnx(bytes: Uint8Array, where: string, options: OnnxRu
 
 async function compile(ort: OnnxRuntime, settings: CompileSettings, fn: TensorFunction, signature: Signature): Promise<OnnxCompiled> {
   const start = performance.now();
-  const { copyConstantsUpTo, block, ownThread, options } = settings;
+  const { copyConstantsUpTo, block, ownThread, onGpu = false, options } = settings;
   const traced = trace(fn, signature, { block });
   const traceTime = performance.now() - start;
   const constantBytes = bytesOf(traced.constants.values());
@@ -148,6 +189,7 @@ async function compile(ort: OnnxRuntime, settings: CompileSettings, fn: TensorFu
     shared: split.shared,
     sharedInputs: split.main.inputs.flatMap(({ hint = '' }) => (Object.hasOwn(split.shared, hint) ? [hint] : [])),
     carried: signature.carried ?? {},
+    onGpu,
   };
   const session = await (ownThread ? openInThread(plan) : openSession(ort, plan));
   const sessionTime = performance.now() - start - traceTime;

@@ -5,11 +5,11 @@
 import { CodaError, nearestName, type Engine } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { eagerEngine } from './eager-engine.ts';
-import { onnxRuntimeEngine, type OnnxRuntimeOptions } from './onnxruntime-engine.ts';
+import { onnxRuntimeEngine, webGpuEngine, type OnnxRuntimeOptions } from './onnxruntime-engine.ts';
 
 export type EngineName = Engine['name'];
 
-/** Fastest first, as measured on CPU (docs/decisions): a resolver that finds CUDA would put tensorflow in front. */
+/** Fastest first, as measured on CPU (docs/decisions): a resolver that finds CUDA would put tensorflow in front. A GPU through WebGPU is used where asked for. */
 export const engineNames: readonly EngineName[] = ['onnxruntime', 'tensorflow', 'wasm', 'cpu', 'webgpu'];
 
 export interface EngineStatus {
@@ -32,9 +32,7 @@ const openers: Readonly<Record<EngineName, Opener>> = {
   tensorflow: openTensorFlow,
   wasm: openWasm,
   cpu: openCpu,
-  webgpu: async () => {
-    throw unavailable('webgpu', 'not part of this version');
-  },
+  webgpu: webGpuEngine,
 };
 
 /** `wanted`: use this one or fail; without it the fastest that opens. */

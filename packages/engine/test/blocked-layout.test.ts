@@ -109,7 +109,7 @@ describe('channels in blocks', () => {
   it.each(Object.entries(cases))('%s', async (name, test) => {
     const domains = new Set(traced(test, 8).nodes.map(({ domain }) => domain));
     expect(domains).toContain('com.microsoft.nchwc');
-    await expectCompiledEqualsEager(name, test, TOLERANCE);
+    await expectCompiledEqualsEager(name, test, { tolerance: TOLERANCE });
   });
 
   it('gives the gradient of a rectified number by whether it is above 0: tiny, infinite and negative ones', async () => {

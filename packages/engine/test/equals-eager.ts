@@ -1,5 +1,5 @@
 /** A function of float32 arrays on the compiled engine against eager TensorFlow.js on the cpu backend, the gradient by every input included. */
-import { ndArray, Random, type ArraySpec, type NamedArrays, type NamedTensors, type TensorFunction } from '@coda-nets/core';
+import { ndArray, Random, type ArraySpec, type Engine, type NamedArrays, type NamedTensors, type TensorFunction } from '@coda-nets/core';
 import { eagerEngine, onnxRuntimeEngine } from '@coda-nets/engine';
 import { expectClose } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -54,14 +54,14 @@ export const specsOf = ({ shapes }: Case): Record<string, ArraySpec> =>
 export async function expectCompiledEqualsEager(
   name: string,
   test: Case,
-  tolerance: Parameters<typeof expectClose>[2] = TOLERANCE,
+  { tolerance = TOLERANCE, engine }: { tolerance?: Parameters<typeof expectClose>[2]; engine?: Engine } = {},
 ): Promise<void> {
   const inputs = inputsOf(name, test);
   const specs = specsOf(test);
   const fn = withGradient(test, Object.keys(inputs));
   const eager = await eagerEngine({ name: 'cpu', backend: 'cpu', description: '' }).compile(fn, { inputs: specs });
   const expected = await eager.run(inputs);
-  const compiled = await (await onnxRuntimeEngine({ threads: 1 })).compile(fn, { inputs: specs });
+  const compiled = await (engine ?? (await onnxRuntimeEngine({ threads: 1 }))).compile(fn, { inputs: specs });
   const actual = await compiled.run(inputs);
   expect(Object.keys(actual).sort()).toEqual(Object.keys(expected).sort());
   for (const [key, array] of Object.entries(expected)) {
