@@ -59,6 +59,25 @@ const cases: Readonly<Record<string, Case>> = {
   'conv2d as a product, stride 2': { ...conv(2, 'valid'), shapes: { x: [2, 7, 8, 3], w: [3, 3, 3, 256] }, from: -0.5, to: 0.5 },
   'conv2d as a product, 1×1': { ...conv(1, 'valid'), shapes: { x: [2, 5, 6, 3], w: [1, 1, 3, 256] }, from: -0.5, to: 0.5 },
   'conv2d summed over the whole batch': { ...conv(1, 'valid'), shapes: { x: [2, 3, 3, 20], w: [3, 3, 20, 30] } },
+  'gradient of a gradient, products': {
+    fn: (t) => {
+      const energy = (x: tf.Tensor): tf.Tensor => tf.sum(tf.square(tf.tanh(tf.matMul(x as tf.Tensor2D, t['w'] as tf.Tensor2D))));
+      return tf.grad(energy)(t['x'] as tf.Tensor);
+    },
+    shapes: { x: [4, 5], w: [5, 3] },
+    from: -1,
+    to: 1,
+  },
+  'gradient of a gradient, convolutions': {
+    fn: (t) => {
+      const energy = (x: tf.Tensor): tf.Tensor =>
+        tf.sum(tf.square(tf.sigmoid(tf.conv2d(x as tf.Tensor4D, t['w'] as tf.Tensor4D, 1, 'same'))));
+      return tf.mul(tf.grad(energy)(t['x'] as tf.Tensor), t['x'] as tf.Tensor);
+    },
+    shapes: { x: [2, 5, 6, 3], w: [3, 3, 3, 4] },
+    from: -1,
+    to: 1,
+  },
   'maxPool 2×2': { fn: (t) => tf.maxPool(t['x'] as tf.Tensor4D, 2, 2, 'valid'), shapes: { x: [2, 7, 6, 3] } },
   'maxPool 3×3 stride 2 with padding': { fn: (t) => tf.maxPool(t['x'] as tf.Tensor4D, 3, 2, 1), shapes: { x: [2, 7, 8, 3] } },
   'maxPool 3×2 same': { fn: (t) => tf.maxPool(t['x'] as tf.Tensor4D, [3, 2], [2, 1], 'same'), shapes: { x: [2, 7, 8, 3] } },
