@@ -35,8 +35,8 @@ export const codaLayerSchema = v.pipe(
     const { padding, kernel } = dataset.value;
     if (padding === undefined || padding <= largestPadding(kernel)) return;
     addIssue({
-      message: 'with more zeros than the kernel spans, the outer patches would have nothing else in them',
-      expected: `at most ${largestPadding(kernel)}, below the kernel`,
+      message: 'with more zeros than the kernel spans, whole rings of patches would have nothing else in them',
+      expected: `at most ${largestPadding(kernel)}, the width of the kernel`,
       path: [{ type: 'object', origin: 'value', input: dataset.value, key: 'padding', value: padding }],
     });
   }),

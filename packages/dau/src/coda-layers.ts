@@ -18,7 +18,7 @@ export interface CodaLayerConfig {
   readonly kernel: number;
   /** Default 1. */
   readonly stride?: number;
-  /** Zeros on each side, fewer than the kernel is wide; default ⌊kernel / 2⌋. */
+  /** Zeros on each side, at most as many as the kernel is wide; default ⌊kernel / 2⌋. */
   readonly padding?: number;
   /** r: the dimension all units of the layer share. */
   readonly rank: number;

@@ -36,7 +36,7 @@ export interface DauWeights {
 
 export interface DauConvOptions {
   readonly stride?: number;
-  /** Zeros on each of the four sides, fewer than the kernel is wide. */
+  /** Zeros on each of the four sides, at most as many as the kernel is wide. */
   readonly padding?: number;
   readonly norm?: DauNorm;
   /** ε in ‖v‖ = √(‖v‖² + ε): default 1e-12, from 1e-24 to 1. */

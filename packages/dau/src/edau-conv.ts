@@ -52,7 +52,7 @@ export interface EdauConvOptions {
   /** Default `frobenius`. */
   readonly bound?: EdauBound;
   readonly stride?: number;
-  /** Zeros on each of the four sides, fewer than the kernel is wide. */
+  /** Zeros on each of the four sides, at most as many as the kernel is wide. */
   readonly padding?: number;
   /** ε in √(N² + ε²) for each norm N: default 1e-12, from there to 1; below, the gradient at 0 overflows float32. */
   readonly eps?: number;

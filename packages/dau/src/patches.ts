@@ -12,9 +12,9 @@ export interface PatchGeometry {
   readonly padding: number;
 }
 
-/** Patches that lie wholly in the zeros around a map give 0, whatever the weights: more zeros than reach a patch with something in it are a mistake. */
+/** Patches that lie wholly in the zeros around a map give 0, whatever the weights: more zeros than the kernel is wide only add rings of such patches. */
 export function largestPadding(kernel: number): number {
-  return kernel - 1;
+  return kernel;
 }
 
 /** ⌊(size + 2·padding − kernel) / stride⌋ + 1 */

@@ -83,7 +83,7 @@ export function unitDimensions(
     `${where}: padding`,
     padding,
     fits,
-    `at most ${largestPadding(k)}, below the kernel: further out patches would have zeros alone`,
+    `at most ${largestPadding(k)}, the width of the kernel: further out patches have zeros alone`,
   );
   checkTensor(`${where}: x`, x, `[N, H, W, ${channels}]`);
   const shape: readonly number[] = x.shape;

@@ -304,8 +304,8 @@ describe('dauConv', () => {
     [{ norm: 'spectral' }, 'dauConv: norm: no such name; expected sq or l2, got "spectral". The bounds of efficient units'],
     [{ form: 'lowrank' }, 'dauConv: form: no such name; expected auto or low-rank or explicit, got "lowrank". Did you mean "low-rank"?'],
     [
-      { padding: 3 },
-      'dauConv: padding: not a valid number; expected at most 2, below the kernel: further out patches would have zeros alone, got 3',
+      { padding: 4 },
+      'dauConv: padding: not a valid number; expected at most 3, the width of the kernel: further out patches have zeros alone, got 4',
     ],
     [
       { strides: 2 },

@@ -184,8 +184,8 @@ it('says what was expected, what came, and what was meant', () => {
   expect(message(() => dau.codaNetwork({ ...config, norm: 'spectral', eps: 1e-20 }))).toBe(
     'codaNetwork: config: eps: not a guard that efficient units can take in float32; expected a number from 1e-12 to 1, got 1e-20',
   );
-  expect(message(() => dau.codaNetwork({ ...config, layers: [{ out: 2, kernel: 1, rank: 2, padding: 1 }] }))).toBe(
-    'codaNetwork: config: layers[0].padding: with more zeros than the kernel spans, the outer patches would have nothing else in them; expected at most 0, below the kernel, got 1',
+  expect(message(() => dau.codaNetwork({ ...config, layers: [{ out: 2, kernel: 1, rank: 2, padding: 2 }] }))).toBe(
+    'codaNetwork: config: layers[0].padding: with more zeros than the kernel spans, whole rings of patches would have nothing else in them; expected at most 1, the width of the kernel, got 2',
   );
   expect(message(() => dauLayers.dauConv2d(undefined as never))).toMatch(/^DauConv2d: /);
   expect(message(() => dauLayers.contributions(model(), tf.ones([1, 2]), { target: null as never }))).toBe(

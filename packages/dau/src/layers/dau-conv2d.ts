@@ -25,7 +25,7 @@ export interface DauConv2dOptions extends UnitOptions {
   readonly kernelSize: number | readonly [number, number];
   /** Default 1. */
   readonly strides?: number | readonly [number, number];
-  /** 'valid' (no zeros, the default), 'same' as TensorFlow has it, or the number of zeros on each side, below the kernel. */
+  /** 'valid' (no zeros, the default), 'same' as TensorFlow has it, or the number of zeros on each side, at most the kernel's width. */
   readonly padding?: Padding;
 }
 
@@ -65,8 +65,8 @@ export class DauConv2d extends layers.Layer {
     throw new CodaError({
       kind: 'argument',
       where: `${placeOf(this)}: padding`,
-      problem: 'with more zeros than the kernel spans, the outer patches would have nothing else in them',
-      expected: `at most ${largestPadding(kernelSize)}, below the kernel`,
+      problem: 'with more zeros than the kernel spans, whole rings of patches would have nothing else in them',
+      expected: `at most ${largestPadding(kernelSize)}, the width of the kernel`,
       got: `${padding}`,
     });
   }
