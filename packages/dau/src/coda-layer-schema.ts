@@ -17,7 +17,7 @@ export function unitKindOf(norm: CodaNorm): UnitKind {
 /** Sizes above these are mistakes: the weights of one layer would not fit into memory. */
 export const maxSide = 16_384;
 export const maxChannels = 65_536;
-export const maxLayers = 1000;
+const maxLayers = 1000;
 
 export const count = (max: number) => v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(max));
 
