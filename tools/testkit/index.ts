@@ -1,6 +1,7 @@
 /** What the tests of every package share; private, and part of no published package. */
 export { expectClose, type Comparable, type Tolerance } from './expect-close.ts';
 export { expectNoLeak } from './expect-no-leak.ts';
+export { expectOnlyResult } from './expect-only-result.ts';
 export { finiteDifference } from './finite-difference.ts';
 export { randomTensor, randomValues } from './random-tensor.ts';
 export { hasBackend, useBackend, type TestBackend } from './use-backend.ts';

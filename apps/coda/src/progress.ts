@@ -18,14 +18,11 @@ export function progressBar(label: string, total: number, unit: string): Progres
     first ??= { done, at: performance.now() };
     return (1000 * (done - first.done)) / (performance.now() - first.at);
   };
+  /** Rate and time left; nothing before there is any. */
   const rateOf = (done: number): string => {
     const rate = perSecond(done);
-    if (!(rate > 0 && rate < Infinity)) return '?';
-    return rate >= 10 ? rate.toFixed(0) : rate.toFixed(1);
-  };
-  const leftOf = (done: number): string => {
-    const rate = perSecond(done);
-    return rate > 0 && rate < Infinity ? duration((total - done) / rate) : '?';
+    if (!(rate > 0 && rate < Infinity)) return '';
+    return `, ${rate >= 10 ? rate.toFixed(0) : rate.toFixed(1)}/s, ${duration((total - done) / rate)} left`;
   };
   if (!process.stderr.isTTY) {
     let last = started;
@@ -33,16 +30,16 @@ export function progressBar(label: string, total: number, unit: string): Progres
       update: (done, note = '') => {
         if (performance.now() - last < LINE_INTERVAL_MS) return;
         last = performance.now();
-        process.stderr.write(`${label}: ${done}/${total} ${unit}, ${rateOf(done)}/s, ${leftOf(done)} left ${note}\n`);
+        process.stderr.write(`${label}: ${done}/${total} ${unit}${rateOf(done)} ${note}\n`);
       },
       stop: () => undefined,
     };
   }
-  const format = `${label} {bar} {value}/{total} ${unit}, {rate}/s, {left} left {note}`;
+  const format = `${label} {bar} {value}/{total} ${unit}{rate} {note}`;
   const bar = new SingleBar({ format, stream: process.stderr, hideCursor: true, barsize: 24 }, Presets.shades_classic);
-  bar.start(total, 0, { rate: '?', left: '?', note: '' });
+  bar.start(total, 0, { rate: '', note: '' });
   return {
-    update: (done, note = '') => bar.update(done, { rate: rateOf(done), left: leftOf(done), note }),
+    update: (done, note = '') => bar.update(done, { rate: rateOf(done), note }),
     stop: () => bar.stop(),
   };
 }

@@ -1,4 +1,5 @@
 /** Whether named arrays are the weights of a network, and the first weights of a new one. */
+import { checkObject } from './check-argument.ts';
 import { CodaError } from './errors.ts';
 import { listedNames } from './listed-names.ts';
 import { nearestName } from './nearest-name.ts';
@@ -14,6 +15,7 @@ const maxWeights = 1e9;
  * `where` names the source of the weights: a file.
  */
 export function checkWeights(network: Pick<Network, 'weights'>, weights: NamedArrays, where: string): void {
+  checkObject(where, weights, 'arrays by name');
   const missing: string[] = [];
   const wrong: string[] = [];
   for (const [name, { shape }] of Object.entries(network.weights)) {

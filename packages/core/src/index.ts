@@ -27,6 +27,7 @@ export { linearMap, linearMapAt, linearMapPenalty, type LinearMap, type LinearMa
 export { oneHot } from './one-hot.ts';
 export { checkWeights, initWeights } from './check-weights.ts';
 export { parseConfig } from './parse-config.ts';
+export { checkObject, checkOptions, checkPerImage, checkTensor, described } from './check-argument.ts';
 export { listedNames } from './listed-names.ts';
 export { nearestName } from './nearest-name.ts';
 export { decodeSafetensors, type Safetensors } from './decode-safetensors.ts';

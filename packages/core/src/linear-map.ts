@@ -7,6 +7,7 @@
  * in ordinary operations (`DynamicLinear`), so that a vector other than a_from can pass through it and a loss can be made of it.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { checkPerImage, checkTensor } from './check-argument.ts';
 import { CodaError } from './errors.ts';
 import { inferenceContext, recordTaps } from './forward-context.ts';
 import { nearestName } from './nearest-name.ts';
@@ -92,14 +93,14 @@ export function linearMapAt(
   const [images = 0, ...input] = shapeAt(activations, start);
   const output = to === undefined ? [network.classes] : shapeAt(activations, to).slice(1);
   const applyTransposed = (cotangents: tf.Tensor): tf.Tensor4D => {
-    checkPerImage('applyTransposed: cotangents', cotangents, images, output);
+    checkPerImage('linearMap: applyTransposed: cotangents', cotangents, [images, ...output]);
     return tf.tidy(() => linear.applyTransposed(weights, activations, cotangents, start, to));
   };
   return {
     from: start,
     to,
     apply: (vectors) => {
-      checkPerImage('apply: vectors', vectors, images, input);
+      checkPerImage('linearMap: apply: vectors', vectors, [images, ...input]);
       return tf.tidy(() => linear.apply(weights, activations, vectors, start, to));
     },
     applyTransposed,
@@ -158,19 +159,8 @@ function shapeAt(activations: NamedTensors, name: string): readonly number[] {
   });
 }
 
-function checkPerImage(where: string, x: tf.Tensor, images: number, shape: readonly number[]): void {
-  const [count = 0, ...rest] = x.shape;
-  if (rest.join() === shape.join() && rest.length === shape.length && count > 0 && count % images === 0) return;
-  throw new CodaError({
-    kind: 'argument',
-    where: `linearMap: ${where}`,
-    problem: `not the same number of maps for each of the ${images} images`,
-    expected: `[m·${images}, ${shape.join(', ')}]`,
-    got: `[${x.shape.join(', ')}]`,
-  });
-}
-
 function checkClasses(classes: tf.Tensor2D, images: number, to: string | undefined): void {
+  checkTensor('linearMap: rows: classes', classes, `[${images}, m]`, 'any');
   if (to !== undefined) {
     throw new CodaError({
       kind: 'argument',

@@ -3,15 +3,13 @@
  * is one input-dependent linear map. arXiv 2109.13004, section 3. Not a network: it has no encoding, readout or loss; `codaNetwork` and hybrids add them.
  */
 import type * as tf from '@tensorflow/tfjs-core';
-import { CodaError, type ForwardContext, type NamedTensors, type Tap, type WeightSpec } from '@coda-nets/core';
-import { dauConv, defaultDauEpsilon, type DauNorm } from './dau-conv.ts';
-import { edauBounds, edauConv, isEdauBound, type EdauBound } from './edau-conv.ts';
+import * as v from 'valibot';
+import { CodaError, parseConfig, type ForwardContext, type NamedTensors, type Tap, type WeightSpec } from '@coda-nets/core';
+import { count, maxChannels, stackEntries, unitKindOf, type CodaNorm } from './coda-layer-schema.ts';
+import { checkUnitsAtOnce, dauConv } from './dau-conv.ts';
+import { edauConv, isEdauBound } from './edau-conv.ts';
 import { uniformInit } from './uniform-init.ts';
-
-/** The unit of every layer: `sq` and `l2` are DAUs; `frobenius`, `spectral` and `product` are eDAUs (a reconstruction), which have no `b`. */
-export type CodaNorm = DauNorm | EdauBound;
-/** All of them, the default first. */
-export const codaNorms = ['sq', 'l2', ...edauBounds] as const satisfies readonly CodaNorm[];
+import { checkEpsilon } from './unit-epsilon.ts';
 
 export interface CodaLayerConfig {
   /** Units, which are the output channels. */
@@ -20,7 +18,7 @@ export interface CodaLayerConfig {
   readonly kernel: number;
   /** Default 1. */
   readonly stride?: number;
-  /** Zeros on each side; default ⌊kernel / 2⌋. */
+  /** Zeros on each side, at most as many as the kernel is wide; default ⌊kernel / 2⌋. */
   readonly padding?: number;
   /** r: the dimension all units of the layer share. */
   readonly rank: number;
@@ -34,50 +32,63 @@ export interface CodaLayersConfig {
   readonly norm?: CodaNorm;
   /** ε of every norm; default 1e-12. */
   readonly eps?: number;
-  /** Units of a layer that are computed at once, see `DauConvOptions`; default all. Less memory, the same numbers. */
+  /** Layer i's tap is `<prefix>i`, its weights `<prefix>i.A`, `.B` and `.b`. Default `layers.`. */
+  readonly prefix?: string;
+  /** Units of a layer that are computed at once, see `DauConvOptions`; default all. Less memory, the same numbers. DAUs alone. */
   readonly unitsAtOnce?: number | undefined;
 }
 
 export interface CodaLayers {
   /** `layers.0` … : the output of each layer, all exact; strides count from the stack's input. */
   readonly taps: readonly Tap[];
-  /** `layers.0.A`, `layers.0.B`, and of DAUs `layers.0.b`, … */
+  /** `layers.0.A`, `layers.0.B`, and of DAUs `layers.0.b`, …, the default prefix given. */
   readonly weights: Readonly<Record<string, WeightSpec>>;
   readonly outputChannels: number;
-  /** x [N, H, W, inputChannels] → [N, H', W', outputChannels]. `prefix` stands before the names of taps and weights: `head.`. */
-  forward(weights: NamedTensors, x: tf.Tensor4D, context: ForwardContext, prefix?: string): tf.Tensor4D;
+  /** x [N, H, W, inputChannels] → [N, H', W', outputChannels]. */
+  forward(weights: NamedTensors, x: tf.Tensor4D, context: ForwardContext): tf.Tensor4D;
 }
 
-export function codaLayers({ inputChannels, layers, norm = 'sq', eps = defaultDauEpsilon, unitsAtOnce }: CodaLayersConfig): CodaLayers {
+const schema = v.strictObject({ inputChannels: count(maxChannels), ...stackEntries, unitsAtOnce: v.optional(v.unknown()) });
+
+/** Throws a CodaError that names what is wrong in the config. */
+export function codaLayers(config: CodaLayersConfig): CodaLayers {
+  const { inputChannels, layers, norm, eps, prefix, unitsAtOnce } = parseConfig(schema, config, 'codaLayers');
+  checkEpsilon('codaLayers: eps', eps, unitKindOf(norm));
+  if (unitsAtOnce !== undefined) checkUnitsAtOnce('codaLayers', unitsAtOnce);
+  if (unitsAtOnce !== undefined && isEdauBound(norm)) {
+    const problem = `units of the norm ${norm} are computed all at once`;
+    throw new CodaError({ kind: 'unsupported', where: 'codaLayers: unitsAtOnce', problem, expected: 'sq or l2, or no unitsAtOnce' });
+  }
   const taps: Tap[] = [];
   const weights: Record<string, WeightSpec> = {};
   let channels = inputChannels;
   let tapStride = 1;
-  for (const [i, { out, kernel, stride = 1, rank }] of layers.entries()) {
+  for (const [i, { out, kernel, stride, rank }] of layers.entries()) {
+    const name = `${prefix}${i}`;
     tapStride *= stride;
-    taps.push({ name: `layers.${i}`, channels: out, stride: tapStride, exact: true });
+    taps.push({ name, channels: out, stride: tapStride, exact: true });
     // U(−1/√fan_in, 1/√fan_in): d for B, r for A and b.
     const patch = [kernel, kernel, channels];
-    weights[`layers.${i}.B`] = parameter([...patch, rank], kernel * kernel * channels, true);
-    weights[`layers.${i}.A`] = parameter([...patch, out, rank], rank, true);
-    if (!isEdauBound(norm)) weights[`layers.${i}.b`] = parameter([...patch, out], rank, false);
+    weights[`${name}.B`] = parameter([...patch, rank], kernel * kernel * channels, true);
+    weights[`${name}.A`] = parameter([...patch, out, rank], rank, true);
+    if (!isEdauBound(norm)) weights[`${name}.b`] = parameter([...patch, out], rank, false);
     channels = out;
   }
   return {
     taps,
     weights,
     outputChannels: channels,
-    forward: (tensors, x, context, prefix = '') => {
+    forward: (tensors, x, context) => {
       let a = x;
-      for (const [i, { kernel, stride = 1, padding = Math.floor(kernel / 2) }] of layers.entries()) {
-        const name = `${prefix}layers.${i}`;
+      for (const [i, { stride, padding }] of layers.entries()) {
+        const name = `${prefix}${i}`;
         const [A, B] = [weightNamed(tensors, `${name}.A`), weightNamed(tensors, `${name}.B`)];
         const y = isEdauBound(norm)
           ? edauConv(a, { A, B }, { stride, padding, bound: norm, eps })
           : dauConv(
               a,
               { A, B, b: weightNamed(tensors, `${name}.b`) },
-              { stride, padding, norm, eps, ...(unitsAtOnce !== undefined && { unitsAtOnce }) },
+              { stride, padding, norm, eps, ...(unitsAtOnce !== undefined && { unitsAtOnce: unitsAtOnce as number }) },
             );
         a = context.tap(name, y);
       }

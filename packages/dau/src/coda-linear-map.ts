@@ -1,23 +1,26 @@
 /**
  * The linear map of a stack of DAU layers and its sum pooling, z − b₀ = (1/T)·Σ_positions W_L ⋯ W_1 a_0, out of the layers' own (`dau-map.ts`, `edau-map.ts`).
- * arXiv 2109.13004, section 3. What core's `linearMap` is made from; checks nothing by itself.
+ * arXiv 2109.13004, section 3. What core's `linearMap` is made from; its functions check nothing by themselves.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import type { DynamicLinear, NamedTensors, UnitAlignment } from '@coda-nets/core';
+import { parseConfig, type DynamicLinear, type NamedTensors, type UnitAlignment } from '@coda-nets/core';
+import * as v from 'valibot';
+import { stackEntries, unitKindOf } from './coda-layer-schema.ts';
 import type { CodaLayersConfig } from './coda-layers.ts';
-import { defaultDauEpsilon, type DauWeights } from './dau-conv.ts';
+import type { DauWeights } from './dau-conv.ts';
 import { isEdauBound, type EdauWeights } from './edau-conv.ts';
 import { dauAlignment, dauMap, dauMapTransposed } from './dau-map.ts';
 import { edauAlignment, edauMap, edauMapTransposed } from './edau-map.ts';
-import { sumPoolLogits } from './readout.ts';
+import { sumPoolScores, temperatureSchema } from './readout.ts';
+import { checkEpsilon } from './unit-epsilon.ts';
 
-export interface CodaLinearMapOptions extends Pick<CodaLayersConfig, 'layers' | 'norm' | 'eps'> {
+export interface CodaLinearMapOptions extends Pick<CodaLayersConfig, 'layers' | 'norm' | 'eps' | 'prefix'> {
   readonly temperature: number;
   /** The tap the first layer gets its input from. */
   readonly input: string;
-  /** Layer i's tap is `<prefix>i`, its weights `<prefix>i.A`, `.B` and `.b`. Default `layers.`. */
-  readonly prefix?: string;
 }
+
+const schema = v.strictObject({ ...stackEntries, temperature: temperatureSchema, input: v.string() });
 
 /** A layer's own map; `weights` are the network's. */
 interface Layer {
@@ -29,15 +32,11 @@ interface Layer {
   alignment(x: tf.Tensor4D, weights: NamedTensors): UnitAlignment;
 }
 
-export function codaLinearMap({
-  layers,
-  norm = 'sq',
-  eps = defaultDauEpsilon,
-  temperature,
-  input,
-  prefix = 'layers.',
-}: CodaLinearMapOptions): DynamicLinear {
-  const stack = layers.map(({ kernel, stride = 1, padding = Math.floor(kernel / 2) }, i): Layer => {
+/** Throws a CodaError that names what is wrong in the options. */
+export function codaLinearMap(options: CodaLinearMapOptions): DynamicLinear {
+  const { layers, norm, eps, temperature, input, prefix } = parseConfig(schema, options, 'codaLinearMap');
+  checkEpsilon('codaLinearMap: eps', eps, unitKindOf(norm));
+  const stack = layers.map(({ stride, padding }, i): Layer => {
     const name = `${prefix}${i}`;
     const below = i === 0 ? input : `${prefix}${i - 1}`;
     // The forward pass that gave the activations has had all weights.
@@ -72,7 +71,7 @@ export function codaLinearMap({
     apply(weights, activations, vectors, from, to) {
       let v = vectors;
       for (const layer of between(from, to)) v = layer.apply(at(activations, layer.below), v, weights);
-      return to === undefined ? sumPoolLogits(v, temperature, 0) : v;
+      return to === undefined ? sumPoolScores(v, temperature) : v;
     },
     applyTransposed(weights, activations, cotangents, from, to) {
       let y = cotangents as tf.Tensor4D;

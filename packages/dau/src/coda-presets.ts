@@ -2,8 +2,11 @@
  * The published configurations of CoDA-Nets (arXiv 2109.13004), with every temperature and rank of the paper's ablations. Configs only: no weights
  * come with them. `m-tinyimagenet` is a reconstruction: its ranks and size are published, the rest follows the other two.
  */
-import { CodaError, nearestName } from '@coda-nets/core';
+import { CodaError, described, nearestName, parseConfig } from '@coda-nets/core';
+import * as v from 'valibot';
 import type { CodaConfig } from './coda-config.ts';
+import { count } from './coda-layer-schema.ts';
+import { temperatureSchema } from './readout.ts';
 
 /** T of S-CoDA: a larger one asks for more alignment. The preset without a suffix has T = 1000. */
 const temperatures = [10, 50, 100, 500, 1000, 5000, 10_000] as const;
@@ -20,9 +23,12 @@ export type CodaPresetName =
 export interface CodaPresetOptions {
   /** T in place of the preset's. */
   readonly temperature?: number;
-  /** f: the rank of the first layer in place of the preset's; the other layers' ranks keep their ratios to it. */
+  /** f: the rank of the first layer in place of the preset's, at most 16384; the other layers' ranks keep their ratios to it. */
   readonly rank?: number;
 }
+
+/** The ranks above are up to four times as large, and none may be above 65536. */
+const optionsSchema = v.strictObject({ temperature: v.optional(temperatureSchema), rank: v.optional(count(16_384)) });
 
 /** A table's columns, one entry a layer. */
 interface Columns {
@@ -41,7 +47,7 @@ function layersOf({ out, kernel, stride, rank }: Columns): CodaConfig['layers'] 
   }));
 }
 
-function withOptions(config: CodaConfig, { temperature = config.temperature, rank }: CodaPresetOptions): CodaConfig {
+function withOptions(config: CodaConfig, { temperature = config.temperature, rank }: v.InferOutput<typeof optionsSchema>): CodaConfig {
   const first = config.layers[0]?.rank as number;
   const layers = config.layers.map((layer) => ({ ...layer, rank: (layer.rank * (rank ?? first)) / first }));
   return { ...config, layers, temperature };
@@ -99,18 +105,20 @@ export const codaPresets = {
 
 /**
  * The config of a preset, with another temperature or rank where one is given: `codaPreset('s-cifar10', { temperature: 50, rank: 8 })`.
- * Throws a CodaError with the nearest name and the list for a preset that does not exist.
+ * Throws a CodaError with the nearest name and the list for a preset that does not exist, and for options that are none.
  */
 export function codaPreset(name: string, options: CodaPresetOptions = {}): CodaConfig {
-  if (Object.hasOwn(codaPresets, name)) return withOptions(codaPresets[name as CodaPresetName], options);
+  if (typeof name === 'string' && Object.hasOwn(codaPresets, name)) {
+    return withOptions(codaPresets[name as CodaPresetName], parseConfig(optionsSchema, options, 'codaPreset: options'));
+  }
   const names = Object.keys(codaPresets);
-  const near = nearestName(name, names);
+  const near = typeof name === 'string' ? nearestName(name, names) : undefined;
   throw new CodaError({
     kind: 'argument',
     where: 'codaPreset: name',
     problem: 'no such preset',
     expected: `one of ${names.join(', ')}`,
-    got: JSON.stringify(name),
+    got: described(name),
     hint: near === undefined ? undefined : `Did you mean ${JSON.stringify(near)}?`,
   });
 }

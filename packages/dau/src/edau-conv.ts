@@ -16,20 +16,22 @@
  * only where A_j has rank 1, `product` only where A_jB has. With `product` the output is quadratic in p but for ‖p‖.
  *
  * Everything of size d is used once a layer, on the weights alone: with G_j = A_jᵀA_j (r×r), ‖A_j‖₂² is its largest eigenvalue, taken from above (see
- * `largestEigenvalue`), and ‖A_jB‖_F² = ⟨G_j, B Bᵀ⟩, clamped at 0. Every norm N is guarded as √(N² + ε²), which only lowers ‖w_j‖: at u = 0, A_j = 0 or
+ * `largestEigenvalue`), and ‖A_jB‖_F² = ⟨G_j, B Bᵀ⟩, kept above what rounding may have left of it (`norm-guard.ts`); where r > d the d×d matrices A_jA_jᵀ and A_jB serve instead. Every norm N is guarded as √(N² + ε²), which only lowers ‖w_j‖: at u = 0, A_j = 0 or
  * p = 0 the output is 0 and its gradient finite. ε² (10⁻²⁴) lies below the squares of what a deep stack passes on: units are homogeneous above it.
  *
  * Source: that such units exist, and bound the norm without computing each weight, is published (arXiv 2109.13004); the code for them is not. These three
  * bounds are our reconstruction.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { CodaError, dynamicWeight, nearestName } from '@coda-nets/core';
-import { defaultDauEpsilon } from './dau-conv.ts';
+import { CodaError, described, dynamicWeight, nearestName } from '@coda-nets/core';
 import { largestEigenvalue } from './largest-eigenvalue.ts';
+import { guardedNorm } from './norm-guard.ts';
 import { gatherPatches, patchCount } from './patches.ts';
+import { defaultDauEpsilon } from './unit-epsilon.ts';
+import { cheaperForm } from './unit-form.ts';
 import type { UnitFactors } from './unit-map.ts';
 import { alongUnits } from './unit-products.ts';
-import { unitDimensions } from './unit-shapes.ts';
+import { checkUnitCall, unitDimensions, weightNames } from './unit-shapes.ts';
 
 /** What bounds ‖w‖ by 1, the default first. */
 export const edauBounds = ['frobenius', 'spectral', 'product'] as const;
@@ -50,24 +52,27 @@ export interface EdauConvOptions {
   /** Default `frobenius`. */
   readonly bound?: EdauBound;
   readonly stride?: number;
-  /** Zeros on each of the four sides. */
+  /** Zeros on each of the four sides, at most as many as the kernel is wide. */
   readonly padding?: number;
-  /** ε in √(N² + ε²) for each norm N; default 1e-12, and not less: below, the gradient at 0 overflows float32. */
+  /** ε in √(N² + ε²) for each norm N: default 1e-12, from there to 1; below, the gradient at 0 overflows float32. */
   readonly eps?: number;
 }
+
+const optionNames = ['bound', 'stride', 'padding', 'eps'] as const satisfies readonly (keyof EdauConvOptions)[];
 
 /**
  * x [N, H, W, C] → [N, H', W', n] with H' = ⌊(H + 2·padding − k) / stride⌋ + 1.
  * Inside `withDynamicWeightsHeld` Â and û are constants, so that the gradient with respect to x is exactly w(x): gradient × x sums to the output.
  * Throws a CodaError when the weights do not fit together or to x, when the kernel is larger than the padded x, and for a bound there is not.
  */
-export function edauConv(
-  x: tf.Tensor4D,
-  weights: EdauWeights,
-  { bound = 'frobenius', stride = 1, padding = 0, eps = defaultDauEpsilon }: EdauConvOptions = {},
-): tf.Tensor4D {
+export function edauConv(x: tf.Tensor4D, weights: EdauWeights, options: EdauConvOptions = {}): tf.Tensor4D {
+  return edauUnits('edauConv', x, weights, options);
+}
+
+/** `edauConv` under another name in errors. */
+export function edauUnits(where: string, x: tf.Tensor4D, weights: EdauWeights, options: EdauConvOptions): tf.Tensor4D {
   return tf.tidy(() => {
-    const { patches, U, u, geometry } = edauFactors('edauConv', x, weights, { bound, stride, padding, eps });
+    const { patches, U, u, geometry } = edauFactors(where, x, weights, options);
     const sides = [patchCount(x.shape[1], geometry), patchCount(x.shape[2], geometry)] as const;
     const values = alongUnits(tf.matMul(patches, dynamicWeight(U)), dynamicWeight(u));
     return tf.reshape(values, [x.shape[0], ...sides, weights.A.shape[3] as number]) as tf.Tensor4D;
@@ -75,48 +80,48 @@ export function edauConv(
 }
 
 /** Â_j and û, which make w_j = Â_j û. `where` names the function in errors. */
-export function edauFactors(
-  where: string,
-  x: tf.Tensor4D,
-  weights: EdauWeights,
-  { bound = 'frobenius', stride = 1, padding = 0, eps = defaultDauEpsilon }: EdauConvOptions,
-): UnitFactors {
-  const { k, d, n, r } = unitDimensions(where, x, weights, ['A', 'B'], { stride, padding, eps, leastEps: 1e-12 });
+export function edauFactors(where: string, x: tf.Tensor4D, weights: EdauWeights, options: EdauConvOptions): UnitFactors {
+  checkUnitCall(where, weights, weightNames.edau, options, optionNames);
+  const { bound = 'frobenius', stride = 1, padding = 0, eps = defaultDauEpsilon } = options;
+  const { k, d, n, r } = unitDimensions(where, x, weights, 'edau', { stride, padding, eps });
   checkBound(where, bound);
   const geometry = { kernel: k, stride, padding };
   const patches = gatherPatches(x, geometry);
   const units = tf.reshape(weights.A, [d, n, r]) as tf.Tensor3D;
   const B = tf.reshape(weights.B, [d, r]) as tf.Tensor2D;
-  const bounded = tf.mul(units, tf.reshape(inverseRoot(squaredBound(units, B, bound), eps * eps), [n, 1])); // Â
+  const bounded = tf.mul(units, tf.reshape(tf.rsqrt(squaredBound(units, B, bound, eps * eps)), [n, 1])); // Â
   const u = tf.matMul(patches, B) as tf.Tensor2D;
   const squared = tf.sum(tf.square(bound === 'product' ? patches : u), 1, true);
-  return { x, geometry, patches, U: tf.reshape(bounded, [d, n * r]), u: tf.mul(u, inverseRoot(squared, eps * eps)) as tf.Tensor2D };
+  const direction = tf.mul(u, tf.rsqrt(tf.add(squared, eps * eps))) as tf.Tensor2D; // û
+  return { x, geometry, patches, U: tf.reshape(bounded, [d, n * r]), u: direction, form: cheaperForm({ d, r }) };
 }
 
-/** [n]: ‖A_j‖_F², ‖A_j‖₂² from above, or ‖A_jB‖_F². A_j [d, n, r], B [d, r] (stored transposed). */
-function squaredBound(A: tf.Tensor3D, B: tf.Tensor2D, bound: EdauBound): tf.Tensor {
-  if (bound === 'frobenius') return tf.sum(tf.square(A), [0, 2]);
+/** N² + ε² [n] for N = ‖A_j‖_F, ‖A_j‖₂ (from above) or ‖A_jB‖_F. A_j [d, n, r], B [d, r] (stored transposed). */
+function squaredBound(A: tf.Tensor3D, B: tf.Tensor2D, bound: EdauBound, squaredEps: number): tf.Tensor {
+  const squaredA = tf.sum(tf.square(A), [0, 2]);
+  if (bound === 'frobenius') return tf.add(squaredA, squaredEps);
+  const [d, , r] = A.shape;
   const byUnit = tf.transpose(A, [1, 0, 2]); // [n, d, r]
-  const G = tf.matMul(byUnit, byUnit, true) as tf.Tensor3D; // [n, r, r]
-  if (bound === 'spectral') return largestEigenvalue(G);
+  // the nonzero eigenvalues of AᵀA are those of AAᵀ: the smaller of the two
+  if (bound === 'spectral') return tf.add(largestEigenvalue(tf.matMul(byUnit, byUnit, d >= r, d < r)), squaredEps);
+  if (d < r) {
+    const products = tf.matMul(tf.reshape(byUnit, [-1, r]), B, false, true); // A_jB, one above the other: [n·d, d]
+    return tf.add(tf.sum(tf.reshape(tf.square(products), [-1, d * d]), 1), squaredEps);
+  }
+  const G = tf.matMul(byUnit, byUnit, true); // [n, r, r]
   const BBt = tf.matMul(B, B, true); // [r, r]
-  return tf.maximum(tf.sum(tf.mul(G, BBt), [1, 2]), 0);
+  return guardedNorm(tf.sum(tf.mul(G, BBt), [1, 2]), tf.mul(squaredA, tf.sum(tf.square(B))), squaredEps).squaredNorm;
 }
 
-/** 1 / √(N² + ε²) */
-function inverseRoot(squaredNorm: tf.Tensor, squaredEps: number): tf.Tensor {
-  return tf.rsqrt(tf.add(squaredNorm, squaredEps));
-}
-
-function checkBound(where: string, bound: string): void {
+function checkBound(where: string, bound: unknown): void {
   if (edauBounds.some((known) => known === bound)) return;
-  const near = nearestName(bound, edauBounds);
+  const near = typeof bound === 'string' ? nearestName(bound, edauBounds) : undefined;
   throw new CodaError({
     kind: 'argument',
     where: `${where}: bound`,
     problem: 'no such bound',
     expected: `one of ${edauBounds.join(', ')}`,
-    got: JSON.stringify(bound),
+    got: described(bound),
     hint: near === undefined ? undefined : `Did you mean ${JSON.stringify(near)}?`,
   });
 }

@@ -4,8 +4,8 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { UnitAlignment } from '@coda-nets/core';
-import { defaultDauEpsilon } from './dau-conv.ts';
 import { edauFactors, type EdauConvOptions, type EdauWeights } from './edau-conv.ts';
+import { defaultDauEpsilon } from './unit-epsilon.ts';
 import { alignmentOf, applied, appliedTransposed } from './unit-map.ts';
 
 /**
@@ -34,6 +34,8 @@ export function edauMapTransposed(
  * In the cosine ‖w‖ and ‖p‖ are √(‖·‖² + ε²): with a zero vector it is 0. Throws as `edauMap`.
  */
 export function edauAlignment(x: tf.Tensor4D, weights: EdauWeights, options: EdauConvOptions = {}): UnitAlignment {
-  const { eps = defaultDauEpsilon } = options;
-  return tf.tidy(() => alignmentOf(edauFactors('edauAlignment', x, weights, options), eps * eps));
+  return tf.tidy(() => {
+    const factors = edauFactors('edauAlignment', x, weights, options);
+    return alignmentOf(factors, (options.eps ?? defaultDauEpsilon) ** 2);
+  });
 }

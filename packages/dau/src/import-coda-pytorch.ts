@@ -1,5 +1,5 @@
 /** State dicts of the authors' PyTorch networks as weights of `codaNetwork`. Not a file reader: arrays in, arrays out. */
-import { CodaError, listedNames, ndArray, sameShape, type NamedArrays, type NdArray } from '@coda-nets/core';
+import { checkObject, CodaError, described, listedNames, ndArray, sameShape, type NamedArrays, type NdArray } from '@coda-nets/core';
 import type { CodaConfig } from './coda-config.ts';
 import { codaNetwork } from './coda-network.ts';
 import { channelsLast, codaPytorchName, codaPytorchParts, layerShapes, readCodaPytorchNames, transposed } from './coda-pytorch-layout.ts';
@@ -16,11 +16,12 @@ export interface CodaPytorchLayer {
 
 /**
  * The weights of `codaNetwork(config)` from a state dict, whose indices in ascending order are the layers; names and axis orders stand in
- * `coda-pytorch-layout.ts`. float64 is rounded to float32. `where` names the state dict in errors: a file.
+ * `coda-pytorch-layout.ts`. float64 is rounded to float32, and refused where that overflows. `where` names the state dict in errors: a file.
  * Throws one CodaError of kind `mismatch` that says which layers of the config the state dict has otherwise, and lists missing, unexpected and
  * mismatched names together.
  */
 export function importCodaPytorch(tensors: NamedArrays, config: CodaConfig, where = 'importCodaPytorch'): NamedArrays {
+  checkObject(`${where}: tensors`, tensors, 'arrays by name');
   const layers = layerShapes(where, codaNetwork(config));
   const { prefix, indices, others } = readCodaPytorchNames(tensors);
   const missing: string[] = [];
@@ -37,7 +38,8 @@ export function importCodaPytorch(tensors: NamedArrays, config: CodaConfig, wher
       const name = codaPytorchName(prefix, index, part);
       const tensor = tensors[name];
       if (tensor === undefined) missing.push(name);
-      else if (isFloat(tensor) && sameShape(tensor.shape, theirs[part])) return float32Of(tensor);
+      else if (isFloat(tensor) && sameShape(tensor.shape, theirs[part]))
+        return float32Of(tensor, `${where}: tensor ${JSON.stringify(name)}`);
       else
         mismatched.push(
           `${name} (layers[${l}]: expected float32 [${theirs[part].join(', ')}], got ${tensor.dtype} [${tensor.shape.join(', ')}])`,
@@ -71,6 +73,7 @@ export function importCodaPytorch(tensors: NamedArrays, config: CodaConfig, wher
  * those of such a network.
  */
 export function codaPytorchLayers(tensors: NamedArrays): readonly CodaPytorchLayer[] | undefined {
+  checkObject('codaPytorchLayers: tensors', tensors, 'arrays by name');
   const { prefix, indices } = readCodaPytorchNames(tensors);
   const layers: CodaPytorchLayer[] = [];
   for (const index of indices) {
@@ -93,6 +96,9 @@ export function codaPytorchLayers(tensors: NamedArrays): readonly CodaPytorchLay
 
 /** As the key `layers` of a config takes them. */
 export function codaPytorchLayersJson(layers: readonly CodaPytorchLayer[]): string {
+  if (!Array.isArray(layers)) {
+    throw new CodaError({ kind: 'argument', where: 'codaPytorchLayersJson: layers', problem: 'not an array', got: described(layers) });
+  }
   return JSON.stringify(layers.map(({ out, kernel, rank }) => ({ out, kernel, rank })));
 }
 
@@ -117,8 +123,32 @@ function isFloat(array: NdArray): array is NdArray<'float32'> | NdArray<'float64
   return array.dtype === 'float32' || array.dtype === 'float64';
 }
 
-function float32Of({ data }: NdArray<'float32'> | NdArray<'float64'>): Float32Array {
-  return data instanceof Float32Array ? data : Float32Array.from(data);
+/** Throws a CodaError for a float64 that float32 has no finite number for: it would be infinite there without a word. */
+function float32Of({ data, shape }: NdArray<'float32'> | NdArray<'float64'>, where: string): Float32Array {
+  if (data instanceof Float32Array) return data;
+  const rounded = Float32Array.from(data);
+  const overflow = rounded.findIndex((value, i) => !Number.isFinite(value) && Number.isFinite(data[i]));
+  if (overflow === -1) return rounded;
+  throw new CodaError({
+    kind: 'numeric',
+    where,
+    problem: `the number at [${indexOf(overflow, shape).join(', ')}] is beyond float32, in which weights are kept`,
+    expected: 'at most 3.4e38',
+    got: String(data[overflow]),
+  });
+}
+
+/** Of an entry in C order. */
+function indexOf(entry: number, shape: readonly number[]): number[] {
+  let left = entry;
+  return shape
+    .toReversed()
+    .map((size) => {
+      const index = left % size;
+      left = Math.floor(left / size);
+      return index;
+    })
+    .toReversed();
 }
 
 function listed(word: string, names: readonly string[]): string[] {

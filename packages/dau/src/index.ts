@@ -1,18 +1,21 @@
 /** Dynamic Alignment Units: convolutional and dense, exact and efficient ones, stacks of them, and CoDA networks. */
-export { dauConv, defaultDauEpsilon, type DauConvOptions, type DauNorm, type DauWeights } from './dau-conv.ts';
+export { dauConv, type DauConvOptions, type DauNorm, type DauWeights } from './dau-conv.ts';
+export { defaultDauEpsilon } from './unit-epsilon.ts';
 export { cheaperForm, type UnitFormName } from './unit-form.ts';
 export { edauBounds, edauConv, type EdauBound, type EdauConvOptions, type EdauWeights } from './edau-conv.ts';
 export { dauDense, edauDense } from './dau-dense.ts';
-export { dauAlignment, dauMap, dauMapTransposed } from './dau-map.ts';
+export { dauAlignment, dauMap, dauMapTransposed, type DauMapOptions } from './dau-map.ts';
 export { edauAlignment, edauMap, edauMapTransposed } from './edau-map.ts';
 export { codaLinearMap, type CodaLinearMapOptions } from './coda-linear-map.ts';
-export { codaLayers, codaNorms, type CodaLayerConfig, type CodaLayers, type CodaLayersConfig, type CodaNorm } from './coda-layers.ts';
+export { codaLayers, type CodaLayerConfig, type CodaLayers, type CodaLayersConfig } from './coda-layers.ts';
 export { codaNetwork, type CodaRuntime } from './coda-network.ts';
+export { codaLayerSchema, codaNorms, codaNormSchema, type CodaNorm } from './coda-layer-schema.ts';
+export { codaEpsilonSchema } from './unit-epsilon.ts';
 export {
+  checkCodaStack,
   codaConfigSchema,
-  codaLayerSchema,
-  codaNormSchema,
   parseCodaConfig,
+  type StackConfig,
   type CanonicalCodaConfig,
   type CodaConfig,
 } from './coda-config.ts';

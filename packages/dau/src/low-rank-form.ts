@@ -8,6 +8,7 @@
  * positions at once for A_jᵀp and q_j, one small one a position for the products with u.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { magnitudeOf } from './norm-guard.ts';
 import type { UnitForm, UnitMatrices } from './unit-form.ts';
 import { affine, alongUnits, outer, weightedSum } from './unit-products.ts';
 
@@ -22,9 +23,16 @@ export const lowRankForm: UnitForm = {
     const rows = tf.reshape(tf.transpose(gram, [1, 0, 2]), [r, n * r]) as tf.Tensor2D;
     const images = affine(u, rows, gramOffset); // q_j
     const offsetRows = tf.reshape(gramOffset, [n, r]) as tf.Tensor2D;
-    const linear = affine(u, tf.transpose(offsetRows), tf.sum(tf.square(b), 1)); // h_jᵀu + ‖b_j‖²
+    const squaredb = tf.sum(tf.square(b), 1);
+    const linear = affine(u, tf.transpose(offsetRows), squaredb); // h_jᵀu + ‖b_j‖²
+    const squaredA = tf.sum(tf.mul(gram, tf.eye(r)), [1, 2]); // tr G_j = ‖A_j‖_F²
     const squaredNorm = tf.add(alongUnits(images, u), linear) as tf.Tensor2D;
-    return { alignment: alignment as tf.Tensor2D, squaredNorm, saved: [u, projections, images, perUnit] };
+    return {
+      alignment: alignment as tf.Tensor2D,
+      squaredNorm,
+      magnitude: magnitudeOf(u, squaredA, squaredb),
+      saved: [u, projections, images, perUnit],
+    };
   },
 
   pullback(patches, weights, saved, a, s) {

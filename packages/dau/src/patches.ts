@@ -12,6 +12,11 @@ export interface PatchGeometry {
   readonly padding: number;
 }
 
+/** Patches that lie wholly in the zeros around a map give 0, whatever the weights: more zeros than the kernel is wide only add rings of such patches. */
+export function largestPadding(kernel: number): number {
+  return kernel;
+}
+
 /** ⌊(size + 2·padding − kernel) / stride⌋ + 1 */
 export function patchCount(size: number, { kernel, stride, padding }: PatchGeometry): number {
   return Math.floor((size + 2 * padding - kernel) / stride) + 1;

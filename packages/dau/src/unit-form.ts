@@ -1,4 +1,5 @@
 /** What the two ways of computing a unit have in common: the low-rank form and the explicit one. Sizes, contracts and the choice between them. */
+import { checkOptions } from '@coda-nets/core';
 import type * as tf from '@tensorflow/tfjs-core';
 
 /** M patches of d entries, n units of rank r. */
@@ -20,6 +21,8 @@ interface UnitValues {
   readonly alignment: tf.Tensor2D;
   /** ‖v_j‖² [M, n]; rounding may leave it below 0. */
   readonly squaredNorm: tf.Tensor2D;
+  /** S² [M, n]: the size of what rounding is a share of, see `norm-guard.ts`. */
+  readonly magnitude: tf.Tensor2D;
   /** What the pullbacks want to find again. */
   readonly saved: readonly tf.Tensor[];
 }
@@ -42,7 +45,8 @@ export interface UnitForm {
 }
 
 /** `low-rank` never builds v; `explicit` does. */
-export type UnitFormName = 'low-rank' | 'explicit';
+export const unitFormNames = ['low-rank', 'explicit'] as const;
+export type UnitFormName = (typeof unitFormNames)[number];
 
 /** Multiply-adds in the time in which one number is written or read: 150 GFLOP/s a core against 5 GB/s, see docs/decisions/0007. */
 const MULTIPLY_ADDS_PER_NUMBER = 60;
@@ -56,7 +60,9 @@ const EXPLICIT_TOUCHES = 15;
  *     low-rank    3·r·(d + r) multiply-adds and 11·r numbers touched
  *     explicit    3·r·d       multiply-adds and 15·d numbers touched
  */
-export function cheaperForm({ d, r }: Pick<UnitSizes, 'd' | 'r'>): UnitFormName {
+export function cheaperForm(sizes: Pick<UnitSizes, 'd' | 'r'>): UnitFormName {
+  checkOptions('cheaperForm: sizes', sizes, ['d', 'r', 'n']);
+  const { d, r } = sizes;
   const lowRank = 3 * r * (d + r) + MULTIPLY_ADDS_PER_NUMBER * LOW_RANK_TOUCHES * r;
   const explicit = 3 * r * d + MULTIPLY_ADDS_PER_NUMBER * EXPLICIT_TOUCHES * d;
   return explicit < lowRank ? 'explicit' : 'low-rank';

@@ -9,12 +9,14 @@
  *     Wᵀy at a patch = Σ_j U_j (g_j y_j u)   one product, then patches are added up where they overlap
  *     ‖U_j u‖² = (U_jᵀU_j u)·u
  *
- * so that no w is built. Source: arXiv 2109.13004, section 3; the low-rank form is derived here.
+ * so that no w is built. Where that costs more (s large for d), the explicit form builds v_j = U_j u instead: (W x′)_j = g_j v_jᵀp′, Wᵀy = Σ_j g_j y_j v_j.
+ * Source: arXiv 2109.13004, section 3; the low-rank form is derived here.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { CodaError, type UnitAlignment } from '@coda-nets/core';
+import { checkPerImage, type UnitAlignment } from '@coda-nets/core';
 import { gatherPatches, patchCount, scatterPatches, type PatchGeometry } from './patches.ts';
-import { alongUnits, outer } from './unit-products.ts';
+import type { UnitFormName } from './unit-form.ts';
+import { alongUnits, outer, weightedSum } from './unit-products.ts';
 
 /** M = N·H'·W' positions. */
 export interface UnitFactors {
@@ -26,18 +28,20 @@ export interface UnitFactors {
   readonly U: tf.Tensor2D;
   /** [M, s] */
   readonly u: tf.Tensor2D;
+  readonly form: UnitFormName;
   /** g_j [M, n] of ‖U_j u‖² [M, n]. Without it g = 1. */
   readonly scale?: (squaredNorm: tf.Tensor2D) => tf.Tensor2D;
 }
 
 /** W(x)·x′. vectors x′ [m·N, H, W, C]: m for each image, image by image → [m·N, H', W', n]. */
 export function applied(where: string, factors: UnitFactors, vectors: tf.Tensor4D): tf.Tensor4D {
-  const { x, geometry, U, u } = factors;
+  const { x, geometry } = factors;
   checkPerImage(`${where}: vectors`, vectors, x.shape);
-  const g = scaleOf(factors);
   const images = x.shape[0];
-  const m = vectors.shape[0] / images;
-  const values = alongUnits(tf.matMul(gatherPatches(vectors, geometry), U), repeated(u, images, m));
+  const m = copiesOf(vectors, images);
+  const { along, squaredNorm } = productsOf(factors, images, m);
+  const g = factors.scale?.(squaredNorm());
+  const values = along(gatherPatches(vectors, geometry));
   return tf.reshape(g === undefined ? values : tf.mul(values, repeated(g, images, m)), [
     vectors.shape[0],
     ...sidesOf(factors),
@@ -47,16 +51,16 @@ export function applied(where: string, factors: UnitFactors, vectors: tf.Tensor4
 
 /** W(x)ᵀ·y. cotangents y [m·N, H', W', n]: m for each image, image by image → [m·N, H, W, C]. */
 export function appliedTransposed(where: string, factors: UnitFactors, cotangents: tf.Tensor4D): tf.Tensor4D {
-  const { x, geometry, U, u } = factors;
+  const { x, geometry } = factors;
   const [images, ...rest] = x.shape;
   const n = unitsOf(factors);
   checkPerImage(`${where}: cotangents`, cotangents, [images, ...sidesOf(factors), n]);
-  const g = scaleOf(factors);
-  const m = cotangents.shape[0] / images;
+  const m = copiesOf(cotangents, images);
+  const { combined, squaredNorm } = productsOf(factors, images, m);
+  const g = factors.scale?.(squaredNorm());
   const y = tf.reshape(cotangents, [-1, n]) as tf.Tensor2D;
   const scaled = g === undefined ? y : (tf.mul(y, repeated(g, images, m)) as tf.Tensor2D);
-  const rows = tf.matMul(outer(scaled, repeated(u, images, m)), U, false, true) as tf.Tensor2D;
-  return scatterPatches(rows, [cotangents.shape[0], ...rest], geometry);
+  return scatterPatches(combined(scaled), [cotangents.shape[0], ...rest], geometry);
 }
 
 /**
@@ -64,13 +68,14 @@ export function appliedTransposed(where: string, factors: UnitFactors, cotangent
  * In the cosine ‖v‖ and ‖p‖ are √(‖·‖² + ε): with a zero vector it is 0.
  */
 export function alignmentOf(factors: UnitFactors, eps: number): UnitAlignment {
-  const { x, patches, U, u } = factors;
-  const squaredNorm = squaredNormOf(factors);
+  const { x, patches } = factors;
+  const products = productsOf(factors, x.shape[0], 1);
+  const squaredNorm = products.squaredNorm();
   const norm = tf.sqrt(squaredNorm);
   const g = factors.scale?.(squaredNorm);
   const squaredPatch = tf.sum(tf.square(patches), 1, true);
   const norms = tf.mul(tf.sqrt(tf.add(squaredNorm, eps)), tf.sqrt(tf.add(squaredPatch, eps)));
-  const cosine = tf.div(alongUnits(tf.matMul(patches, U), u), norms);
+  const cosine = tf.div(products.along(patches), norms);
   const asMap = (values: tf.Tensor): tf.Tensor4D => tf.reshape(values, [x.shape[0], ...sidesOf(factors), unitsOf(factors)]);
   return { norm: asMap(g === undefined ? norm : tf.mul(norm, g)), cosine: asMap(cosine) };
 }
@@ -84,8 +89,39 @@ function sidesOf({ x, geometry }: UnitFactors): [number, number] {
   return [patchCount(x.shape[1], geometry), patchCount(x.shape[2], geometry)];
 }
 
-function scaleOf(factors: UnitFactors): tf.Tensor2D | undefined {
-  return factors.scale?.(squaredNormOf(factors));
+/** m, of which there may be any number where there are no images. */
+function copiesOf(x: tf.Tensor4D, images: number): number {
+  return images === 0 ? 1 : x.shape[0] / images;
+}
+
+interface UnitProducts {
+  /** (U_j u)ᵀp for patches p [m·M, d] → [m·M, n] */
+  along(patches: tf.Tensor2D): tf.Tensor2D;
+  /** Σ_j a_j U_j u for a [m·M, n] → [m·M, d] */
+  combined(a: tf.Tensor2D): tf.Tensor2D;
+  /** ‖U_j u‖² [M, n] */
+  squaredNorm(): tf.Tensor2D;
+}
+
+/** In whichever form; every position stands m times in what they take. */
+function productsOf(factors: UnitFactors, images: number, m: number): UnitProducts {
+  const { U, u, form } = factors;
+  if (form === 'low-rank') {
+    return {
+      along: (patches) => alongUnits(tf.matMul(patches, U), repeated(u, images, m)),
+      combined: (a) => tf.matMul(outer(a, repeated(u, images, m)), U, false, true),
+      squaredNorm: () => squaredNormOf(factors),
+    };
+  }
+  const [d, n, s] = [U.shape[0], unitsOf(factors), u.shape[1]];
+  const rows = tf.reshape(tf.transpose(tf.reshape(U, [d, n, s]), [1, 0, 2]), [n * d, s]); // [d, n·s] → [n·d, s]
+  const v = tf.matMul(u, rows, false, true) as tf.Tensor2D; // [M, n·d]
+  const all = (): tf.Tensor3D => tf.reshape(repeated(v, images, m), [-1, n, d]);
+  return {
+    along: (patches) => tf.reshape(tf.matMul(all(), tf.expandDims(patches, 2)), [-1, n]),
+    combined: (a) => weightedSum(a, all()),
+    squaredNorm: () => tf.sum(tf.square(tf.reshape(v, [-1, n, d])), 2),
+  };
 }
 
 /** ‖U_j u‖² [M, n], clamped at 0 where rounding leaves it below. */
@@ -103,17 +139,4 @@ function repeated(x: tf.Tensor2D, images: number, m: number): tf.Tensor2D {
   const [rows, columns] = x.shape;
   const copies = tf.mul(tf.reshape(x, [images, 1, (rows / images) * columns]), tf.ones([1, m, 1]));
   return tf.reshape(copies, [rows * m, columns]);
-}
-
-/** Whether `x` is some number of `shape`s for each of its images. */
-function checkPerImage(where: string, x: tf.Tensor4D, shape: readonly number[]): void {
-  const [images, ...rest] = shape as [number, ...number[]];
-  if (x.rank === 4 && x.shape.slice(1).join() === rest.join() && x.shape[0] % images === 0) return;
-  throw new CodaError({
-    kind: 'argument',
-    where,
-    problem: `not the same number of maps for each of the ${images} images`,
-    expected: `[m·${images}, ${rest.join(', ')}]`,
-    got: `[${x.shape.join(', ')}]`,
-  });
 }

@@ -13,20 +13,18 @@ export function unitsInGroups(form: UnitForm, unitsAtOnce: number): UnitForm {
     }));
   return {
     values(patches, weights) {
-      const parts = groupsOf(weights).map((group) => {
-        const { alignment, squaredNorm } = tf.tidy(() => {
-          const found = form.values(patches, unitsOf(weights, group));
-          return { alignment: found.alignment, squaredNorm: found.squaredNorm };
-        });
-        return [alignment, squaredNorm] as const;
-      });
-      const joined = [0, 1].map((i) =>
-        tf.concat(
-          parts.map((part) => part[i] as tf.Tensor2D),
-          1,
-        ),
+      const parts = groupsOf(weights).map((group) =>
+        tf.tidy(() => {
+          const { alignment, squaredNorm, magnitude } = form.values(patches, unitsOf(weights, group));
+          return { alignment, squaredNorm, magnitude };
+        }),
       );
-      return { alignment: joined[0] as tf.Tensor2D, squaredNorm: joined[1] as tf.Tensor2D, saved: [patches] };
+      const all = (name: 'alignment' | 'squaredNorm' | 'magnitude'): tf.Tensor2D =>
+        tf.concat(
+          parts.map((part) => part[name]),
+          1,
+        );
+      return { alignment: all('alignment'), squaredNorm: all('squaredNorm'), magnitude: all('magnitude'), saved: [patches] };
     },
 
     pullback(patches, weights, _, a, s) {

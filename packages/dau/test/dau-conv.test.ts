@@ -2,8 +2,9 @@ import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { withDynamicWeightsHeld } from '@coda-nets/core';
-import { expectClose, expectNoLeak, finiteDifference, randomTensor, randomValues, useBackend } from '@coda-nets/tools/testkit';
+import { expectClose, expectOnlyResult, finiteDifference, randomTensor, randomValues, useBackend } from '@coda-nets/tools/testkit';
 import { dauConv, defaultDauEpsilon, type DauNorm, type DauWeights } from '../src/index.ts';
+import { geometryOf } from './geometry-of.ts';
 import { slowDau, slowUnits, type SlowDau } from './slow-dau.ts';
 
 /** float32 sums of up to 75·7 products against float64; relative to the largest, since the sums cancel. */
@@ -89,17 +90,15 @@ describe('dauConv', () => {
   });
 
   it.each(named)('equals loops that build every weight (%s)', (_, c, norm, seed, form) => {
-    expectNoLeak(() =>
-      tf.tidy(() => {
-        const { x, weights, slow } = problem(c, seed, norm);
-        const y = dauConv(x, weights, { stride: c.stride, padding: c.padding, norm, form });
-        const side = (length: number): number => Math.floor((length + 2 * c.padding - c.k) / c.stride) + 1;
-        expect(y.shape).toEqual([c.size[0], side(c.size[1]), side(c.size[2]), c.n]);
-        expectClose(y, slowDau(slow), valueTolerance);
-        // The same however it is called: held weights change gradients alone.
-        expect(withDynamicWeightsHeld(() => dauConv(x, weights, { ...c, norm, form })).dataSync()).toEqual(y.dataSync());
-      }),
-    );
+    tf.tidy(() => {
+      const { x, weights, slow } = problem(c, seed, norm);
+      const y = expectOnlyResult(() => dauConv(x, weights, { ...geometryOf(c), norm, form }));
+      const side = (length: number): number => Math.floor((length + 2 * c.padding - c.k) / c.stride) + 1;
+      expect(y.shape).toEqual([c.size[0], side(c.size[1]), side(c.size[2]), c.n]);
+      expectClose(y, slowDau(slow), valueTolerance);
+      // The same however it is called: held weights change gradients alone.
+      expect(withDynamicWeightsHeld(() => dauConv(x, weights, { ...geometryOf(c), norm, form })).dataSync()).toEqual(y.dataSync());
+    });
   });
 
   it('leaves one tensor, its result', () => {
@@ -118,7 +117,7 @@ describe('dauConv', () => {
         const outputs = slowDau(slow).length;
         const direction = randomValues(outputs, seed + 400);
         const loss = (x: tf.Tensor, A: tf.Tensor, B: tf.Tensor, b: tf.Tensor): tf.Scalar => {
-          const y = dauConv(x as tf.Tensor4D, { A, B, b }, { ...c, norm, form });
+          const y = dauConv(x as tf.Tensor4D, { A, B, b }, { ...geometryOf(c), norm, form });
           return tf.sum(tf.mul(y, tf.tensor(direction, y.shape)));
         };
         const gradients = tf.grads(loss as never)([x, weights.A, weights.B, weights.b]);
@@ -138,7 +137,7 @@ describe('dauConv', () => {
       const units = slowUnits(slow);
       const direction = randomValues(units.length, seed + 400);
       const loss = (x: tf.Tensor): tf.Scalar => {
-        const y = dauConv(x as tf.Tensor4D, weights, { ...c, norm, form });
+        const y = dauConv(x as tf.Tensor4D, weights, { ...geometryOf(c), norm, form });
         return tf.sum(tf.mul(y, tf.tensor(direction, y.shape)));
       };
       const gradient = withDynamicWeightsHeld(() => tf.grad(loss as never)(x));
@@ -156,24 +155,22 @@ describe('dauConv', () => {
   });
 
   it.each(named.filter(([, c, , seed]) => seed === 1 && c.n > 1))('is the same with fewer units at once (%s)', (_, c, norm, seed, form) => {
-    expectNoLeak(() =>
-      tf.tidy(() => {
-        const { x, weights } = problem(c, seed, norm);
-        const run = (unitsAtOnce: number) => {
-          const loss = (x: tf.Tensor, A: tf.Tensor, B: tf.Tensor, b: tf.Tensor): tf.Scalar => {
-            const y = dauConv(x as tf.Tensor4D, { A, B, b }, { ...c, norm, form, unitsAtOnce });
-            return tf.sum(tf.mul(y, tf.tensor(randomValues(y.size, seed), y.shape)));
-          };
-          const { value, grads } = tf.valueAndGrads(loss as never)([x, weights.A, weights.B, weights.b]);
-          const held = withDynamicWeightsHeld(() => tf.grad((t: tf.Tensor) => loss(t, weights.A, weights.B, weights.b))(x));
-          return [value, ...grads, held];
+    tf.tidy(() => {
+      const { x, weights } = problem(c, seed, norm);
+      const run = (unitsAtOnce: number) => {
+        const loss = (x: tf.Tensor, A: tf.Tensor, B: tf.Tensor, b: tf.Tensor): tf.Scalar => {
+          const y = dauConv(x as tf.Tensor4D, { A, B, b }, { ...geometryOf(c), norm, form, unitsAtOnce });
+          return tf.sum(tf.mul(y, tf.tensor(randomValues(y.size, seed), y.shape)));
         };
-        const expected = run(c.n);
-        for (const unitsAtOnce of [1, c.n - 1]) {
-          for (const [i, actual] of run(unitsAtOnce).entries()) expectClose(actual, expected[i] as tf.Tensor, valueTolerance);
-        }
-      }),
-    );
+        const { value, grads } = expectOnlyResult(() => tf.valueAndGrads(loss as never)([x, weights.A, weights.B, weights.b]));
+        const held = withDynamicWeightsHeld(() => tf.grad((t: tf.Tensor) => loss(t, weights.A, weights.B, weights.b))(x));
+        return [value, ...grads, held];
+      };
+      const expected = run(c.n);
+      for (const unitsAtOnce of [1, c.n - 1]) {
+        for (const [i, actual] of run(unitsAtOnce).entries()) expectClose(actual, expected[i] as tf.Tensor, valueTolerance);
+      }
+    });
   });
 
   it('names a count of units that is none', () => {
@@ -199,20 +196,21 @@ describe('dauConv', () => {
         fc.integer({ min: -4, max: 4 }),
         (k, C, n, r, norm, seed, xPower, weightPower) => {
           tf.tidy(() => {
-            const c = { size: [1, 4, 3, C], k, n, r, stride: 1, padding: 1 } as const;
+            const padding = k > 1 ? 1 : 0;
+            const c = { size: [1, 4, 3, C], k, n, r, stride: 1, padding } as const;
             const {
               x,
               weights: { A, B, b },
             } = problem(c, seed, norm);
             const scaled = tf.mul(x, 10 ** xPower) as tf.Tensor4D;
             const grow = (t: tf.Tensor): tf.Tensor => tf.mul(t, 10 ** weightPower);
-            const y = dauConv(scaled, { A: grow(A), B: grow(B), b: grow(b) }, { padding: 1, norm });
+            const y = dauConv(scaled, { A: grow(A), B: grow(B), b: grow(b) }, { padding, norm });
             const patchNorm = tf.sqrt(
               tf.conv2d(
                 tf.pad(tf.square(scaled), [
                   [0, 0],
-                  [1, 1],
-                  [1, 1],
+                  [padding, padding],
+                  [padding, padding],
                   [0, 0],
                 ]),
                 tf.ones([k, k, C, 1]) as tf.Tensor4D,
@@ -289,7 +287,10 @@ describe('dauConv', () => {
     (norm, c) => {
       tf.tidy(() => {
         const { x, weights } = problem(c, 1, norm);
-        const [lowRank, explicit] = forms.map((form) => dauConv(x, weights, { ...c, norm, form })) as [tf.Tensor4D, tf.Tensor4D];
+        const [lowRank, explicit] = forms.map((form) => dauConv(x, weights, { ...geometryOf(c), norm, form })) as [
+          tf.Tensor4D,
+          tf.Tensor4D,
+        ];
         expectClose(lowRank, explicit, formTolerance);
       });
     },
@@ -299,9 +300,17 @@ describe('dauConv', () => {
     [{ stride: 0 }, 'dauConv: stride: not a valid number; expected an integer of at least 1, got 0'],
     [{ stride: 1.5 }, 'dauConv: stride: not a valid number; expected an integer of at least 1, got 1.5'],
     [{ padding: -1 }, 'dauConv: padding: not a valid number; expected an integer of at least 0, got -1'],
-    [{ eps: Number.NaN }, 'dauConv: eps: not a valid number; expected a number of at least 1e-24, got NaN'],
+    [{ eps: Number.NaN }, 'dauConv: eps: not a guard that DAUs can take in float32; expected a number from 1e-24 to 1, got NaN'],
     [{ norm: 'spectral' }, 'dauConv: norm: no such name; expected sq or l2, got "spectral". The bounds of efficient units'],
-    [{ form: 'lowrank' }, 'dauConv: form: no such name; expected auto or low-rank or explicit, got "lowrank"'],
+    [{ form: 'lowrank' }, 'dauConv: form: no such name; expected auto or low-rank or explicit, got "lowrank". Did you mean "low-rank"?'],
+    [
+      { padding: 4 },
+      'dauConv: padding: not a valid number; expected at most 3, the width of the kernel: further out patches have zeros alone, got 4',
+    ],
+    [
+      { strides: 2 },
+      'dauConv: options: unknown option "strides"; expected one of stride, padding, norm, eps, form, unitsAtOnce. Did you mean "stride"?',
+    ],
   ])('names the option that is none: %j', (options, text) => {
     tf.tidy(() => {
       const weights = { A: tf.zeros([3, 3, 2, 4, 5]), B: tf.zeros([3, 3, 2, 5]), b: tf.zeros([3, 3, 2, 4]) };
@@ -323,8 +332,10 @@ describe('dauConv', () => {
     tf.tidy(() => {
       const weights = { A: tf.zeros([3, 3, 2, 4, 5]), B: tf.zeros([3, 3, 2, 5]), b: tf.zeros([3, 3, 2, 4]) };
       const x = tf.zeros<tf.Rank.R4>([1, 4, 4, 2]);
-      expect(() => dauConv(x, { ...weights, b: undefined as never })).toThrow('dauConv: weights.b: not a tensor; got nothing');
-      expect(() => dauConv([[1]] as never, weights)).toThrow('dauConv: x: not a tensor; got an array');
+      expect(() => dauConv(x, { ...weights, b: undefined as never })).toThrow(
+        'dauConv: weights.b: not a tensor; expected float32 [k, k, C, n], got nothing',
+      );
+      expect(() => dauConv([[1]] as never, weights)).toThrow('dauConv: x: not a tensor; expected float32 [N, H, W, 2], got an array');
       const empty = { ...weights, A: tf.zeros([3, 3, 2, 0, 5]), b: tf.zeros([3, 3, 2, 0]) };
       expect(() => dauConv(x, empty)).toThrow('expected sizes of at least 1, got [3, 3, 2, 0, 5]');
     });

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { withDynamicWeightsHeld } from '@coda-nets/core';
-import { expectClose, expectNoLeak, finiteDifference, randomTensor, useBackend } from '@coda-nets/tools/testkit';
+import { expectClose, expectOnlyResult, finiteDifference, randomTensor, useBackend } from '@coda-nets/tools/testkit';
 import { codaNorms, dauDense, defaultDauEpsilon, edauBounds, edauDense, type CodaNorm } from '../src/index.ts';
 import { slowDau } from './slow-dau.ts';
 import { slowEdau } from './slow-edau.ts';
@@ -47,37 +47,35 @@ const sizes = [
 
 describe.each(codaNorms)('the dense unit (%s)', (norm) => {
   it.each(sizes)('equals the explicit form, in value and gradients (%i vectors, d = %i, n = %i, r = %i)', (batch, d, n, r) => {
-    expectNoLeak(() =>
-      tf.tidy(() => {
-        const tensors = [
-          [batch, d],
-          [d, n, r],
-          [d, r],
-          [d, n],
-        ].map((shape, i) => randomTensor(shape as never, i + 1));
-        const values = tensors.map((t) => Float64Array.from(t.dataSync()));
-        const y = unit(norm, ...(tensors as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]));
-        expect(y.shape).toEqual([batch, n]);
-        expectClose(y, slow(norm, batch, values, [d, n, r]), valueTolerance);
+    tf.tidy(() => {
+      const tensors = [
+        [batch, d],
+        [d, n, r],
+        [d, r],
+        [d, n],
+      ].map((shape, i) => randomTensor(shape as never, i + 1));
+      const values = tensors.map((t) => Float64Array.from(t.dataSync()));
+      const y = expectOnlyResult(() => unit(norm, ...(tensors as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor])));
+      expect(y.shape).toEqual([batch, n]);
+      expectClose(y, slow(norm, batch, values, [d, n, r]), valueTolerance);
 
-        const direction = randomTensor([batch, n] as never, 9);
-        const weights = norm === 'sq' || norm === 'l2' ? 4 : 3;
-        const gradients = tf.grads(((...given: tf.Tensor[]) =>
-          tf.sum(
-            tf.mul(unit(norm, ...([...given, ...tensors.slice(weights)] as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor])), direction),
-          )) as never)(tensors.slice(0, weights));
-        for (const [i, gradient] of gradients.entries()) {
-          const loss = (value: Float64Array): number =>
-            slow(
-              norm,
-              batch,
-              values.map((v, j) => (j === i ? value : v)),
-              [d, n, r],
-            ).reduce((sum, out, o) => sum + out * (direction.dataSync()[o] as number), 0);
-          expectClose(gradient, finiteDifference(loss, values[i] as Float64Array), gradientTolerance);
-        }
-      }),
-    );
+      const direction = randomTensor([batch, n] as never, 9);
+      const weights = norm === 'sq' || norm === 'l2' ? 4 : 3;
+      const gradients = tf.grads(((...given: tf.Tensor[]) =>
+        tf.sum(
+          tf.mul(unit(norm, ...([...given, ...tensors.slice(weights)] as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor])), direction),
+        )) as never)(tensors.slice(0, weights));
+      for (const [i, gradient] of gradients.entries()) {
+        const loss = (value: Float64Array): number =>
+          slow(
+            norm,
+            batch,
+            values.map((v, j) => (j === i ? value : v)),
+            [d, n, r],
+          ).reduce((sum, out, o) => sum + out * (direction.dataSync()[o] as number), 0);
+        expectClose(gradient, finiteDifference(loss, values[i] as Float64Array), gradientTolerance);
+      }
+    });
   });
 
   it('has w(x) as its gradient under held weights: ‖w‖ ≤ 1, and w·x is the output', () => {

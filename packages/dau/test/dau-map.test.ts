@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { withDynamicWeightsHeld } from '@coda-nets/core';
-import { expectClose, expectNoLeak, finiteDifference, randomTensor, useBackend } from '@coda-nets/tools/testkit';
+import { expectClose, expectOnlyResult, finiteDifference, randomTensor, useBackend } from '@coda-nets/tools/testkit';
 import { dauAlignment, dauConv, dauMap, dauMapTransposed, defaultDauEpsilon, type DauNorm, type DauWeights } from '../src/index.ts';
 import { slowUnits, type SlowDau } from './slow-dau.ts';
 import { slowMatrix, times, transposed } from './slow-linear-map.ts';
@@ -83,29 +83,27 @@ function parts(values: ArrayLike<number>, images: number, m: number): { image: n
 
 describe('dauMap and dauMapTransposed', () => {
   it.each(named)('are the matrix W(x) and its transpose (%s)', (_, c, norm) => {
-    expectNoLeak(() =>
-      tf.tidy(() => {
-        const { x, weights, options, slow } = problem(c, norm);
-        const y = dauConv(x, weights, options);
-        expectClose(dauMap(x, x, weights, options), y, valueTolerance);
-        for (const m of [1, 3]) {
-          const [images, ...input] = x.shape;
-          const vectors = randomTensor<tf.Rank.R4>([images * m, ...input], 2);
-          const cotangents = randomTensor<tf.Rank.R4>([images * m, ...(y.shape.slice(1) as [number, number, number])], 3);
-          const matrices = slow.map(slowMatrix);
-          const forward = parts(vectors.dataSync(), images, m).flatMap(({ image, vector }) => [...times(matrices[image] as never, vector)]);
-          const back = parts(cotangents.dataSync(), images, m).flatMap(({ image, vector }) => [
-            ...times(transposed(matrices[image] as never), vector),
-          ]);
-          const applied = dauMap(x, vectors, weights, options);
-          const appliedBack = dauMapTransposed(x, cotangents, weights, options);
-          expect(applied.shape).toEqual([images * m, ...y.shape.slice(1)]);
-          expect(appliedBack.shape).toEqual(vectors.shape);
-          expectClose(applied, forward, valueTolerance);
-          expectClose(appliedBack, back, valueTolerance);
-        }
-      }),
-    );
+    tf.tidy(() => {
+      const { x, weights, options, slow } = problem(c, norm);
+      const y = dauConv(x, weights, options);
+      expectClose(dauMap(x, x, weights, options), y, valueTolerance);
+      for (const m of [1, 3]) {
+        const [images, ...input] = x.shape;
+        const vectors = randomTensor<tf.Rank.R4>([images * m, ...input], 2);
+        const cotangents = randomTensor<tf.Rank.R4>([images * m, ...(y.shape.slice(1) as [number, number, number])], 3);
+        const matrices = slow.map(slowMatrix);
+        const forward = parts(vectors.dataSync(), images, m).flatMap(({ image, vector }) => [...times(matrices[image] as never, vector)]);
+        const back = parts(cotangents.dataSync(), images, m).flatMap(({ image, vector }) => [
+          ...times(transposed(matrices[image] as never), vector),
+        ]);
+        const applied = expectOnlyResult(() => dauMap(x, vectors, weights, options));
+        const appliedBack = expectOnlyResult(() => dauMapTransposed(x, cotangents, weights, options));
+        expect(applied.shape).toEqual([images * m, ...y.shape.slice(1)]);
+        expect(appliedBack.shape).toEqual(vectors.shape);
+        expectClose(applied, forward, valueTolerance);
+        expectClose(appliedBack, back, valueTolerance);
+      }
+    });
   });
 
   it.each(named)('transposed is the gradient of dauConv with its weights held (%s)', (_, c, norm) => {
@@ -196,25 +194,23 @@ describe('dauMap and dauMapTransposed', () => {
 
 describe('dauAlignment', () => {
   it.each(named)('is ‖w‖ and cos ∠(w, patch) of the explicit weights (%s)', (_, c, norm) => {
-    expectNoLeak(() =>
-      tf.tidy(() => {
-        const { x, weights, options, slow } = problem(c, norm);
-        const { norm: norms, cosine } = dauAlignment(x, weights, options);
-        expect(cosine.shape).toEqual(dauConv(x, weights, options).shape);
-        const length = (v: Float64Array): number => Math.hypot(...v);
-        const units = slow.flatMap(slowUnits);
-        expectClose(
-          norms,
-          units.map(({ w }) => length(w)),
-          unitTolerance,
-        );
-        expectClose(
-          cosine,
-          units.map(({ w, patch, out }) => out / (length(w) * length(patch))),
-          unitTolerance,
-        );
-      }),
-    );
+    tf.tidy(() => {
+      const { x, weights, options, slow } = problem(c, norm);
+      const { norm: norms, cosine } = expectOnlyResult(() => dauAlignment(x, weights, options));
+      expect(cosine.shape).toEqual(dauConv(x, weights, options).shape);
+      const length = (v: Float64Array): number => Math.hypot(...v);
+      const units = slow.flatMap(slowUnits);
+      expectClose(
+        norms,
+        units.map(({ w }) => length(w)),
+        unitTolerance,
+      );
+      expectClose(
+        cosine,
+        units.map(({ w, patch, out }) => out / (length(w) * length(patch))),
+        unitTolerance,
+      );
+    });
   });
 
   it('is 0 without an input, and 1 where the weight is the patch', () => {

@@ -2,9 +2,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { expect, it } from 'vitest';
 import { withDynamicWeightsHeld } from '@coda-nets/core';
-import { expectClose, expectNoLeak, finiteDifference, randomTensor } from '@coda-nets/tools/testkit';
+import { expectClose, expectOnlyResult, finiteDifference, randomTensor } from '@coda-nets/tools/testkit';
 import { edauAlignment, edauBounds, edauConv, edauMap, edauMapTransposed, type EdauBound, type EdauWeights } from '../src/index.ts';
 import { describeOnBackends } from './backends.ts';
+import { geometryOf } from './geometry-of.ts';
 import { edauCases, edauProblem, type EdauCase } from './edau-problem.ts';
 import { slowEdauUnits, type SlowEdau } from './slow-edau.ts';
 import { slowMatrix, times, transposed, type Matrix } from './slow-linear-map.ts';
@@ -36,32 +37,30 @@ function product(matrices: readonly Matrix[], vectors: tf.Tensor, m: number): nu
 
 describeOnBackends('edauMap and edauMapTransposed', () => {
   it.each(named)('are the matrix W(x) and its transpose (%s)', (_, bound, c) => {
-    expectNoLeak(() =>
-      tf.tidy(() => {
-        const { x, weights, slow } = edauProblem(c, 1, bound);
-        const options = { ...c, bound };
-        const y = edauConv(x, weights, options);
-        expectClose(edauMap(x, x, weights, options), y, valueTolerance);
-        const matrices = images(slow).map(slowMatrix);
-        for (const m of [1, 2]) {
-          const vectors = randomTensor<tf.Rank.R4>([x.shape[0] * m, ...(x.shape.slice(1) as Map4D)], 2);
-          const cotangents = randomTensor<tf.Rank.R4>([x.shape[0] * m, ...(y.shape.slice(1) as Map4D)], 3);
-          expectClose(edauMap(x, vectors, weights, options), product(matrices, vectors, m), valueTolerance);
-          const back = edauMapTransposed(x, cotangents, weights, options);
-          expect(back.shape).toEqual(vectors.shape);
-          expectClose(back, product(matrices.map(transposed), cotangents, m), valueTolerance);
-        }
-      }),
-    );
+    tf.tidy(() => {
+      const { x, weights, slow } = edauProblem(c, 1, bound);
+      const options = { ...geometryOf(c), bound };
+      const y = edauConv(x, weights, options);
+      expectClose(edauMap(x, x, weights, options), y, valueTolerance);
+      const matrices = images(slow).map(slowMatrix);
+      for (const m of [1, 2]) {
+        const vectors = randomTensor<tf.Rank.R4>([x.shape[0] * m, ...(x.shape.slice(1) as Map4D)], 2);
+        const cotangents = randomTensor<tf.Rank.R4>([x.shape[0] * m, ...(y.shape.slice(1) as Map4D)], 3);
+        expectClose(edauMap(x, vectors, weights, options), product(matrices, vectors, m), valueTolerance);
+        const back = edauMapTransposed(x, cotangents, weights, options);
+        expect(back.shape).toEqual(vectors.shape);
+        expectClose(back, product(matrices.map(transposed), cotangents, m), valueTolerance);
+      }
+    });
   });
 
   it.each(named)('transposed is the gradient of edauConv with û held (%s)', (_, bound, c) => {
     tf.tidy(() => {
       const { x, weights } = edauProblem(c, 1, bound);
-      const layer = (t: tf.Tensor): tf.Tensor4D => edauConv(t as tf.Tensor4D, weights, { ...c, bound });
+      const layer = (t: tf.Tensor): tf.Tensor4D => edauConv(t as tf.Tensor4D, weights, { ...geometryOf(c), bound });
       const y = randomTensor<tf.Rank.R4>(layer(x).shape, 3);
       const held = withDynamicWeightsHeld(() => tf.grad(layer)(x, y));
-      expectClose(edauMapTransposed(x, y, weights, { ...c, bound }), held, valueTolerance);
+      expectClose(edauMapTransposed(x, y, weights, { ...geometryOf(c), bound }), held, valueTolerance);
     });
   });
 
@@ -69,7 +68,7 @@ describeOnBackends('edauMap and edauMapTransposed', () => {
     tf.tidy(() => {
       // one image, so that the loops are few
       const { x, weights, slow } = edauProblem({ ...c, size: [1, ...(c.size.slice(1) as Map4D)] } as EdauCase, 1, bound);
-      const options = { ...c, bound };
+      const options = { ...geometryOf(c), bound };
       const y = randomTensor<tf.Rank.R4>(edauConv(x, weights, options).shape, 3);
       const v = randomTensor<tf.Rank.R4>(x.shape, 2);
       const [yValues, vValues] = [Float64Array.from(y.dataSync()), Float64Array.from(v.dataSync())];
@@ -109,24 +108,22 @@ describeOnBackends('edauMap and edauMapTransposed', () => {
 
 describeOnBackends('edauAlignment', () => {
   it.each(named)('is ‖w‖ ≤ 1 and cos ∠(w, patch) of the explicit weights (%s)', (_, bound, c) => {
-    expectNoLeak(() =>
-      tf.tidy(() => {
-        const { x, weights, slow } = edauProblem(c, 1, bound);
-        const { norm, cosine } = edauAlignment(x, weights, { ...c, bound });
-        const length = (v: Float64Array): number => Math.hypot(...v);
-        const units = slowEdauUnits(slow);
-        expectClose(
-          norm,
-          units.map(({ w }) => length(w)),
-          unitTolerance,
-        );
-        expectClose(
-          cosine,
-          units.map(({ w, patch, out }) => out / (length(w) * length(patch))),
-          unitTolerance,
-        );
-        expect(Math.max(...norm.dataSync())).toBeLessThanOrEqual(1 + 1e-6);
-      }),
-    );
+    tf.tidy(() => {
+      const { x, weights, slow } = edauProblem(c, 1, bound);
+      const { norm, cosine } = expectOnlyResult(() => edauAlignment(x, weights, { ...geometryOf(c), bound }));
+      const length = (v: Float64Array): number => Math.hypot(...v);
+      const units = slowEdauUnits(slow);
+      expectClose(
+        norm,
+        units.map(({ w }) => length(w)),
+        unitTolerance,
+      );
+      expectClose(
+        cosine,
+        units.map(({ w, patch, out }) => out / (length(w) * length(patch))),
+        unitTolerance,
+      );
+      expect(Math.max(...norm.dataSync())).toBeLessThanOrEqual(1 + 1e-6);
+    });
   });
 });

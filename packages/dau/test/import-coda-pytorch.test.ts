@@ -50,6 +50,23 @@ function messageOf(run: () => unknown): string {
 }
 
 describe('importCodaPytorch', () => {
+  it('refuses a float64 that float32 has no number for, by tensor and index', () => {
+    const name = '1.weight_mod.weighting_f.0.weight';
+    const { shape, data } = stateDict()[name] as NdArray<'float32'>;
+    const doubles = Float64Array.from(data);
+    doubles[(2 * 4 + 1) * 4 + 3] = -1e39; // [2, 1, 1, 1] of [7, 4, 2, 2]
+    expect(
+      messageOf(() => importCodaPytorch({ ...stateDict(), [name]: ndArray('float64', shape, doubles) }, config, 'a.safetensors')),
+    ).toBe(
+      `a.safetensors: tensor "${name}": the number at [2, 1, 1, 1] is beyond float32, in which weights are kept; expected at most 3.4e38, got -1e+39`,
+    );
+    doubles[0] = Infinity;
+    doubles[(2 * 4 + 1) * 4 + 3] = 0;
+    expect(importCodaPytorch({ ...stateDict(), [name]: ndArray('float64', shape, doubles) }, config)['layers.1.B']?.data).toContain(
+      Infinity,
+    );
+  });
+
   it('puts every number where the published index says, by a loop over all of them', () => {
     const state = stateDict();
     const weights = importCodaPytorch(state, config);

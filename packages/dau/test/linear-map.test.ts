@@ -12,7 +12,7 @@ import {
   withDynamicWeightsHeld,
   type NamedTensors,
 } from '@coda-nets/core';
-import { expectClose, expectNoLeak, finiteDifference, randomTensor, useBackend } from '@coda-nets/tools/testkit';
+import { expectClose, expectOnlyResult, finiteDifference, randomTensor, useBackend } from '@coda-nets/tools/testkit';
 import { configs, images, problem, slowMaps } from './linear-map-problem.ts';
 import { between, times, transposed } from './slow-linear-map.ts';
 
@@ -40,38 +40,36 @@ describe.each(Object.entries(configs))('the linear map of a CoDA network (%s)', 
   const tapName = (l: number): string => (l === 0 ? 'input' : `layers.${l - 1}`);
 
   it.each(spans)('from tap %i to %i (the last is the logits) is the product of the layers’ matrices, both ways', (from, to) => {
-    expectNoLeak(() =>
-      tf.tidy(() => {
-        const { network, weights, x, slow } = problem(config);
-        const options = { from: tapName(from), ...(to > depth ? {} : { to: tapName(to) }) };
-        const map = linearMap(network, weights, x, options);
-        expect([map.from, map.to]).toEqual([options.from, options.to]);
-        const matrices = slow.map((maps) => between(maps, from, to));
-        const input = map.activations[options.from] as tf.Tensor4D;
-        const output = to > depth ? tf.sub(map.logits, network.logitBias) : (map.activations[tapName(to)] as tf.Tensor);
-        // W x is the network
-        expectClose(map.apply(input), output, valueTolerance);
-        expectClose(map.logits, network.forward(weights, x, inferenceContext).logits, { atol: 0 });
-        for (const m of [1, 2]) {
-          const v = randomTensor<tf.Rank.R4>([images * m, ...(input.shape.slice(1) as [number, number, number])], 11);
-          const y = randomTensor([images * m, ...output.shape.slice(1)] as never, 12);
-          const [Wv, Wty] = [map.apply(v), map.applyTransposed(y)];
-          expectClose(
-            Wv,
-            each(v.dataSync(), m, (i, part) => times(matrices[i] as never, part)),
-            valueTolerance,
-          );
-          expectClose(
-            Wty,
-            each(y.dataSync(), m, (i, part) => times(transposed(matrices[i] as never), part)),
-            valueTolerance,
-          );
-          // <y, W v> = <Wᵀ y, v>
-          const [left, right] = [tf.sum(tf.mul(y, Wv)), tf.sum(tf.mul(Wty, v))];
-          expectClose(left, right, { rtol: 1e-4 });
-        }
-      }),
-    );
+    tf.tidy(() => {
+      const { network, weights, x, slow } = problem(config);
+      const options = { from: tapName(from), ...(to > depth ? {} : { to: tapName(to) }) };
+      const map = expectOnlyResult(() => linearMap(network, weights, x, options));
+      expect([map.from, map.to]).toEqual([options.from, options.to]);
+      const matrices = slow.map((maps) => between(maps, from, to));
+      const input = map.activations[options.from] as tf.Tensor4D;
+      const output = to > depth ? tf.sub(map.logits, network.logitBias) : (map.activations[tapName(to)] as tf.Tensor);
+      // W x is the network
+      expectClose(map.apply(input), output, valueTolerance);
+      expectClose(map.logits, network.forward(weights, x, inferenceContext).logits, { atol: 0 });
+      for (const m of [1, 2]) {
+        const v = randomTensor<tf.Rank.R4>([images * m, ...(input.shape.slice(1) as [number, number, number])], 11);
+        const y = randomTensor([images * m, ...output.shape.slice(1)] as never, 12);
+        const [Wv, Wty] = [expectOnlyResult(() => map.apply(v)), expectOnlyResult(() => map.applyTransposed(y))];
+        expectClose(
+          Wv,
+          each(v.dataSync(), m, (i, part) => times(matrices[i] as never, part)),
+          valueTolerance,
+        );
+        expectClose(
+          Wty,
+          each(y.dataSync(), m, (i, part) => times(transposed(matrices[i] as never), part)),
+          valueTolerance,
+        );
+        // <y, W v> = <Wᵀ y, v>
+        const [left, right] = [tf.sum(tf.mul(y, Wv)), tf.sum(tf.mul(Wty, v))];
+        expectClose(left, right, { rtol: 1e-4 });
+      }
+    });
   });
 
   it('has rows that sum to z − b₀ with the activations, at every tap, and are what a held backward pass gives', () => {
@@ -126,37 +124,35 @@ describe.each(Object.entries(configs))('the linear map of a CoDA network (%s)', 
   });
 
   it('has a penalty whose gradient by every weight is that of the matrices, through all dynamic weights', () => {
-    expectNoLeak(() =>
-      tf.tidy(() => {
-        const { network, weights, x } = problem(config);
-        const names = Object.keys(weights);
-        const classes = [
-          [1, 0],
-          [0, 1],
-        ];
-        const pixels = Float64Array.from(x.dataSync());
-        const flat = Object.fromEntries(names.map((name) => [name, Float64Array.from((weights[name] as tf.Tensor).dataSync())]));
-        const slowPenalty = (values: Record<string, Float64Array>): number => {
-          const sizes = classes.flatMap((cs, i) => {
-            const { columns, data } = between(slowMaps(network, values, pixels, i), 0);
-            return cs.map((c) => data.slice(c * columns, (c + 1) * columns).reduce((sum, w) => sum + Math.abs(w), 0) / columns);
-          });
-          return sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
-        };
-        const loss = (...values: tf.Tensor[]): tf.Scalar => {
-          const named: NamedTensors = Object.fromEntries(names.map((name, i) => [name, values[i] as tf.Tensor]));
-          const { context, activations } = recordTaps(trainingContext);
-          network.forward(named, x, context);
-          return linearMapPenalty(linearMapAt(network, named, activations), tf.tensor2d(classes, [2, 2], 'int32'));
-        };
-        const { value, grads } = tf.valueAndGrads(loss as never)(Object.values(weights));
-        expectClose(value, slowPenalty(flat), valueTolerance);
-        for (const [i, name] of names.entries()) {
-          const expected = finiteDifference((w: Float64Array) => slowPenalty({ ...flat, [name]: w }), flat[name] as Float64Array, 1e-6);
-          expectClose(grads[i] as tf.Tensor, expected, gradientTolerance);
-        }
-      }),
-    );
+    tf.tidy(() => {
+      const { network, weights, x } = problem(config);
+      const names = Object.keys(weights);
+      const classes = [
+        [1, 0],
+        [0, 1],
+      ];
+      const pixels = Float64Array.from(x.dataSync());
+      const flat = Object.fromEntries(names.map((name) => [name, Float64Array.from((weights[name] as tf.Tensor).dataSync())]));
+      const slowPenalty = (values: Record<string, Float64Array>): number => {
+        const sizes = classes.flatMap((cs, i) => {
+          const { columns, data } = between(slowMaps(network, values, pixels, i), 0);
+          return cs.map((c) => data.slice(c * columns, (c + 1) * columns).reduce((sum, w) => sum + Math.abs(w), 0) / columns);
+        });
+        return sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
+      };
+      const loss = (...values: tf.Tensor[]): tf.Scalar => {
+        const named: NamedTensors = Object.fromEntries(names.map((name, i) => [name, values[i] as tf.Tensor]));
+        const { context, activations } = recordTaps(trainingContext);
+        network.forward(named, x, context);
+        return linearMapPenalty(linearMapAt(network, named, activations), tf.tensor2d(classes, [2, 2], 'int32'));
+      };
+      const { value, grads } = expectOnlyResult(() => tf.valueAndGrads(loss as never)(Object.values(weights)));
+      expectClose(value, slowPenalty(flat), valueTolerance);
+      for (const [i, name] of names.entries()) {
+        const expected = finiteDifference((w: Float64Array) => slowPenalty({ ...flat, [name]: w }), flat[name] as Float64Array, 1e-6);
+        expectClose(grads[i] as tf.Tensor, expected, gradientTolerance);
+      }
+    });
   });
 
   it('has an alignment by layer: out = ‖w‖ · cos · ‖patch‖', () => {

@@ -1,7 +1,7 @@
 /** The config of a hybrid: what may be in it, its defaults, and whether its parts fit together. Builds nothing. */
 import * as v from 'valibot';
 import { CodaError, parseConfig } from '@coda-nets/core';
-import { codaLayerSchema, codaNormSchema, defaultDauEpsilon, defaultLogitBias, type CodaNorm } from '@coda-nets/dau';
+import { checkCodaStack, codaEpsilonSchema, codaLayerSchema, codaNormSchema, defaultLogitBias, type CodaNorm } from '@coda-nets/dau';
 import { resnetConfigSchema, resnetStem, type ResnetConfig, type ResnetOptions } from '@coda-nets/resnet';
 
 export type HybridHead = {
@@ -80,7 +80,7 @@ export const hybridConfigSchema = v.strictObject({
     norm: codaNormSchema,
     temperature: positive,
     logitBias: v.optional(v.pipe(v.number(), v.finite()), defaultLogitBias),
-    eps: v.optional(positive, defaultDauEpsilon),
+    eps: codaEpsilonSchema,
     layers: v.pipe(v.array(codaLayerSchema), v.minLength(1), v.maxLength(maxLayers)),
   }),
   classes: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(maxClasses)),
@@ -93,30 +93,7 @@ export const hybridConfigSchema = v.strictObject({
 export function parseHybridConfig(value: unknown, where = 'hybrid: config'): HybridConfig {
   const config: HybridConfig = parseConfig(hybridConfigSchema, value, where);
   const { featureShape } = stemOf(config, where);
-  const { layers } = config.head;
-  const last = layers.at(-1);
-  if (last?.out !== config.classes) {
-    throw new CodaError({
-      kind: 'argument',
-      where: `${where}: head.layers[${layers.length - 1}].out`,
-      problem: 'the last layer has one unit for each class',
-      expected: `${config.classes}`,
-      got: `${last?.out}`,
-    });
-  }
-  let side = Math.min(featureShape[0], featureShape[1]);
-  for (const [i, { kernel, stride, padding }] of layers.entries()) {
-    if (side + 2 * padding < kernel) {
-      throw new CodaError({
-        kind: 'argument',
-        where: `${where}: head.layers[${i}].kernel`,
-        problem: 'the kernel is larger than what the layers below leave',
-        expected: `at most ${side + 2 * padding}`,
-        got: `${kernel}`,
-      });
-    }
-    side = Math.floor((side + 2 * padding - kernel) / stride) + 1;
-  }
+  checkCodaStack(`${where}: head.`, config.head, { classes: config.classes, side: Math.min(featureShape[0], featureShape[1]) });
   return config;
 }
 

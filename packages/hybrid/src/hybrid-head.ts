@@ -20,26 +20,17 @@ export interface Head {
   ): { readonly logits: tf.Tensor2D; readonly scores: tf.Tensor2D };
 }
 
+/** Stands before the numbers of the head's layers, in taps and weights. */
+export const headPrefix = 'head.';
+
 export function hybridHead({ norm, temperature, logitBias, eps, layers }: HybridHead, cut: Pick<Tap, 'channels' | 'stride'>): Head {
-  const stack = codaLayers({ inputChannels: cut.channels, layers, norm, eps });
-  const names = Object.keys(stack.weights);
+  const stack = codaLayers({ inputChannels: cut.channels, layers, norm, eps, prefix: headPrefix });
   return {
-    taps: stack.taps.map((tap) => ({ ...tap, name: headName(tap.name), stride: tap.stride * cut.stride })),
-    weights: Object.fromEntries(names.map((name) => [headName(name), stack.weights[name] as WeightSpec])),
+    taps: stack.taps.map((tap) => ({ ...tap, stride: tap.stride * cut.stride })),
+    weights: stack.weights,
     forward: (weights, features, context) => {
-      const own: Record<string, tf.Tensor> = {};
-      for (const name of names) own[name] = weights[headName(name)] as tf.Tensor;
-      const renamed: ForwardContext = {
-        training: context.training,
-        tap: (name, x) => context.tap(headName(name), x),
-      };
-      const scores = sumPoolScores(stack.forward(own, features, renamed), temperature);
+      const scores = sumPoolScores(stack.forward(weights, features, context), temperature);
       return { logits: tf.add(scores, logitBias), scores };
     },
   };
-}
-
-/** The stack says `layers.0`, a hybrid `head.0`. */
-function headName(name: string): string {
-  return name.replace(/^layers\./, 'head.');
 }

@@ -20,7 +20,7 @@ import {
 import { binaryCrossEntropy, codaLinearMap } from '@coda-nets/dau';
 import { resnetStem } from '@coda-nets/resnet';
 import { parseHybridConfig, type HybridConfig, type HybridOptions } from './hybrid-config.ts';
-import { hybridHead } from './hybrid-head.ts';
+import { headPrefix, hybridHead } from './hybrid-head.ts';
 
 /** Stands before the backbone's names in a hybrid's weights. */
 export const stemPrefix = 'stem.';
@@ -41,7 +41,8 @@ export function hybrid(options: HybridOptions | JsonObject): Hybrid {
   const stem = resnetStem(config.backbone, config.cut);
   const cut = stem.taps.at(-1) as Tap;
   const head = hybridHead(config.head, cut);
-  const dynamicLinear = codaLinearMap({ ...config.head, input: cut.name, prefix: 'head.' });
+  const { layers, norm, eps, temperature } = config.head;
+  const dynamicLinear = codaLinearMap({ layers, norm, eps, temperature, input: cut.name, prefix: headPrefix });
   const weights: Record<string, WeightSpec> = {};
   for (const [name, spec] of Object.entries(stem.weights)) {
     weights[stemPrefix + name] = frozen ? { ...spec, role: 'frozen', decay: false } : spec;

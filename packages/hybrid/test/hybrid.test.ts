@@ -11,7 +11,7 @@ import {
   type Network,
   type JsonObject,
 } from '@coda-nets/core';
-import { expectClose, expectNoLeak, randomTensor, useBackend } from '@coda-nets/tools/testkit';
+import { expectClose, expectOnlyResult, randomTensor, useBackend } from '@coda-nets/tools/testkit';
 import { edauBounds } from '@coda-nets/dau';
 import { resnet } from '@coda-nets/resnet';
 import { hybrid, hybridPreset, hybridPresets, withStemWeights, type HybridOptions } from '../src/index.ts';
@@ -200,24 +200,22 @@ describe.each(Object.keys(hybridPresets))('preset %s', (name) => {
   const network = hybrid(hybridPreset(name));
 
   it('has the taps and shapes it says it has', () => {
-    expectNoLeak(() =>
-      tf.tidy(() => {
-        const weights = tensorsOf(randomWeights(network, 1));
-        const [height, width] = network.inputShape;
-        const images = tf.zeros([1, height, width, 3]) as tf.Tensor4D;
-        const reached: [string, readonly number[]][] = [];
-        const { logits } = network.forward(weights, images, {
-          training: false,
-          tap: (tap, x) => (reached.push([tap, x.shape]), x),
-        });
-        expect(reached).toEqual(
-          network.taps.map((tap) => [tap.name, [1, Math.ceil(height / tap.stride), Math.ceil(width / tap.stride), tap.channels]]),
-        );
-        expect(network.taps.slice(network.taps.findIndex((tap) => tap.exact)).every((tap) => tap.exact)).toBe(true);
-        expect(network.taps.find((tap) => tap.exact)?.name).toBe(network.config.cut);
-        expect(logits.shape).toEqual([1, network.classes]);
-      }),
-    );
+    tf.tidy(() => {
+      const weights = tensorsOf(randomWeights(network, 1));
+      const [height, width] = network.inputShape;
+      const images = tf.zeros([1, height, width, 3]) as tf.Tensor4D;
+      const reached: [string, readonly number[]][] = [];
+      const { logits } = network.forward(weights, images, {
+        training: false,
+        tap: (tap, x) => (reached.push([tap, x.shape]), x),
+      });
+      expect(reached).toEqual(
+        network.taps.map((tap) => [tap.name, [1, Math.ceil(height / tap.stride), Math.ceil(width / tap.stride), tap.channels]]),
+      );
+      expect(network.taps.slice(network.taps.findIndex((tap) => tap.exact)).every((tap) => tap.exact)).toBe(true);
+      expect(network.taps.find((tap) => tap.exact)?.name).toBe(network.config.cut);
+      expect(logits.shape).toEqual([1, network.classes]);
+    });
   });
 
   it('is built again, the same, from its config as JSON', () => {
@@ -244,15 +242,15 @@ it('leaves no tensors behind', () => {
   const network = hybrid({ ...tiny, stem: 'trained' });
   const weights = tensorsOf(randomWeights(network, 3));
   const images = randomTensor<tf.Rank.R4>([2, 8, 8, 3], 4, { min: 0 });
-  expectNoLeak(() =>
-    tf.tidy(() => {
-      const names = Object.keys(network.weights).filter((name) => network.weights[name]?.role === 'parameter');
+  tf.tidy(() => {
+    const names = Object.keys(network.weights).filter((name) => network.weights[name]?.role === 'parameter');
+    expectOnlyResult(() =>
       tf.grads((...values) => {
         const given = Object.fromEntries(names.map((name, i) => [name, values[i] as tf.Tensor]));
         return tf.sum(network.forward({ ...weights, ...given }, images, trainingContext).logits);
-      })(names.map((name) => weights[name] as tf.Tensor));
-    }),
-  );
+      })(names.map((name) => weights[name] as tf.Tensor)),
+    );
+  });
   expect(Object.values(weights).every((x) => !x.isDisposed)).toBe(true);
 });
 

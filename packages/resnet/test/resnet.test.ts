@@ -11,7 +11,7 @@ import {
   type NamedArrays,
   type NamedTensors,
 } from '@coda-nets/core';
-import { expectClose, expectNoLeak, finiteDifference, randomTensor, useBackend } from '@coda-nets/tools/testkit';
+import { expectClose, expectOnlyResult, finiteDifference, randomTensor, useBackend } from '@coda-nets/tools/testkit';
 import { resnet, resnetCuts, resnetDepths, resnetStem, softmaxCrossEntropy, type ResnetOptions } from '../src/index.ts';
 
 /** float32 sums of a few numbers. */
@@ -95,27 +95,25 @@ describe('a ResNet', () => {
     const side = fc.integer({ min: 1, max: 13 });
     fc.assert(
       fc.property(side, side, fc.constantFrom('projection' as const, 'pad' as const), (height, width, shortcut) => {
-        expectNoLeak(() =>
-          tf.tidy(() => {
-            const options = { ...tiny, shortcut, inputShape: [height, width, 3] as const };
-            const whole = resnet(options);
-            const weights = tensorsOf(initWeights(whole, Random.seeded(2)));
-            const images = randomTensor<tf.Rank.R4>([2, height, width, 3], 3, { min: 0 });
-            const reached = new Map<string, tf.Tensor>();
-            whole.forward(weights, images, { training: false, tap: (name, x) => (reached.set(name, x), x) });
-            expect([...reached].map(([name, x]) => [name, x.shape])).toEqual(
-              whole.taps.map(({ name, stride, channels }) => [name, [2, Math.ceil(height / stride), Math.ceil(width / stride), channels]]),
-            );
-            expect(whole.taps.every(({ exact }) => !exact)).toBe(true);
-            for (const cut of resnetCuts(whole.config)) {
-              const stem = resnetStem(options, cut);
-              const { features } = stem.forwardFeatures(renamed(weights, Object.keys(stem.weights)), images, inferenceContext, 's.');
-              expect(features.shape).toEqual([2, ...stem.featureShape]);
-              expect(features.dataSync()).toEqual(reached.get(cut)?.dataSync());
-              expect(stem.taps.at(-1)?.name).toBe(cut);
-            }
-          }),
-        );
+        tf.tidy(() => {
+          const options = { ...tiny, shortcut, inputShape: [height, width, 3] as const };
+          const whole = resnet(options);
+          const weights = tensorsOf(initWeights(whole, Random.seeded(2)));
+          const images = randomTensor<tf.Rank.R4>([2, height, width, 3], 3, { min: 0 });
+          const reached = new Map<string, tf.Tensor>();
+          whole.forward(weights, images, { training: false, tap: (name, x) => (reached.set(name, x), x) });
+          expect([...reached].map(([name, x]) => [name, x.shape])).toEqual(
+            whole.taps.map(({ name, stride, channels }) => [name, [2, Math.ceil(height / stride), Math.ceil(width / stride), channels]]),
+          );
+          expect(whole.taps.every(({ exact }) => !exact)).toBe(true);
+          for (const cut of resnetCuts(whole.config)) {
+            const stem = resnetStem(options, cut);
+            const { features } = stem.forwardFeatures(renamed(weights, Object.keys(stem.weights)), images, inferenceContext, 's.');
+            expect(features.shape).toEqual([2, ...stem.featureShape]);
+            expect(features.dataSync()).toEqual(reached.get(cut)?.dataSync());
+            expect(stem.taps.at(-1)?.name).toBe(cut);
+          }
+        });
       }),
       { numRuns: 12, seed: 3 },
     );
@@ -135,15 +133,15 @@ describe('a ResNet', () => {
   it('leaves no tensors behind in training', () => {
     const weights = tensorsOf(initWeights(network, Random.seeded(2)));
     const images = randomTensor<tf.Rank.R4>([2, 9, 7, 3], 3, { min: 0 });
-    expectNoLeak(() =>
-      tf.tidy(() => {
-        const names = Object.keys(weights).filter((name) => network.weights[name]?.role === 'parameter');
+    tf.tidy(() => {
+      const names = Object.keys(weights).filter((name) => network.weights[name]?.role === 'parameter');
+      expectOnlyResult(() =>
         tf.grads((...values) => {
           const given = Object.fromEntries(names.map((name, i) => [name, values[i]!]));
           return tf.sum(network.forward({ ...weights, ...given }, images, trainingContext).logits);
-        })(names.map((name) => weights[name]!));
-      }),
-    );
+        })(names.map((name) => weights[name]!)),
+      );
+    });
     expect(Object.values(weights).every((x) => !x.isDisposed)).toBe(true);
   });
 });

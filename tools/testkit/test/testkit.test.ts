@@ -1,7 +1,16 @@
 /** The testkit fails when it should, and says where. */
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { expectClose, expectNoLeak, finiteDifference, hasBackend, randomTensor, randomValues, useBackend } from '@coda-nets/tools/testkit';
+import {
+  expectClose,
+  expectNoLeak,
+  expectOnlyResult,
+  finiteDifference,
+  hasBackend,
+  randomTensor,
+  randomValues,
+  useBackend,
+} from '@coda-nets/tools/testkit';
 
 beforeAll(() => useBackend('cpu'));
 
@@ -47,6 +56,17 @@ describe('expectNoLeak', () => {
     expect(() => expectNoLeak(() => kept.push(tf.scalar(1)))).toThrow('1 tensors left behind');
     await expect(expectNoLeak(async () => kept.push(tf.scalar(2)))).rejects.toThrow('1 tensors left behind');
     expect(() => expectNoLeak(() => tf.dispose(kept))).toThrow('2 tensors disposed that were not made here');
+  });
+});
+
+describe('expectOnlyResult', () => {
+  it('hands on what a call returns, and catches what it left beside that, in a tidy too', () => {
+    tf.tidy(() => {
+      const x = tf.tensor1d([1, 2]);
+      expect(expectOnlyResult(() => [tf.square(x), { y: tf.neg(x), x }, 3])).toHaveLength(3);
+      expect(() => expectOnlyResult(() => tf.square(tf.neg(x)))).toThrow('2 more tensors than before, 1 of them in the result');
+      expect(() => expectOnlyResult(() => void x.dispose())).toThrow('-1 more tensors than before, 0 of them in the result');
+    });
   });
 });
 

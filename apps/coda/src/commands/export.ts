@@ -1,10 +1,12 @@
 /** `coda export` */
 import { writeFileAtomic } from '@coda-nets/core/node';
 import type { Command } from 'commander';
+import { codaCommand } from '../coda-command.ts';
 import { defineCommand, ioOf, nameList, oneOf, usageError, type CommonOptions } from '../define-command.ts';
 import { exportedTaps, exportNetwork, mapOutput, OPSET } from '../export-network.ts';
 import { openModel } from '../open-model.ts';
 import { projectVersion } from '../project-version.ts';
+import { quoted } from '../quoted.ts';
 import { refuseOverwriting } from '../refuse-overwriting.ts';
 
 interface Options extends CommonOptions {
@@ -39,7 +41,7 @@ export function exportCommand(): Command {
       await writeFileAtomic(options.out, bytes);
       const outputs = ['logits', ...exportedTaps(network, options).map(mapOutput)];
       io.say(`${options.out}: ${(bytes.length / 1e6).toFixed(2)} MB, outputs ${outputs.join(', ')}`);
-      io.say(`next: coda verify ${options.out} --model ${path}`);
+      io.say(`next: ${codaCommand()} verify ${quoted(options.out)} --model ${quoted(path)}`);
       io.result({ file: options.out, bytes: bytes.length, outputs, opset: OPSET });
     });
 }

@@ -7,8 +7,10 @@ import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { buildNetwork, networkPresets } from '../build-network.ts';
 import { classNamesOf } from '../class-names.ts';
+import { codaCommand } from '../coda-command.ts';
 import { defineCommand, ioOf, usageError, type CommonOptions } from '../define-command.ts';
 import { pretrainedSet } from '../pretrained-set.ts';
+import { quoted } from '../quoted.ts';
 import { readConfig } from '../read-json.ts';
 import { readStateDict } from '../read-state-dict.ts';
 import { refuseOverwriting } from '../refuse-overwriting.ts';
@@ -82,7 +84,7 @@ export function importCommand(): Command {
       io.say(
         `${options.out}: ${network.taps.length - 1} layers, ${parameters.toLocaleString('en')} parameters, ${network.classes} classes`,
       );
-      io.say(`next: coda explain ${options.out} IMAGE --out DIR`);
+      io.say(`next: ${codaCommand()} explain ${quoted(options.out)} IMAGE --out DIR`);
       io.result({
         file: options.out,
         parameters,

@@ -34,7 +34,7 @@ export function infoCommand(): Command {
       const sees = taps.some(({ receptiveField }) => receptiveField !== undefined);
       io.say(`tap               map          channels  ${sees ? 'sees         ' : ''}contributions`);
       for (const { name: tap, height, width, channels, receptiveField: field, exact } of taps) {
-        const seen = sees ? (field === undefined ? '' : `${field}×${field}`).padEnd(13) : '';
+        const seen = sees ? (field === undefined ? '–' : `${field}×${field}`).padEnd(13) : '';
         io.say(
           `${tap.padEnd(16)}  ${`${height}×${width}`.padEnd(11)}  ${String(channels).padEnd(8)}  ${seen}${exact ? 'exact' : 'gradient × activation'}`,
         );
@@ -59,12 +59,13 @@ async function configOf(name: string): Promise<{ config: JsonObject; provenance?
   if (Object.hasOwn(networkPresets, name)) return { config: networkPresets[name] as JsonObject };
   if (name.endsWith('.json')) return { config: await readConfig(name) };
   if (existsSync(name) || /[/\\.]/.test(name)) return readModelFile(name);
-  const nearest = nearestName(name, Object.keys(networkPresets));
+  const presets = Object.keys(networkPresets);
+  const nearest = presets.find((preset) => preset.endsWith(`-${name}`)) ?? nearestName(name, presets);
   throw new CodaError({
     kind: 'argument',
     where: 'info',
     problem: `"${name}" is neither a file nor a preset`,
-    expected: Object.keys(networkPresets).join(', '),
+    expected: presets.join(', '),
     hint: nearest === undefined ? undefined : `Did you mean ${nearest}?`,
   });
 }

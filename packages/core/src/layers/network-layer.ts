@@ -1,13 +1,15 @@
 /**
  * A whole network as one layer of `tf.layers`, so that it can be used in `tf.sequential`, `fit` and `save`: [N, H, W, C] → logits [N, classes].
  * Its weights become variables, named as in the network; statistics that a training step computes (batch norm) are written into theirs, as layers of
- * tf.layers do it. Not a way to look inside: taps belong to the network.
+ * tf.layers do it. Taps belong to the network: `lookingInside` hands them to a context.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { layers, type initializers, type LayerVariable, type Shape } from '@tensorflow/tfjs-layers';
 import { checkWeights } from '../check-weights.ts';
 import { CodaError } from '../errors.ts';
-import { inferenceContext, trainingContext } from '../forward-context.ts';
+import { checkObject, checkTensor } from '../check-argument.ts';
+import { inferenceContext, trainingContext, type ForwardContext } from '../forward-context.ts';
+import { runScope } from '../run-scope.ts';
 import { ndArray, type NamedArrays, type NdArray } from '../nd-array.ts';
 import type { NamedTensors, Network } from '../network.ts';
 import { Random } from '../random.ts';
@@ -29,6 +31,7 @@ export class NetworkLayer extends layers.Layer {
   readonly #initial: NamedArrays | undefined;
   readonly #seed: number;
   readonly #variables = new Map<string, LayerVariable>();
+  #inside: ForwardContext | undefined;
 
   /** Throws a CodaError where `initial` is not the network's weights. */
   constructor(network: Network, { initial, seed = 0, ...options }: NetworkLayerOptions = {}) {
@@ -55,12 +58,25 @@ export class NetworkLayer extends layers.Layer {
     return tf.tidy(() => {
       this.invokeCallHook(inputs, kwargs);
       const images = (Array.isArray(inputs) ? inputs[0] : inputs) as tf.Tensor4D;
+      checkTensor(`networkLayer ${JSON.stringify(this.name)}: input`, images, '[N, H, W, C]', 'any');
       this.computeOutputShape(images.shape);
+      if (this.#inside !== undefined) {
+        const { logits, scores = tf.sub(logits, this.network.logitBias) } = this.network.forward(this.namedWeights(), images, this.#inside);
+        return scores;
+      }
       const context = kwargs?.['training'] === true && this.trainable ? trainingContext : inferenceContext;
       const { logits, statistics } = this.network.forward(this.namedWeights(), images, context);
       for (const [name, value] of Object.entries(statistics)) this.#variables.get(name)?.write(value);
       return logits;
     });
+  }
+
+  /**
+   * Runs `fn`, which must be synchronous, while this layer passes its network's taps to `context`, computes as in inference, and gives z − b₀, from before b₀
+   * is added: what an explanation of the model needs.
+   */
+  lookingInside<T>(context: ForwardContext, fn: () => T): T {
+    return runScope('NetworkLayer.lookingInside', fn, { enter: () => (this.#inside = context), leave: () => (this.#inside = undefined) });
   }
 
   override computeOutputShape(inputShape: Shape | Shape[]): Shape {
@@ -114,6 +130,12 @@ tf.serialization.registerClass(NetworkLayer, 'coda-nets');
  * `{ loss: (targets, logits) => network.loss(logits, targets) }`. To load what `save` has written, call `registerNetwork` first.
  */
 export function networkLayer(network: Network, options: NetworkLayerOptions = {}): NetworkLayer {
+  const expected = 'a network, such as codaNetwork(config)';
+  checkObject('networkLayer: network', network, expected);
+  if (typeof (network as Partial<Network>).forward !== 'function') {
+    throw new CodaError({ kind: 'argument', where: 'networkLayer: network', problem: 'not a network', expected, got: 'another object' });
+  }
+  checkObject('networkLayer: options', options, '{ initial, seed, … }');
   return new NetworkLayer(network, options);
 }
 

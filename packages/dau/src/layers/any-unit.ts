@@ -2,7 +2,7 @@
 import type * as tf from '@tensorflow/tfjs-core';
 import { dauConv, type DauWeights } from '../dau-conv.ts';
 import { edauConv, isEdauBound } from '../edau-conv.ts';
-import type { CodaNorm } from '../coda-layers.ts';
+import type { CodaNorm } from '../coda-layer-schema.ts';
 
 /** `b` is there where the norm is that of a DAU. */
 export type AnyUnitWeights = Pick<DauWeights, 'A' | 'B'> & { readonly b?: tf.Tensor };

@@ -8,16 +8,27 @@
  * conventional stem of a hybrid or before `Rgb6`, the same product is gradient × activation with the layers above held. `exact` says which it is,
  * the residual what came out.
  */
-import { CodaError, gradientsAtTaps, nearestName, oneHot, withDynamicWeightsHeld } from '@coda-nets/core';
+import {
+  checkOptions,
+  checkTensor,
+  CodaError,
+  described,
+  gradientsAtTaps,
+  nearestName,
+  oneHot,
+  withDynamicWeightsHeld,
+  type ForwardContext,
+} from '@coda-nets/core';
+import { NetworkLayer } from '@coda-nets/core/layers';
 import * as tf from '@tensorflow/tfjs-core';
 import type { layers, LayersModel } from '@tensorflow/tfjs-layers';
-import { exactTaps, inputTap, isExactAt, layersOf, readoutOf } from './exact-taps.ts';
+import { checkModel, exactTaps, insideTaps, inputTap, isExactAt, layersOf, readoutOf, type Readout } from './exact-taps.ts';
 import { withTappedLayers } from './tapped-layers.ts';
 
 export interface ContributionsOptions {
   /** The class to explain, for all or for each; −1, the default, is the top class. */
   readonly target?: number | readonly number[];
-  /** `input`, or names of layers. Default: `exactTaps(model)`. */
+  /** `input`, or names of layers; of a model that ends in a whole network also the network's own, as `layer/tap`. Default: `exactTaps(model)`. */
   readonly taps?: readonly string[];
 }
 
@@ -65,19 +76,21 @@ export function inputTimesGradient(model: LayersModel, x: tf.Tensor, options: Co
   return gradientTimesActivation(model, x, options);
 }
 
-function gradientTimesActivation(
-  model: LayersModel,
-  x: tf.Tensor,
-  { target = -1, taps = exactTaps(model) }: ContributionsOptions,
-): ModelContributions {
-  const tapped = taps.filter((name) => name !== inputTap).map((name) => layerNamed(model, name));
+function gradientTimesActivation(model: LayersModel, x: tf.Tensor, options: ContributionsOptions): ModelContributions {
+  checkModel('contributions', model);
+  checkTensor('contributions: x', x, '[N, …]', 'any');
+  checkOptions('contributions: options', options, ['target', 'taps']);
+  const { target = -1, taps = exactTaps(model) } = options;
+  if (!Array.isArray(taps)) throw refused('taps', 'not a list of names', 'an array', described(taps));
+  const inside = insideTaps(model);
+  const tapped = taps.filter((name) => name !== inputTap && !inside.has(name)).map((name) => layerNamed(model, name, [...inside.keys()]));
   const readout = readoutOf(model);
-  const logitBias = readout?.logitBias ?? 0;
+  const logitBias = (readout instanceof NetworkLayer ? readout.network.logitBias : readout?.logitBias) ?? 0;
   return tf.tidy(() => {
     const { activations, gradients, extra } = gradientsAtTaps((context) => {
       const run = (): tf.Tensor => model.apply(context.tap(inputTap, tf.cast(x, 'float32'))) as tf.Tensor;
       const tappedRun = (): tf.Tensor => withTappedLayers(tapped, context, run);
-      const scores = readout === undefined ? tappedRun() : readout.givingScores(tappedRun); // z − b₀
+      const scores = givingScores(readout, context, tappedRun); // z − b₀
       const selector = selectorOf(scores, target);
       return { objective: tf.sum(tf.mul(scores, selector)), scores, selector };
     }, taps);
@@ -107,7 +120,7 @@ function selectorOf(scores: tf.Tensor, target: number | readonly number[]): tf.T
       'target',
       'not a class',
       'a number, or an array with one for each input',
-      target instanceof tf.Tensor ? 'a tensor' : typeof target,
+      target instanceof tf.Tensor ? 'a tensor' : described(target),
     );
   const targets: readonly number[] =
     typeof target === 'number' ? Array.from({ length: batch }, () => target) : (target as readonly number[]);
@@ -127,14 +140,21 @@ function selectorOf(scores: tf.Tensor, target: number | readonly number[]): tf.T
   return op(scores) as tf.Tensor2D;
 }
 
-function layerNamed(model: LayersModel, name: string): layers.Layer {
+/** Runs the model without its b₀, which rounds small scores away; the taps of a whole network go to `context` under their names in the model. */
+function givingScores(readout: Readout | undefined, context: ForwardContext, run: () => tf.Tensor): tf.Tensor {
+  if (readout === undefined) return run();
+  if (!(readout instanceof NetworkLayer)) return readout.givingScores(run);
+  return readout.lookingInside({ training: false, tap: (name, x) => context.tap(`${readout.name}/${name}`, x) }, run);
+}
+
+function layerNamed(model: LayersModel, name: string, inside: readonly string[]): layers.Layer {
   const candidates = layersOf(model);
   const layer = candidates.find((candidate) => candidate.name === name);
   if (layer !== undefined) return layer;
-  const names = [inputTap, ...candidates.map((candidate) => candidate.name)];
-  const near = nearestName(name, names);
+  const names = [inputTap, ...candidates.map((candidate) => candidate.name), ...inside];
+  const near = typeof name === 'string' ? nearestName(name, names) : undefined;
   throw refused(
-    `tap ${JSON.stringify(name)}`,
+    `tap ${described(name)}`,
     'the model has no such layer',
     `one of ${names.join(', ')}`,
     undefined,

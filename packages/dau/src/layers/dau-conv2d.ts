@@ -7,13 +7,15 @@
  *
  * arXiv 2109.13004, section 3. No activation and no bias follow: that is what keeps a stack of these layers one input-dependent linear map.
  */
+import { CodaError } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { layers, type Shape } from '@tensorflow/tfjs-layers';
 import * as v from 'valibot';
 import { anyUnit } from './any-unit.ts';
+import { largestPadding } from '../patches.ts';
 import { dauVariables, type DauVariables } from './dau-variables.ts';
 import { oneShape, oneTensor, placeOf, refuseShape } from './layer-input.ts';
-import { ownOptions, size, unitEntries, zeros, type UnitOptions } from './layer-options.ts';
+import { checkUnitEpsilon, layerArguments, ownOptions, size, unitEntries, zeros, type UnitOptions } from './layer-options.ts';
 import { positions, zerosAround, type Padding } from './padding.ts';
 
 export interface DauConv2dOptions extends UnitOptions {
@@ -23,7 +25,7 @@ export interface DauConv2dOptions extends UnitOptions {
   readonly kernelSize: number | readonly [number, number];
   /** Default 1. */
   readonly strides?: number | readonly [number, number];
-  /** 'valid' (no zeros, the default), 'same' as TensorFlow has it, or the number of zeros on each side. */
+  /** 'valid' (no zeros, the default), 'same' as TensorFlow has it, or the number of zeros on each side, at most the kernel's width. */
   readonly padding?: Padding;
 }
 
@@ -55,8 +57,18 @@ export class DauConv2d extends layers.Layer {
 
   /** Throws a CodaError that names the layer and the option. */
   constructor(options: DauConv2dOptions) {
-    super(options);
+    super(layerArguments('DauConv2d', options));
     this.#options = ownOptions(entries, options, placeOf(this));
+    checkUnitEpsilon(placeOf(this), this.#options);
+    const { padding, kernelSize } = this.#options;
+    if (typeof padding !== 'number' || padding <= largestPadding(kernelSize)) return;
+    throw new CodaError({
+      kind: 'argument',
+      where: `${placeOf(this)}: padding`,
+      problem: 'with more zeros than the kernel spans, whole rings of patches would have nothing else in them',
+      expected: `at most ${largestPadding(kernelSize)}, the width of the kernel`,
+      got: `${padding}`,
+    });
   }
 
   override build(inputShape: Shape | Shape[]): void {

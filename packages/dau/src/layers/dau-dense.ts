@@ -13,7 +13,7 @@ import type * as v from 'valibot';
 import { anyUnit } from './any-unit.ts';
 import { dauVariables, type DauVariables } from './dau-variables.ts';
 import { oneShape, oneTensor, placeOf, refuseShape } from './layer-input.ts';
-import { ownOptions, size, unitEntries, type UnitOptions } from './layer-options.ts';
+import { checkUnitEpsilon, layerArguments, ownOptions, size, unitEntries, type UnitOptions } from './layer-options.ts';
 
 export interface DauDenseOptions extends UnitOptions {
   /** n */
@@ -30,8 +30,9 @@ export class DauDense extends layers.Layer {
 
   /** Throws a CodaError that names the layer and the option. */
   constructor(options: DauDenseOptions) {
-    super(options);
+    super(layerArguments('DauDense', options));
     this.#options = ownOptions(entries, options, placeOf(this));
+    checkUnitEpsilon(placeOf(this), this.#options);
   }
 
   override build(inputShape: Shape | Shape[]): void {
@@ -55,7 +56,7 @@ export class DauDense extends layers.Layer {
         B: tf.reshape(B.read(), [1, 1, d, rank]),
         ...(b !== undefined && { b: tf.reshape(b.read(), [1, 1, d, units]) }),
       };
-      const y = anyUnit(tf.reshape(x, [-1, 1, 1, d]), weights, { norm, eps });
+      const y = anyUnit(tf.reshape(x, [x.size / d, 1, 1, d]), weights, { norm, eps });
       return tf.reshape(y, [...x.shape.slice(0, -1), units]);
     });
   }

@@ -2,7 +2,7 @@
 import { Random, sizeOf } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { initializers, LayerVariable } from '@tensorflow/tfjs-layers';
-import type { CodaNorm } from '../coda-layers.ts';
+import type { CodaNorm } from '../coda-layer-schema.ts';
 import { isEdauBound } from '../edau-conv.ts';
 import { uniformInit } from '../uniform-init.ts';
 

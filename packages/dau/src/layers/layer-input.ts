@@ -1,6 +1,6 @@
 /** What a layer is given, and what it refuses: layers here take one tensor, and say which layer it was that could not. */
-import { CodaError } from '@coda-nets/core';
-import type * as tf from '@tensorflow/tfjs-core';
+import { checkTensor, CodaError } from '@coda-nets/core';
+import * as tf from '@tensorflow/tfjs-core';
 import type { layers, Shape } from '@tensorflow/tfjs-layers';
 
 /** How errors call a layer: `DauConv2d "stem"`. */
@@ -8,11 +8,12 @@ export function placeOf(layer: layers.Layer): string {
   return `${layer.getClassName()} ${JSON.stringify(layer.name)}`;
 }
 
-/** The tensor of a call, which comes alone or in a list of one. */
+/** The tensor of a call, which comes alone or in a list of one, as float32. */
 export function oneTensor(layer: layers.Layer, inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
   const [tensor, ...more] = Array.isArray(inputs) ? inputs : [inputs];
-  if (tensor === undefined || more.length > 0) throw notOne(layer, (inputs as tf.Tensor[]).length);
-  return tensor;
+  if (more.length > 0 || (Array.isArray(inputs) && tensor === undefined)) throw notOne(layer, (inputs as tf.Tensor[]).length);
+  checkTensor(`${placeOf(layer)}: input`, tensor, '[N, …]', 'any');
+  return tensor.dtype === 'float32' ? tensor : tf.cast(tensor, 'float32');
 }
 
 /** The shape of a call, which comes alone or in a list of one. Unknown sizes are null. */

@@ -5,9 +5,8 @@
 import type { layers } from '@tensorflow/tfjs-layers';
 import * as v from 'valibot';
 import { parseConfig } from '@coda-nets/core';
-import { codaNormSchema } from '../coda-config.ts';
-import type { CodaNorm } from '../coda-layers.ts';
-import { defaultDauEpsilon } from '../dau-conv.ts';
+import { codaNormSchema, unitKindOf, type CodaNorm } from '../coda-layer-schema.ts';
+import { checkEpsilon, codaEpsilonSchema } from '../unit-epsilon.ts';
 
 /** What every layer of `tf.layers` takes: `name`, `inputShape`, `trainable`, … */
 export type LayerOptions = NonNullable<ConstructorParameters<typeof layers.Layer>[0]>;
@@ -16,7 +15,6 @@ export type LayerOptions = NonNullable<ConstructorParameters<typeof layers.Layer
 const maxSize = 65_536;
 
 export const size = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(maxSize));
-export const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
 export const finite = v.pipe(v.number(), v.finite());
 export const zeros = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(maxSize));
 
@@ -24,7 +22,7 @@ export const zeros = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(m
 export const unitEntries = {
   rank: size,
   norm: codaNormSchema,
-  eps: v.optional(positive, defaultDauEpsilon),
+  eps: codaEpsilonSchema,
   seed: v.optional(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(0xffff_ffff))), null),
 };
 
@@ -34,23 +32,34 @@ export interface UnitOptions extends LayerOptions {
   readonly rank: number;
   /** `sq` (default) and `l2` are DAUs; `frobenius`, `spectral` and `product` are eDAUs, a reconstruction, which have no b. */
   readonly norm?: CodaNorm;
-  /** ε of every unit's norm; default 1e-12. */
+  /** ε of every unit's norm; default 1e-12, from there to 1 (of DAUs from 1e-24). */
   readonly eps?: number;
   /** Of the first weights: an integer in [0, 2³²). By default they follow from the layer's name, so that no two layers begin alike. */
   readonly seed?: number | null;
 }
 
-const passedOn = v.optional(v.unknown());
+const sizes = v.array(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0))));
 const layerEntries = {
-  name: passedOn,
-  inputShape: passedOn,
-  batchInputShape: passedOn,
-  batchSize: passedOn,
-  dtype: passedOn,
-  inputDType: passedOn,
-  trainable: passedOn,
-  weights: passedOn,
+  name: v.optional(v.nullable(v.string())),
+  inputShape: v.optional(sizes),
+  batchInputShape: v.optional(sizes),
+  batchSize: v.optional(v.nullable(size)),
+  dtype: v.optional(v.nullable(v.string())),
+  inputDType: v.optional(v.nullable(v.string())),
+  trainable: v.optional(v.nullable(v.boolean())),
+  weights: v.optional(v.array(v.unknown())),
 };
+
+/** What `super` of a layer gets: `options`, of which `tf.layers` would not say what is wrong. Throws a CodaError that names the class. */
+export function layerArguments<Options extends LayerOptions>(className: string, options: Options): Options {
+  parseConfig(v.looseObject(layerEntries), options, className);
+  return options;
+}
+
+/** Throws a CodaError for an ε that units of this norm cannot take. */
+export function checkUnitEpsilon(where: string, { eps, norm }: { readonly eps: number; readonly norm: CodaNorm }): void {
+  checkEpsilon(`${where}: eps`, eps, unitKindOf(norm));
+}
 
 /** A layer's own options, checked, with their defaults; without those of `tf.layers`. `where` names the layer in errors. */
 export function ownOptions<const Entries extends v.ObjectEntries>(

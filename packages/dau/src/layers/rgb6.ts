@@ -3,14 +3,14 @@ import * as tf from '@tensorflow/tfjs-core';
 import { layers, type Shape } from '@tensorflow/tfjs-layers';
 import { encodeRgb6 } from '../rgb6.ts';
 import { oneShape, oneTensor, placeOf, refuseShape } from './layer-input.ts';
-import { ownOptions, type LayerOptions } from './layer-options.ts';
+import { layerArguments, ownOptions, type LayerOptions } from './layer-options.ts';
 
 export class Rgb6 extends layers.Layer {
   /** @nocollapse */
   static readonly className = 'Rgb6';
 
   constructor(options: LayerOptions = {}) {
-    super(options);
+    super(layerArguments('Rgb6', options));
     ownOptions({}, options, placeOf(this));
   }
 

@@ -5,9 +5,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { layers, type Shape } from '@tensorflow/tfjs-layers';
 import * as v from 'valibot';
-import { defaultLogitBias, sumPoolLogits as poolLogits } from '../readout.ts';
+import { sizeOf } from '@coda-nets/core';
+import { defaultLogitBias, sumPoolLogits as poolLogits, temperatureSchema } from '../readout.ts';
 import { oneShape, oneTensor, placeOf, refuseShape } from './layer-input.ts';
-import { finite, ownOptions, positive, type LayerOptions } from './layer-options.ts';
+import { finite, layerArguments, ownOptions, type LayerOptions } from './layer-options.ts';
 
 export interface SumPoolLogitsOptions extends LayerOptions {
   /** T > 0. */
@@ -16,7 +17,7 @@ export interface SumPoolLogitsOptions extends LayerOptions {
   readonly logitBias?: number;
 }
 
-const entries = { temperature: positive, logitBias: v.optional(finite, defaultLogitBias) };
+const entries = { temperature: temperatureSchema, logitBias: v.optional(finite, defaultLogitBias) };
 
 export class SumPoolLogits extends layers.Layer {
   /** @nocollapse */
@@ -25,7 +26,7 @@ export class SumPoolLogits extends layers.Layer {
 
   /** Throws a CodaError that names the layer and the option. */
   constructor(options: SumPoolLogitsOptions) {
-    super(options);
+    super(layerArguments('SumPoolLogits', options));
     this.#options = ownOptions(entries, options, placeOf(this));
   }
 
@@ -52,7 +53,8 @@ export class SumPoolLogits extends layers.Layer {
       const x = oneTensor(this, inputs);
       const [batch, classes] = this.computeOutputShape(x.shape) as [number, number];
       const { temperature, logitBias } = this.#options;
-      return poolLogits(tf.reshape(x, [batch, -1, 1, classes]), temperature, this.#scoresOnly ? 0 : logitBias);
+      const positions = sizeOf(x.shape.slice(1, -1));
+      return poolLogits(tf.reshape(x, [batch, positions, 1, classes]), temperature, this.#scoresOnly ? 0 : logitBias);
     });
   }
 

@@ -2,7 +2,8 @@ import * as tf from '@tensorflow/tfjs-core';
 import { initializers, input, layers, model as modelOf, sequential, type LayersModel, type SymbolicTensor } from '@tensorflow/tfjs-layers';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { gradientsAtTaps, withDynamicWeightsHeld } from '@coda-nets/core';
-import { expectClose, expectNoLeak, randomTensor, useBackend } from '@coda-nets/tools/testkit';
+import { networkLayer } from '@coda-nets/core/layers';
+import { expectClose, expectNoLeak, expectOnlyResult, randomTensor, useBackend } from '@coda-nets/tools/testkit';
 import { codaNetwork, edauBounds } from '../../src/index.ts';
 import {
   contributions,
@@ -61,7 +62,7 @@ function residuals(
   options: ContributionsOptions = {},
 ): Record<string, number> {
   return tf.tidy(() => {
-    const { expected, taps } = explain(model, x, options);
+    const { expected, taps } = expectOnlyResult(() => explain(model, x, options));
     const want = [...expected.dataSync()];
     const scale = Math.max(...want.map(Math.abs));
     expect(scale).toBeGreaterThan(0.05);
@@ -82,12 +83,11 @@ function residuals(
 describeOnBackends('contributions', () => {
   it.each([0, 1, 2, -1])('of a CoDA network sum to z − b₀ at every layer (class %i)', (target) => {
     const model = codaModel();
-    expectNoLeak(() => {
+    tf.tidy(() => {
       const x = images(1);
       const found = residuals(contributions, model, x, { target });
       expect(Object.keys(found)).toEqual(['rgb', 'first', 'second', 'third']);
       for (const [name, residual] of Object.entries(found)) expect(residual, name).toBeLessThan(completenessTolerance);
-      x.dispose();
     });
     model.dispose();
   });
@@ -104,13 +104,12 @@ describeOnBackends('contributions', () => {
 
   it('do not without held weights: gradient × input of a dynamic layer is no decomposition', () => {
     const model = codaModel();
-    expectNoLeak(() => {
+    tf.tidy(() => {
       const x = images(1);
       const { third, ...below } = residuals(inputTimesGradient, model, x);
       for (const [name, residual] of Object.entries(below)) expect(residual, name).toBeGreaterThan(1e3 * completenessTolerance);
       // Above the last layer of units there is only the linear readout.
       expect(third).toBeLessThan(completenessTolerance);
-      x.dispose();
     });
     model.dispose();
   });
@@ -174,13 +173,15 @@ describeOnBackends('contributions', () => {
 
   it('of a hybrid are exact from its stem on, and gradient × activation below', () => {
     const model = hybridModel();
-    expectNoLeak(() => {
+    tf.tidy(() => {
       const x = images(3, [3, 8, 8, 3]);
-      tf.tidy(() => {
-        const { taps, expected, logits } = contributions(model, x, {
-          target: [0, 1, 2],
-          taps: ['input', 'stem', 'norm', 'pool', 'pad', 'dau'],
-        });
+      {
+        const { taps, expected, logits } = expectOnlyResult(() =>
+          contributions(model, x, {
+            target: [0, 1, 2],
+            taps: ['input', 'stem', 'norm', 'pool', 'pad', 'dau'],
+          }),
+        );
         expect(Object.entries(taps).map(([name, { exact }]) => [name, exact])).toEqual([
           ['input', false],
           ['stem', false],
@@ -198,8 +199,7 @@ describeOnBackends('contributions', () => {
           if (name === 'input') expect(Math.max(...residual.dataSync()), name).toBeGreaterThan(1e2 * completenessTolerance);
           expect(map.shape).toEqual(contributions.shape.slice(0, 3));
         }
-      });
-      x.dispose();
+      }
     });
     model.dispose();
   });
@@ -292,6 +292,82 @@ describe('exactTaps', () => {
     expect(() => tf.tidy(() => contributions(model, images(1, [2, 4, 4, 3]), { taps: ['twice'] }))).toThrow(
       'gradientsAtTaps: tap "twice": the forward pass reaches the tap twice',
     );
+  });
+});
+
+describe('of a whole network as a layer', () => {
+  beforeAll(() => useBackend('cpu'));
+
+  const config = {
+    kind: 'coda',
+    inputShape: [6, 5, 3],
+    layers: [
+      { out: 4, kernel: 3, rank: 2 },
+      { out: 2, kernel: 1, rank: 2 },
+    ],
+    temperature: 4,
+    classes: 2,
+  } as const;
+  const modelOfNetwork = (encoding: 'rgb6' | 'none'): LayersModel =>
+    sequential({ layers: [networkLayer(codaNetwork({ ...config, encoding }), { name: 'net' })] });
+
+  it.each([
+    ['rgb6', ['net/input', 'net/layers.0', 'net/layers.1']],
+    ['none', ['input', 'net/input', 'net/layers.0', 'net/layers.1']],
+  ] as const)('contributions are exact at the network’s own taps, and at the input where nothing encodes it (%s)', (encoding, names) => {
+    const model = modelOfNetwork(encoding);
+    const x = images(1, [3, 6, 5, 3]);
+    expect(exactTaps(model)).toEqual(names);
+    for (const [name, residual] of Object.entries(residuals(contributions, model, x)))
+      expect(residual, name).toBeLessThan(completenessTolerance);
+    tf.tidy(() => {
+      const { logits, taps } = contributions(model, x, { taps: ['input', 'net/layers.0'] });
+      expectClose(logits, model.predict(x) as tf.Tensor, sameOps);
+      expect([taps['input']?.exact, taps['net/layers.0']?.exact]).toEqual([encoding === 'none', true]);
+    });
+    expect(() => tf.tidy(() => contributions(model, x, { taps: ['net/layers.2'] }))).toThrow('Did you mean "net/layers.0"?');
+    x.dispose();
+    model.dispose();
+  });
+
+  it('contributions below it are inexact where something follows it', () => {
+    const model = sequential({
+      layers: [networkLayer(codaNetwork({ ...config, encoding: 'none' })), layers.activation({ activation: 'sigmoid' })],
+    });
+    expect(exactTaps(model)).toEqual([]);
+    model.dispose();
+  });
+});
+
+describe('a readout that is used twice', () => {
+  beforeAll(() => useBackend('cpu'));
+
+  it('has put its b₀ through itself: nothing below is exact, and z is what is explained', () => {
+    const x = input({ shape: [4, 3] });
+    const readout = sumPoolLogits({ temperature: 2, name: 'readout' });
+    const first = readout.apply(x) as SymbolicTensor;
+    const model = modelOf({
+      inputs: x,
+      outputs: readout.apply(layers.reshape({ targetShape: [1, 3], name: 'again' }).apply(first)) as SymbolicTensor,
+    });
+    expect(exactTaps(model)).toEqual([]);
+    tf.tidy(() => {
+      const values = randomTensor<tf.Rank.R3>([2, 4, 3], 1);
+      const { logits, expected, taps } = contributions(model, values, { target: 1, taps: ['input'] });
+      expectClose(logits, model.predict(values) as tf.Tensor, sameOps);
+      expectClose(expected, tf.squeeze(tf.slice(logits, [0, 1], [-1, 1]), [1]), sameOps);
+      expect(taps['input']?.exact).toBe(false);
+    });
+    model.dispose();
+  });
+
+  it('is linear where its b₀ is 0', () => {
+    const x = input({ shape: [4, 3] });
+    const readout = sumPoolLogits({ temperature: 2, logitBias: 0 });
+    const again = layers.reshape({ targetShape: [1, 3] }).apply(readout.apply(x) as SymbolicTensor);
+    const model = modelOf({ inputs: x, outputs: readout.apply(again) as SymbolicTensor });
+    expect(exactTaps(model)[0]).toBe('input');
+    model.dispose();
   });
 });
 

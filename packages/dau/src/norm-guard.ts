@@ -1,0 +1,32 @@
+/**
+ * ‖v‖² as float32 gives it, made safe to divide by. The low-rank form has it as a sum in which much may cancel, so that it comes with an error of up to
+ * about e = 2⁻²³ · S², S² being the sum of the sizes of what was added up; where ‖v‖² is no larger than that, ‖w‖ = ‖v‖ · g would exceed 1.
+ *
+ *     s = max(‖v‖², 0) + ε          f = 2⁻¹⁸ S² = 32 e          N² = s + f·ρ,   ρ = f / (s + f)
+ *
+ * N² is s to f²/s², which is below 10⁻⁶ unless v cancels, and never below f/2. With an error of e the excess of ‖w‖ over 1 is at most ½·e²/f² = 5·10⁻⁴.
+ * Smooth, so that gradients stay those of the values: dN²/ds = 1 − ρ². f counts as a constant there; its part is √(f/S²) = 2·10⁻³ of the gradient and only where v cancels.
+ */
+import * as tf from '@tensorflow/tfjs-core';
+
+const roundingShare = 2 ** -18;
+
+export interface GuardedNorm {
+  /** N² */
+  readonly squaredNorm: tf.Tensor;
+  /** ρ */
+  readonly ratio: tf.Tensor;
+}
+
+/** `squaredNorm` and `magnitude`, which is S², have one shape. */
+export function guardedNorm(squaredNorm: tf.Tensor, magnitude: tf.Tensor, eps: number): GuardedNorm {
+  const s = tf.add(tf.maximum(squaredNorm, 0), eps);
+  const f = tf.mul(magnitude, roundingShare);
+  const ratio = tf.div(f, tf.add(s, f));
+  return { squaredNorm: tf.add(s, tf.mul(f, ratio)), ratio };
+}
+
+/** S² of ‖A_j u + b_j‖² [M, n]: ‖A_j‖_F²·‖u‖² + ‖b_j‖². u [M, r]; squaredA and squaredb [n]. */
+export function magnitudeOf(u: tf.Tensor2D, squaredA: tf.Tensor, squaredb: tf.Tensor): tf.Tensor2D {
+  return tf.add(tf.mul(tf.sum(tf.square(u), 1, true), tf.reshape(squaredA, [1, -1])), tf.reshape(squaredb, [1, -1])) as tf.Tensor2D;
+}
