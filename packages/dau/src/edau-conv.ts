@@ -25,7 +25,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { CodaError, described, dynamicWeight, nearestName } from '@coda-nets/core';
 import { largestEigenvalue } from './largest-eigenvalue.ts';
-import { guardedNorm } from './norm-guard.ts';
+import { guardedSquaredNorm } from './norm-guard.ts';
 import { gatherPatches, patchCount } from './patches.ts';
 import { defaultDauEpsilon } from './unit-epsilon.ts';
 import { cheaperForm } from './unit-form.ts';
@@ -110,7 +110,7 @@ function squaredBound(A: tf.Tensor3D, B: tf.Tensor2D, bound: EdauBound, squaredE
   }
   const G = tf.matMul(byUnit, byUnit, true); // [n, r, r]
   const BBt = tf.matMul(B, B, true); // [r, r]
-  return guardedNorm(tf.sum(tf.mul(G, BBt), [1, 2]), tf.mul(squaredA, tf.sum(tf.square(B))), squaredEps).squaredNorm;
+  return guardedSquaredNorm(tf.sum(tf.mul(G, BBt), [1, 2]), tf.mul(squaredA, tf.sum(tf.square(B))), squaredEps);
 }
 
 function checkBound(where: string, bound: unknown): void {

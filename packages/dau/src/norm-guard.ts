@@ -7,6 +7,7 @@
  * N² is s to f²/s², which is below 10⁻⁶ unless v cancels, and never below f/2. With an error of e the excess of ‖w‖ over 1 is at most ½·e²/f² = 5·10⁻⁴.
  * Smooth, so that gradients stay those of the values: dN²/ds = 1 − ρ². f counts as a constant there; its part is √(f/S²) = 2·10⁻³ of the gradient and only where v cancels.
  */
+import { offTape } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 
 const roundingShare = 2 ** -18;
@@ -24,6 +25,19 @@ export function guardedNorm(squaredNorm: tf.Tensor, magnitude: tf.Tensor, eps: n
   const f = tf.mul(magnitude, roundingShare);
   const ratio = tf.div(f, tf.add(s, f));
   return { squaredNorm: tf.add(s, tf.mul(f, ratio)), ratio };
+}
+
+/**
+ * N² for tfjs's own differentiation, with the gradient above: N² + (s − s)·(1 − ρ²), of which all but the first s is constant. Through f / (s + f) it would
+ * divide by (s + f)², for which float32 has no number where all is 0.
+ */
+export function guardedSquaredNorm(squaredNorm: tf.Tensor, magnitude: tf.Tensor, eps: number): tf.Tensor {
+  const s = tf.maximum(squaredNorm, 0);
+  const { value, slope, constant } = offTape(() => {
+    const guarded = guardedNorm(squaredNorm, magnitude, eps);
+    return { value: guarded.squaredNorm, slope: tf.sub(1, tf.square(guarded.ratio)), constant: tf.clone(s) };
+  });
+  return tf.add(value, tf.mul(tf.sub(s, constant), slope));
 }
 
 /** S² of ‖A_j u + b_j‖² [M, n]: ‖A_j‖_F²·‖u‖² + ‖b_j‖². u [M, r]; squaredA and squaredb [n]. */

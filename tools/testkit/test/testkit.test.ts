@@ -65,7 +65,7 @@ describe('expectOnlyResult', () => {
       const x = tf.tensor1d([1, 2]);
       expect(expectOnlyResult(() => [tf.square(x), { y: tf.neg(x), x }, 3])).toHaveLength(3);
       expect(() => expectOnlyResult(() => tf.square(tf.neg(x)))).toThrow('2 more tensors than before, 1 of them in the result');
-      expect(() => expectOnlyResult(() => void x.dispose())).toThrow('-1 more tensors than before, 0 of them in the result');
+      expect(() => expectOnlyResult(() => x.dispose())).toThrow('-1 more tensors than before, 0 of them in the result');
     });
   });
 });
