@@ -5,6 +5,7 @@ export { CodaError, type ErrorDetails, type ErrorKind } from './errors.ts';
 export { ndArray, sameShape, sizeOf, zerosArray, type DataByDType, type DType, type NamedArrays, type NdArray } from './nd-array.ts';
 export { Random, type RandomState } from './random.ts';
 export { holdConstant } from './hold-constant.ts';
+export { groupedConv2d, groupedConvKernels, type GroupedConvAttrs } from './grouped-conv2d.ts';
 export { offTape } from './off-tape.ts';
 export { dynamicWeight, dynamicWeightsAreHeld, withDynamicWeightsHeld } from './dynamic-weights.ts';
 export { withGradientRules, type GradientRule, type RuleOperands } from './gradient-rules.ts';
