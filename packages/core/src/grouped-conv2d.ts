@@ -3,9 +3,9 @@
  *
  *     y[n, p, q, o] = Σ_{i, j, c} x[n, p·s + i − b, q·s + j − b, g·C/G + c] · k[i, j, c, o]        g = ⌊o·G/D⌋
  *
- * x [N, H, W, C], k [k, k, C/G, D], y [N, H', W', D]; G groups, stride s, b zeros around the image. Trilinear in x, k and the cotangent of y, so that each gradient
- * is one of the three functions here, to any order. A backend with kernels of these names (the one that records graphs) runs one kernel for all
- * groups; on every other, each group is a convolution of its own.
+ * x [N, H, W, C], k [k, k, C/G, D], y [N, H', W', D]; G groups, stride s, b zeros around the image. Trilinear in x, k and the cotangent of y: each gradient is one of the
+ * three functions here. A backend with kernels of these names (the one that records graphs) runs one kernel for all groups, and gradients of gradients too;
+ * on every other, each group is a convolution of its own.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { CodaError } from './errors.ts';

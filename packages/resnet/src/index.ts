@@ -7,6 +7,7 @@ export { resnetPresets, type ResnetPresetName } from './resnet-presets.ts';
 export { resnetPretrained, type ImagePreprocessing, type PretrainedName, type PretrainedWeights } from './pretrained-weights.ts';
 export { cifar10Normalisation, imagenetNormalisation, type Normalisation } from './normalisation.ts';
 export { exportStateDict, importStateDict } from './state-dict.ts';
+export { loadStateDict } from './load-state-dict.ts';
 export type { ResnetWithWeights } from './resnet-with-weights.ts';
 export { foldBatchNorm } from './fold-batch-norm.ts';
 export { withClasses } from './with-classes.ts';
