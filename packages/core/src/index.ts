@@ -41,4 +41,5 @@ export type { TensorInfo } from './safetensors-header.ts';
 export { decodeFloat16, encodeFloat16 } from './half-floats.ts';
 export { decodeNpy, encodeNpy } from './npy.ts';
 export { decodeModel, encodeModel, type Model } from './model-file.ts';
+export { modelCardSchema, type ModelCard } from './model-card.ts';
 export { preprocessingSchema, type Preprocessing } from './preprocessing.ts';

@@ -12,7 +12,16 @@ import {
   type NamedTensors,
 } from '@coda-nets/core';
 import { expectClose, expectNoLeak, randomTensor, useBackend } from '@coda-nets/tools/testkit';
-import { parseResnetConfig, resnet, resnetCuts, resnetPresets, resnetPretrained, resnetStem, type ResnetOptions } from '../src/index.ts';
+import {
+  parseResnetConfig,
+  resnet,
+  resnetCuts,
+  resnetPresets,
+  resnetPretrained,
+  resnetStem,
+  timmPretrained,
+  type ResnetOptions,
+} from '../src/index.ts';
 
 /** float32 sums of a few hundred numbers, in another order. */
 const float32Tolerance = { rtol: 1e-5, relativeTo: 'largest' } as const;
@@ -53,6 +62,28 @@ describe('the presets', () => {
       if (sets.IMAGENET1K_V2 !== undefined) expect(sets.IMAGENET1K_V2.preprocessing.resize).toBe(232);
       for (const set of Object.values(sets)) expect(set.url).toMatch(/^https:\/\/.*-[0-9a-f]{8}\.pth$/);
     }
+  });
+
+  it('have sets of timm, each with its own size, crop and interpolation', () => {
+    expect(Object.keys(timmPretrained)).toEqual(Object.keys(resnetPresets));
+    for (const [preset, sets] of Object.entries(timmPretrained)) {
+      expect(Object.keys(sets)).toContain('tv_in1k');
+      for (const [tag, { url, preprocessing, accuracy }] of Object.entries(sets)) {
+        expect(url).toBe(`https://huggingface.co/timm/${preset.replaceAll('-', '_')}.${tag}/resolve/main/model.safetensors`);
+        for (const { resize, crop } of [preprocessing, accuracy?.measuredAt ?? preprocessing])
+          expect(resize).toBeGreaterThanOrEqual(crop[0]);
+      }
+    }
+    const { a1_in1k: a1, a3_in1k: a3, tv_in1k: tv } = timmPretrained.resnet50;
+    expect(a1).toMatchObject({
+      preprocessing: { resize: 235, crop: [224, 224], interpolation: 'bicubic' },
+      accuracy: { measuredAt: { resize: 288, crop: [288, 288] } },
+    });
+    expect(a3).toMatchObject({
+      preprocessing: { resize: 168, crop: [160, 160] },
+      accuracy: { top1: 78.048, measuredAt: { resize: 235, crop: [224, 224] } },
+    });
+    expect(tv?.preprocessing).toMatchObject({ resize: 256, crop: [224, 224], interpolation: 'bilinear' });
   });
 
   it('are as the paper says in v1: the stride in the first convolution sees 483 pixels', () => {

@@ -37,7 +37,7 @@ export interface Profile {
 }
 
 /** The average over all calls in the trace but the first `warmUps`. Slowest node first. */
-export async function readProfile(path: string, warmUps: number): Promise<Profile> {
+async function readProfile(path: string, warmUps: number): Promise<Profile> {
   return profileOf(
     JSON.parse(new TextDecoder().decode(await readFileBytes(path, { maxBytes: MAX_TRACE_BYTES }))) as TraceEvent[],
     warmUps,

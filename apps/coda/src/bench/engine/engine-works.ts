@@ -26,11 +26,11 @@ export interface TapsWork extends WorkOf<'taps'> {
   readonly goal: number;
 }
 /** From a function to a session that runs, in a process of its own. */
-export interface StartWork extends WorkOf<'start'> {
+interface StartWork extends WorkOf<'start'> {
   readonly goalMs: number;
 }
 /** From a file of PyTorch's weights to ours, in a process of its own. */
-export interface LoadWork extends WorkOf<'load'> {
+interface LoadWork extends WorkOf<'load'> {
   readonly goalMs: number;
   /** The most memory, of the file's bytes. */
   readonly goalMemory: number;
