@@ -9,6 +9,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { CodaError } from './errors.ts';
+import { shown } from './shown.ts';
 import './tfjs.ts';
 
 /** The kernels a backend may have; their attributes are `GroupedConvAttrs`. Not kernels of TensorFlow.js. */
@@ -30,7 +31,7 @@ export interface GroupedConvAttrs {
 
 /**
  * `strides` is by default 1, `pad` 0. Output channel o belongs to group ⌊o·groups/D⌋, as in PyTorch. Throws a CodaError where x and filter are no
- * images and kernels, or their channels do not go into `groups` equal parts.
+ * images and square kernels, their channels do not go into `groups` equal parts, or an option is no such number.
  */
 export function groupedConv2d(
   x: tf.Tensor4D,
@@ -38,6 +39,8 @@ export function groupedConv2d(
   { groups, strides = 1, pad = 0 }: Partial<GroupedConvAttrs> & Pick<GroupedConvAttrs, 'groups'>,
 ): tf.Tensor4D {
   checkShapes(x.shape, filter.shape, groups);
+  checkWhole('strides', strides, 1);
+  checkWhole('pad', pad, 0);
   if (groups === 1) return tf.conv2d(x, filter, strides, pad);
   const attrs = { groups, strides, pad };
   if (tf.getKernel(groupedConvKernels.forward, tf.getBackend()) !== undefined) return forward(x, filter, attrs);
@@ -95,7 +98,7 @@ function trilinear(
 
 function checkShapes(x: readonly number[], filter: readonly number[], groups: number): void {
   const [channels, inputs, outputs] = [x[3] as number, filter[2] as number, filter[3] as number];
-  const whole = Number.isInteger(groups) && groups >= 1;
+  const whole = Number.isInteger(groups) && groups >= 1 && filter[0] === filter[1];
   if (x.length === 4 && filter.length === 4 && whole && inputs * groups === channels && outputs % groups === 0) return;
   throw new CodaError({
     kind: 'argument',
@@ -103,5 +106,16 @@ function checkShapes(x: readonly number[], filter: readonly number[], groups: nu
     problem: `the channels do not go into ${groups} equal groups`,
     expected: 'x [N, H, W, C], filter [k, k, C / groups, D] with D a multiple of groups',
     got: `x [${x.join(', ')}], filter [${filter.join(', ')}]`,
+  });
+}
+
+function checkWhole(option: string, value: number, least: number): void {
+  if (Number.isInteger(value) && value >= least) return;
+  throw new CodaError({
+    kind: 'argument',
+    where: `groupedConv2d: ${option}`,
+    problem: 'not a whole number',
+    expected: `at least ${least}`,
+    got: shown(value),
   });
 }

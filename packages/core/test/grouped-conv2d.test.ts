@@ -75,4 +75,16 @@ describe('groupedConv2d', () => {
       expect(call).toThrow(message);
     });
   });
+
+  it.each([
+    [{ strides: 0 }, 'groupedConv2d: strides: not a whole number; expected at least 1, got 0'],
+    [{ strides: Number.NaN }, 'groupedConv2d: strides'],
+    [{ pad: -1 }, 'groupedConv2d: pad: not a whole number; expected at least 0, got -1'],
+    [{ pad: 0.5 }, 'groupedConv2d: pad'],
+  ])('refuses %j', (options, message) => {
+    tf.tidy(() => {
+      expect(() => groupedConv2d(tf.zeros([1, 5, 5, 4]), tf.zeros([3, 3, 2, 4]), { groups: 2, ...options })).toThrow(message);
+      expect(() => groupedConv2d(tf.zeros([1, 5, 5, 4]), tf.zeros([3, 1, 2, 4]), { groups: 2 })).toThrow('filter [3, 1, 2, 4]');
+    });
+  });
 });

@@ -17,7 +17,7 @@ export async function loadStateDict(
   await file.visit(
     (theirs, tensor) => {
       const { name, shape } = places.get(theirs) as { readonly name: string; readonly shape: readonly number[] };
-      weights[name] = convertTensor(tensor, shape);
+      weights[name] = convertTensor(tensor, shape, `${where}: ${theirs}`);
     },
     { names: [...places.keys()], ...reading },
   );

@@ -2,7 +2,7 @@
  * State dicts of torchvision's and timm's ResNets, whose names are the same, as weights of `resnet`, and back. Not a file reader: arrays in, arrays out.
  * Only axes differ: kernels [out, in, k, k] there, [k, k, in, out] here; linear layers [out, in] there, [in, out] here.
  */
-import { CodaError, ndArray, sameShape, sizeOf, type NamedArrays, type NdArray } from '@coda-nets/core';
+import { checkWeights, CodaError, ndArray, sameShape, sizeOf, type NamedArrays, type NdArray } from '@coda-nets/core';
 import { parseResnetConfig, type ResnetOptions } from './resnet-config.ts';
 import { resnet } from './resnet.ts';
 
@@ -44,9 +44,22 @@ const toTheirs: Readonly<Record<number, readonly number[]>> = { 1: [0], 2: [1, 0
 const theirShape = (shape: readonly number[]): readonly number[] =>
   (toTheirs[shape.length] as readonly number[]).map((axis) => shape[axis] as number);
 
-/** float32 of any array of floats in PyTorch's axes, as a weight of `shape`. */
-export function convertTensor({ data }: NdArray, shape: readonly number[]): NdArray<'float32'> {
-  return ndArray('float32', shape, turned(data as Float32Array, theirShape(shape), true));
+/** float32 of any array of floats in PyTorch's axes, as a weight of `shape`. Throws a CodaError that names `place` where a number is not finite. */
+export function convertTensor({ data }: NdArray, shape: readonly number[], place: string): NdArray<'float32'> {
+  const result = turned(data as Float32Array, theirShape(shape), true);
+  if (!isFiniteThroughout(result)) {
+    const at = result.findIndex((x) => !Number.isFinite(x));
+    throw new CodaError({ kind: 'numeric', where: place, problem: 'a weight is not a finite float32', got: String(result[at]) });
+  }
+  return ndArray('float32', shape, result);
+}
+
+/** Whether no exponent is all ones, as those of NaN and the infinities are: on bits, in half the time of a comparison of numbers. */
+function isFiniteThroughout({ buffer, byteOffset, length }: Float32Array): boolean {
+  const bits = new Int32Array(buffer, byteOffset, length);
+  let carry = 0;
+  for (let i = 0; i < length; i++) carry |= (((bits[i] as number) >> 23) & 0xff) + 1;
+  return (carry & 0x100) === 0;
 }
 
 interface TensorLike {
@@ -88,17 +101,22 @@ export function checkStateDict(
 
 /**
  * The weights of `resnet(config)` from a state dict. float64 is rounded to float32, `num_batches_tracked` left out, a prefix `module.` dropped. `where` names
- * the state dict in errors: a file. Throws one CodaError of kind `mismatch` that lists missing, unexpected and mismatched names together.
+ * the state dict in errors: a file. Throws one CodaError of kind `mismatch` that lists missing, unexpected and mismatched names together,
+ * and one of kind `numeric` where a weight is not finite.
  */
 export function importStateDict(tensors: NamedArrays, options: ResnetOptions, where = 'importStateDict'): NamedArrays {
   const places = [...checkStateDict(tensors, options, where)];
-  return Object.fromEntries(places.map(([theirs, { name, shape }]) => [name, convertTensor(tensors[theirs] as NdArray, shape)]));
+  return Object.fromEntries(
+    places.map(([theirs, { name, shape }]) => [name, convertTensor(tensors[theirs] as NdArray, shape, `${where}: ${theirs}`)]),
+  );
 }
 
-/** The state dict that PyTorch loads strictly: the inverse of `importStateDict`, with a `num_batches_tracked` of 0 for each batch norm. */
+/** The state dict that PyTorch loads strictly: the inverse of `importStateDict`, with a `num_batches_tracked` of 0 for each batch norm. Throws a CodaError where weights are not the network's. */
 export function exportStateDict(weights: NamedArrays, options: ResnetOptions): NamedArrays {
+  const network = resnet(parseResnetConfig(options));
+  checkWeights(network, weights, 'exportStateDict: weights');
   const tensors: Record<string, NdArray> = {};
-  for (const [name, { shape }] of Object.entries(resnet(parseResnetConfig(options)).weights)) {
+  for (const [name, { shape }] of Object.entries(network.weights)) {
     const { data } = weights[name] as NdArray<'float32'>;
     tensors[name] = ndArray('float32', theirShape(shape), turned(data, theirShape(shape), false));
     if (name.endsWith('.running_var')) {

@@ -157,6 +157,28 @@ describe('a state dict', () => {
     },
   );
 
+  it('with a number that is not finite is refused by the name of the tensor', async () => {
+    for (const [wrong, got] of [
+      [Float64Array.of(1, Number.NaN, 0), 'NaN'],
+      [Float64Array.of(1e300, 0, 0), 'Infinity'],
+    ] as const) {
+      const broken = { ...state, 'fc.bias': ndArray('float64', [3], wrong) };
+      const message = `net: fc.bias: a weight is not a finite float32; got ${got}`;
+      expect(() => importStateDict(broken, tiny, 'net')).toThrow(message);
+      const file = await openSafetensors(new Blob([encodeSafetensors(broken) as Uint8Array<ArrayBuffer>]));
+      await expect(loadStateDict(file, tiny, { where: 'net' })).rejects.toThrow(message);
+    }
+  });
+
+  it('is not made of weights of another network, nor is a negative variance folded', () => {
+    const { 'fc.bias': _, ...others } = weights;
+    expect(() => exportStateDict(others, tiny)).toThrow(/exportStateDict: weights: .*fc\.bias/);
+    const negative = { ...weights, 'bn1.running_var': ndArray('float32', [4], Float32Array.of(1, 1, -0.5, 1)) };
+    expect(() => foldBatchNorm(tiny, negative)).toThrow(
+      'foldBatchNorm: bn1.running_var[2]: no variance: its root would not be a number; expected more than −0.00001, got -0.5',
+    );
+  });
+
   it('is compared with the config before a tensor of it is read', async () => {
     const { 'fc.bias': _, ...others } = state;
     const file = await openSafetensors(
