@@ -17,8 +17,8 @@ const hasTorch = spawnSync(python, ['-c', 'import torch, safetensors.torch']).st
 
 const networks: Readonly<Record<string, EngineNetwork>> = {
   r50: {
-    label: 'tiny bottlenecks',
-    config: { kind: 'resnet', design: 'imagenet', depth: 50, width: 4, classes: 5, inputShape: [33, 40, 3] },
+    label: 'tiny',
+    config: { kind: 'resnet', design: 'imagenet', depth: 18, width: 4, classes: 5, inputShape: [33, 40, 3] },
     images: 8,
   },
   r20: { label: 'tiny basic', config: { kind: 'resnet', depth: 8, width: 4, inputShape: [12, 9, 3] }, images: 4 },
@@ -105,7 +105,7 @@ describe('a run on toy networks', () => {
     for (const { timings } of result.rows) for (const { medianMs } of timings) expect(medianMs).toBeGreaterThan(0);
     expect(result.finished).toBe(true);
     expect(folders()).toEqual(before);
-  });
+  }, 240_000);
 
   it('ends with what it has when it is stopped', async () => {
     const controller = new AbortController();
@@ -126,13 +126,13 @@ describe('a run on toy networks', () => {
       // few activations: no rectifier is on for one and off for the other
       expect(deviation).toBeLessThan(1e-3);
     }
-  });
+  }, 240_000);
 
   it('profiles a forward pass, in which batch norms and rectifiers are inside of the convolutions', async () => {
     const profile = await profileWork(works[0] as EngineWork, networks['r50'] as EngineNetwork, { seed: 0, threads: 1, calls: 2 });
     const count = (op: string): number => profile.nodes.filter((node) => node.op === op).length;
-    expect(count('Conv') + count('FusedConv')).toBe(53);
+    expect(count('Conv') + count('FusedConv')).toBe(20);
     expect(count('Pad')).toBe(0);
-    expect(count('Relu')).toBeLessThan(17);
+    expect(count('Relu')).toBeLessThan(9);
   });
 });
