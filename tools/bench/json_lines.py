@@ -4,12 +4,14 @@
 """
 import json
 import os
+import signal
 import sys
 import traceback
 
 
 def serve(handlers):
     """Answers until standard input ends. `handlers`: functions by the name of their operation."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks, who then closes our input
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:

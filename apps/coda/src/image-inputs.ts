@@ -15,7 +15,7 @@ export interface ImageInputs {
 
 /** Images get the model's preprocessing; a `.npy` batch keeps its size, which need not be the one the model was trained with. */
 export async function imageInputs(paths: readonly string[], { model }: OpenModel): Promise<ImageInputs> {
-  const { size, resize } = model.preprocessing;
-  const { names, files, images } = await loadImages(paths, { size, resize });
+  const { size, resize, interpolation } = model.preprocessing;
+  const { names, files, images } = await loadImages(paths, { size, resize, interpolation });
   return { names, files, images, batch: paths.length === 1 && /\.npy$/i.test(paths[0] as string) };
 }

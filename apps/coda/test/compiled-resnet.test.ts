@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { inferenceContext, ndArray, recordTaps, type NamedArrays, type NdArray, type Network } from '@coda-nets/core';
 import { onnxRuntimeEngine } from '@coda-nets/engine';
+import { trace } from '@coda-nets/onnx';
 import { resnet, type ResnetOptions } from '@coda-nets/resnet';
 import { randomValues, useBackend } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -141,4 +142,31 @@ describe.each(tiny)('%s, compiled', (_, golden) => {
     },
     60_000,
   );
+});
+
+it('ResNeXt is one node a convolution, groups and all, forwards and for the gradient of an image', () => {
+  const network = resnet({
+    kind: 'resnet',
+    design: 'imagenet',
+    depth: 50,
+    width: 8,
+    groups: 4,
+    widthPerGroup: 32,
+    inputShape: [32, 32, 3],
+    classes: 3,
+  });
+  const operators = (fn: (image: tf.Tensor4D, weights: Readonly<Record<string, tf.Tensor>>) => tf.Tensor): string[] =>
+    trace(({ image, ...weights }) => ({ y: fn(image as tf.Tensor4D, weights) }), {
+      inputs: { image: { shape: ['batch', 32, 32, 3], dtype: 'float32' } },
+      constants: weightsOf(network),
+    }).nodes.map(({ op }) => op);
+  const logits = (image: tf.Tensor4D, weights: Readonly<Record<string, tf.Tensor>>) =>
+    network.forward(weights, image, inferenceContext).logits;
+  const count = (list: readonly string[], op: string): number => list.filter((other) => other === op).length;
+  const forward = operators(logits);
+  // 1 stem, 16 bottlenecks of 3, 4 projections
+  expect([count(forward, 'Conv'), count(forward, 'Concat'), count(forward, 'Split'), count(forward, 'Slice')]).toEqual([53, 0, 0, 0]);
+  const back = operators((image, weights) => tf.grad((x) => tf.sum(logits(x as tf.Tensor4D, weights)))(image));
+  expect(count(back, 'ConvTranspose')).toBeGreaterThanOrEqual(16);
+  expect(count(back, 'ConvTranspose')).toBeLessThan(60);
 });

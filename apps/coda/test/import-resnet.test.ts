@@ -55,12 +55,34 @@ it('a preset with a set of weights gets its preprocessing, source and licence', 
   const args = ['import', at('resnet18.safetensors'), '--format', 'torchvision', '--config', 'resnet18', '--weights', 'IMAGENET1K_V1'];
   expect((await coda(...args, '--out', at('resnet18'))).code).toBe(0);
   const { model } = await openModel(at('resnet18'));
-  expect(model.preprocessing).toEqual({ size: [224, 224], layout: 'rgb', range: [0, 1], resize: 256 });
-  expect(model.provenance).toMatchObject({
-    weights: 'IMAGENET1K_V1',
-    url: 'https://download.pytorch.org/models/resnet18-f37072fd.pth',
+  expect(model.preprocessing).toEqual({ size: [224, 224], layout: 'rgb', range: [0, 1], resize: 256, interpolation: 'bilinear' });
+  const url = 'https://download.pytorch.org/models/resnet18-f37072fd.pth';
+  expect(model.provenance).toMatchObject({ weights: 'IMAGENET1K_V1', url });
+  expect(model.card).toMatchObject({
     licence: expect.stringContaining('BSD-3-Clause'),
+    source: url,
+    accuracy: [
+      { metric: 'top-1', value: 0.69758, on: expect.stringContaining('shorter side 256, cut to 224 × 224; as published') },
+      { metric: 'top-5', value: 0.89078 },
+    ],
   });
+  const info = await coda('info', at('resnet18'));
+  expect(info.out).toMatch(
+    /accuracy: top-1 69\.76 % \(ImageNet, .*\n(.*\n)*licence: torchvision: BSD-3-Clause; .*\nlimit: knows the 1000 classes/,
+  );
+
+  // another size, another crop, another interpolation, and an accuracy at yet another size
+  const timm = ['import', at('resnet18.safetensors'), '--format', 'timm', '--config', 'resnet18', '--weights', 'resnet18.a1_in1k'];
+  expect((await coda(...timm, '--out', at('resnet18-a1'))).code).toBe(0);
+  const a1 = await openModel(at('resnet18-a1'));
+  expect(a1.model.preprocessing).toMatchObject({ size: [224, 224], resize: 235, interpolation: 'bicubic' });
+  expect(a1.model.card?.accuracy[0]).toMatchObject({ value: 0.73158, on: expect.stringContaining('shorter side 288, cut to 288 × 288') });
+  expect((await coda(...timm.slice(0, -1), 'a3_in1k', '--out', at('resnet18-a3'))).code).toBe(0);
+  const a3 = await openModel(at('resnet18-a3'));
+  expect([a3.model.preprocessing.size, a3.network.inputShape]).toEqual([
+    [160, 160],
+    [160, 160, 3],
+  ]);
 }, 60_000);
 
 it('answers what is wrong with one clear error and writes nothing', async () => {
@@ -81,13 +103,19 @@ it('answers what is wrong with one clear error and writes nothing', async () => 
     [
       [state, ...tv, '--config', 'resnet18', '--weights', 'IMAGENET1K_V2'],
       2,
-      /no set of weights of resnet18; expected IMAGENET1K_V1, got IMAGENET1K_V2/,
+      /torchvision has no such set of weights of resnet18; expected IMAGENET1K_V1, got IMAGENET1K_V2/,
     ],
     [
       [state, ...tv, '--config', at('tiny.json'), '--weights', 'IMAGENET1K_V2'],
       2,
       /--weights: goes with a preset as --config; expected resnet18, /,
     ],
+    [
+      [state, '--format', 'timm', '--config', 'resnet18', '--weights', 'a1_in1'],
+      2,
+      /timm has no such set of weights of resnet18; expected a1_in1k, a2_in1k, a3_in1k, tv_in1k, got a1_in1\. Did you mean a1_in1k\?/,
+    ],
+    [[state, '--format', 'timm', '--config', 'resnet18', '--weights', '__proto__'], 2, /timm has no such set of weights/],
   ];
   for (const [i, [args, code, message]] of cases.entries()) {
     const result = await coda('import', ...args, '--out', at(`no${i}`));

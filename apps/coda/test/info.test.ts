@@ -2,6 +2,7 @@
 import { runCli } from '../src/index.ts';
 import { codaPresets } from '@coda-nets/dau';
 import { useBackend } from '@coda-nets/tools/testkit';
+import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 
 beforeAll(() => useBackend('cpu'));
@@ -51,6 +52,22 @@ describe('coda info', () => {
     expect(Number((result.multiplyAdds / 1e9).toFixed(2))).toBe(Number(billions.toFixed(2)));
     expect(result.taps).toHaveLength(taps);
     expect((await info(name)).out).toMatch(/layer4\.\d +7×7 +\d+ +(435×435|427×427) +gradient × activation/);
+  });
+
+  it('prints the card of the ResNet-20 that comes with the command', async () => {
+    const path = fileURLToPath(new URL('../models/resnet20-cifar10.safetensors', import.meta.url));
+    const { out } = await info(path);
+    for (const line of [
+      /^data: CIFAR-10/m,
+      /^recipe: 24 epochs/m,
+      /^accuracy: top-1 90\.03 %/m,
+      /^hardware: 2 /m,
+      /^licence: Apache-2\.0$/m,
+      /^limit: /m,
+    ]) {
+      expect(out).toMatch(line);
+    }
+    expect(JSON.parse((await info(path, '--json')).out).card.accuracy).toHaveLength(1);
   });
 
   it('lists every preset where a name is none, and the nearest one', async () => {

@@ -11,6 +11,8 @@ export interface SourceReadOptions {
   /** So many bytes more have come. */
   readonly onBytes?: ((count: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Memory of the caller's that the bytes may be put into, where they fit and the source can: they are then a view of it. */
+  readonly into?: Uint8Array<ArrayBuffer> | undefined;
 }
 
 export interface ByteSource {

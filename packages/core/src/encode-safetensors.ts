@@ -104,7 +104,7 @@ function rounded(values: Float32Array, dtype: HalfDType, place: string): Uint8Ar
   });
 }
 
-function checkHalves(tensors: NamedArrays, halves: Readonly<Record<string, HalfDType>>, where: string): void {
+export function checkHalves(tensors: NamedArrays, halves: Readonly<Record<string, HalfDType>>, where: string): void {
   for (const [name, dtype] of Object.entries(halves)) {
     const array = Object.hasOwn(tensors, name) ? tensors[name] : undefined;
     const place = placeOf(name, where);

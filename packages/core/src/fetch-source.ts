@@ -37,7 +37,7 @@ export async function fetchSource(url: URL, options: FetchOptions = {}): Promise
   return {
     where: resource.where,
     size,
-    async read(begin, end, { onBytes, signal }: SourceReadOptions = {}) {
+    async read(begin, end, { onBytes, signal, into }: SourceReadOptions = {}) {
       if (end <= prefix.length) {
         onBytes?.(end - begin);
         return prefix.slice(begin, end);
@@ -50,7 +50,7 @@ export async function fetchSource(url: URL, options: FetchOptions = {}): Promise
         throw unreadable(resource.where, 'the file changed on the server while it was read');
       }
       if (got.end !== end) throw unreadable(resource.where, 'the server sent another range', `bytes up to ${end}`, `${got.end}`);
-      return bodyOf(part, end - begin, resource.where, { onBytes, signal });
+      return bodyOf(part, end - begin, resource.where, { onBytes, signal, into });
     },
     close: async () => undefined,
   };
@@ -119,8 +119,13 @@ async function download(response: Response, where: string, options: FetchOptions
 }
 
 /** The whole body, which must have `size` bytes. */
-async function bodyOf(response: Response, size: number, where: string, { onBytes, signal }: SourceReadOptions = {}): Promise<Uint8Array> {
-  const bytes = allocateBytes(size, where);
+async function bodyOf(
+  response: Response,
+  size: number,
+  where: string,
+  { onBytes, signal, into }: SourceReadOptions = {},
+): Promise<Uint8Array> {
+  const bytes = into !== undefined && into.length >= size ? into.subarray(0, size) : allocateBytes(size, where);
   let filled = 0;
   for await (const chunk of chunksOf(response, where, signal)) {
     if (filled + chunk.length > size) throw unreadable(where, 'the server sent more than it said', `${size} bytes`);

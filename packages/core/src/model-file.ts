@@ -4,6 +4,7 @@
  */
 import * as v from 'valibot';
 import { CodaError } from './errors.ts';
+import { modelCardSchema, type ModelCard } from './model-card.ts';
 import type { NamedArrays } from './nd-array.ts';
 import type { JsonObject } from './network.ts';
 import { parseConfig } from './parse-config.ts';
@@ -30,6 +31,8 @@ export interface Model {
   readonly weights: NamedArrays;
   /** Where the weights come from: recipe, data, seed, licence. */
   readonly provenance?: JsonObject;
+  /** What a person should know of them. */
+  readonly card?: ModelCard;
 }
 
 /** The bytes of a model file. The same model gives the same bytes. */
@@ -47,6 +50,7 @@ export function metadataOf(model: Model): Readonly<Record<string, string>> {
     class_names: JSON.stringify(model.classNames),
   };
   if (model.provenance !== undefined) metadata['provenance'] = JSON.stringify(model.provenance);
+  if (model.card !== undefined) metadata['card'] = JSON.stringify(model.card);
   return metadata;
 }
 
@@ -79,8 +83,11 @@ export function decodeModel(bytes: Uint8Array, where: string): Model {
   const preprocessing = field(metadata, 'preprocessing', preprocessingSchema, where);
   const classNames = field(metadata, 'class_names', v.array(className), where);
   const model = { config: config as Model['config'], preprocessing: preprocessing as Preprocessing, classNames, weights };
-  if (metadata['provenance'] === undefined) return model;
-  return { ...model, provenance: field(metadata, 'provenance', v.looseObject({}), where) as JsonObject };
+  return {
+    ...model,
+    ...(metadata['provenance'] !== undefined && { provenance: field(metadata, 'provenance', v.looseObject({}), where) as JsonObject }),
+    ...(metadata['card'] !== undefined && { card: field(metadata, 'card', modelCardSchema, where) }),
+  };
 }
 
 function field<Schema extends v.GenericSchema>(

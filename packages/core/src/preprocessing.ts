@@ -11,6 +11,7 @@ export const preprocessingSchema = v.strictObject({
   layout: v.literal('rgb'),
   range: v.tuple([v.literal(0), v.literal(1)]),
   resize: v.optional(side),
+  interpolation: v.optional(v.picklist(['bilinear', 'bicubic'])),
 });
 
 export interface Preprocessing {
@@ -22,4 +23,6 @@ export interface Preprocessing {
   readonly range: readonly [0, 1];
   /** Pixels of the shorter side that an image is scaled to before the middle is cut out; where not given, as few as cover `size`. */
   readonly resize?: number | undefined;
+  /** How it is scaled, with anti-aliasing; where not given, bilinearly. */
+  readonly interpolation?: 'bilinear' | 'bicubic' | undefined;
 }

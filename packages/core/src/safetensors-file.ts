@@ -2,6 +2,7 @@
  * A safetensors file that is read a part at a time: the header when it is opened, a tensor when it is asked for, at the cost of its own bytes.
  * Not a cache: what is read twice is fetched twice.
  */
+import { allocateBytes } from './allocate-bytes.ts';
 import type { ByteSource, ReadOptions } from './byte-source.ts';
 import { decodeTensor } from './decode-safetensors.ts';
 import { CodaError } from './errors.ts';
@@ -16,6 +17,8 @@ import { headerEnd, parseHeader, type Header, type TensorInfo, type TensorPlace 
  * beside what they become.
  */
 const maxRunBytes = 2 ** 24;
+/** What `visit` reads at a time: what is seen once should still be in the cache. */
+const visitRunBytes = 2 ** 22;
 
 /** A tensor of a file, or of one file of several. */
 export interface LocatedTensor extends TensorPlace {
@@ -36,6 +39,11 @@ export interface SafetensorsFile {
   read(name: string, options?: ReadOptions): Promise<NdArray>;
   /** Many tensors, neighbours in one go. Needs the memory of the arrays, and for 16-bit tensors 16 MiB more, or what one tensor takes. */
   readAll(options?: ReadAllOptions): Promise<NamedArrays>;
+  /**
+   * Hands tensors over in the order of the file, each for the duration of the call alone: the memory is used again, so that a large file costs no more than its
+   * largest tensor, or 4 MiB, beside what is made of it.
+   */
+  visit(each: (name: string, array: NdArray) => void, options?: ReadAllOptions): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -67,27 +75,39 @@ export function safetensorsFile({ metadata, tensors: located, where, sources }: 
     const hint = near === undefined ? undefined : `Did you mean ${JSON.stringify(near)}?`;
     throw new CodaError({ kind: 'argument', where, problem: `there is no tensor ${JSON.stringify(name)}`, hint });
   };
-  const readRuns = async (wanted: readonly LocatedTensor[], { onProgress, signal }: ReadOptions): Promise<Record<string, NdArray>> => {
+  const select = (names: readonly string[] | undefined): readonly LocatedTensor[] =>
+    names === undefined ? located : [...new Set(names)].map(find);
+  const readRuns = async (
+    wanted: readonly LocatedTensor[],
+    each: (name: string, array: NdArray) => void,
+    { onProgress, signal }: ReadOptions,
+    runBytes = maxRunBytes,
+    reuse = false,
+  ): Promise<void> => {
     const total = wanted.reduce((sum, { bytes }) => sum + bytes, 0);
     let done = 0;
     const onBytes = (count: number): void => onProgress?.((done += count), total);
-    const arrays: Record<string, NdArray> = {};
-    for (const run of runsOf(wanted, sources)) {
-      const [first, last] = [run[0] as LocatedTensor, run.at(-1) as LocatedTensor];
-      const bytes = await first.source.read(first.begin, last.end, { onBytes, signal });
-      for (const tensor of run) arrays[tensor.name] = decodeTensor(tensor, bytes, tensor.begin - first.begin);
+    const runs = runsOf(wanted, sources, runBytes).map((run) => ({ run, begin: run[0]?.begin as number, end: run.at(-1)?.end as number }));
+    const into = reuse ? allocateBytes(Math.max(0, ...runs.map(({ begin, end }) => end - begin)), where) : undefined;
+    for (const { run, begin, end } of runs) {
+      const bytes = await (run[0] as LocatedTensor).source.read(begin, end, { onBytes, signal, into });
+      for (const tensor of run) each(tensor.name, decodeTensor(tensor, bytes, tensor.begin - begin));
     }
-    return arrays;
   };
   return {
     metadata,
     tensors,
     async read(name, options = {}) {
-      return (await readRuns([find(name)], options))[name] as NdArray;
+      let found: NdArray | undefined;
+      await readRuns([find(name)], (_, array) => (found = array), options);
+      return found as unknown as NdArray;
     },
     async readAll({ names, ...options } = {}) {
-      return readRuns(names === undefined ? located : [...new Set(names)].map(find), options);
+      const arrays: Record<string, NdArray> = {};
+      await readRuns(select(names), (name, array) => (arrays[name] = array), options);
+      return arrays;
     },
+    visit: async (each, { names, ...options } = {}) => readRuns(select(names), each, options, visitRunBytes, true),
     async close() {
       await Promise.all(sources.map((source) => source.close()));
     },
@@ -95,7 +115,7 @@ export function safetensorsFile({ metadata, tensors: located, where, sources }: 
 }
 
 /** Neighbours together, files one after the other. A run is of 16-bit tensors or has none, so that the bytes of the former are not kept by a view. */
-function runsOf(tensors: readonly LocatedTensor[], sources: readonly ByteSource[]): LocatedTensor[][] {
+function runsOf(tensors: readonly LocatedTensor[], sources: readonly ByteSource[], most: number): LocatedTensor[][] {
   const runs: LocatedTensor[][] = [];
   const inOrder = tensors.toSorted((a, b) => sources.indexOf(a.source) - sources.indexOf(b.source) || a.begin - b.begin || a.end - b.end);
   for (const tensor of inOrder) {
@@ -106,7 +126,7 @@ function runsOf(tensors: readonly LocatedTensor[], sources: readonly ByteSource[
       last?.source === tensor.source &&
       last.end === tensor.begin &&
       isHalf(last.dtype) === isHalf(tensor.dtype) &&
-      tensor.end - first.begin <= maxRunBytes;
+      tensor.end - first.begin <= most;
     if (together) run?.push(tensor);
     else runs.push([tensor]);
   }

@@ -11,7 +11,7 @@ import { decodeUtf8, isObject, malformed, maxHeaderBytes, maxTensors } from './s
 import { shown } from './shown.ts';
 
 /** Twice the shards of the largest public checkpoints, and half of the files that a process may have open by default. */
-const maxShards = 500;
+export const maxShards = 500;
 /** So many headers are read at a time. */
 const shardsAtOnce = 8;
 /** Weight map and metadata; what others keep there besides is not read. */
@@ -108,6 +108,6 @@ function parseIndex(utf8: Uint8Array, where: string): ReadonlyMap<string, Readon
 }
 
 /** A name without a way out of the folder: no separator of any system, no drive, no stream, no escape sequence. */
-function isPlainName(name: string): boolean {
+export function isPlainName(name: string): boolean {
   return /^[^/\\:\p{Cc}]+\.safetensors$/u.test(name) && !name.startsWith('.');
 }

@@ -20,6 +20,39 @@ function errorOf(bytes: Uint8Array): CodaError {
   throw new Error('nothing was thrown');
 }
 
+const card = {
+  data: 'CIFAR-10',
+  recipe: 'SGD',
+  accuracy: [{ metric: 'top-1', value: 0.9, on: 'test images' }],
+  licence: 'Apache-2.0',
+  limits: ['ten classes'],
+} as const;
+
+describe('a card', () => {
+  it('comes back as it was, with and without what is optional', () => {
+    for (const given of [card, { ...card, hardware: '2 cores', source: 'https://example.org' }]) {
+      expect(decodeModel(encodeModel({ ...model, card: given }), 'm').card).toEqual(given);
+    }
+  });
+
+  it.each([
+    [{ ...card, licence: undefined }, 'm.safetensors: metadata "card": licence: missing'],
+    [{ ...card, data: '\u001b[2J' }, 'metadata "card": data: a control character'],
+    [{ ...card, accuracy: [{ ...card.accuracy[0], value: 90 }] }, 'metadata "card": accuracy[0].value'],
+    [{ ...card, accuracy: [{ ...card.accuracy[0], value: Number.NaN }] }, 'metadata "card": accuracy[0].value'],
+    [
+      { ...card, license: 'MIT' },
+      'metadata "card": license: unknown key; expected one of data, recipe, accuracy, hardware, licence, limits, source. Did you mean "licence"?',
+    ],
+    [{ ...card, limits: 'none' }, 'metadata "card": limits'],
+  ])('that is not one is refused: %j', (wrong, message) => {
+    expect(errorOf(encodeModel({ ...model, card: wrong as never }))).toMatchObject({
+      kind: 'malformed',
+      message: expect.stringContaining(message),
+    });
+  });
+});
+
 describe('model file', () => {
   it('gives back the model, with and without what is optional', () => {
     expect(decodeModel(encodeModel(model), 'm')).toEqual(model);
@@ -80,9 +113,9 @@ describe('model file', () => {
     ],
     [
       'an interpolation, which nobody would do',
-      withMetadata({ preprocessing: '{"size":[1,1],"layout":"rgb","range":[0,1],"interpolation":"bicubic"}' }),
+      withMetadata({ preprocessing: '{"size":[1,1],"layout":"rgb","range":[0,1],"interpolation":"lanczos"}' }),
       'malformed',
-      'm.safetensors: metadata "preprocessing": interpolation: unknown key; expected one of size, layout, range, resize',
+      'm.safetensors: metadata "preprocessing": interpolation: not a valid value; expected ("bilinear" | "bicubic"), got "lanczos"',
     ],
     [
       'a size of zero',

@@ -73,6 +73,7 @@ export class GraphBuilder {
     return output;
   }
 
+  /** Whether the value is a constant as it was given, not one that is computed. */
   isConstant(value: Value): boolean {
     return this.#constants.has(value);
   }

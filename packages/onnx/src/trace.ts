@@ -21,6 +21,7 @@ import './kernels/einsum.ts';
 import './kernels/convolution.ts';
 import './kernels/max-pool.ts';
 import './kernels/depthwise-convolution.ts';
+import './kernels/grouped-convolution.ts';
 import './kernels/convolution-3d.ts';
 import './kernels/dilation.ts';
 import './kernels/average-pooling.ts';

@@ -29,6 +29,21 @@ describe('trace', () => {
     );
   });
 
+  it('makes a product of a wide filter over a small map, but of a constant filter a convolution, which runtimes fuse with its neighbours', () => {
+    const filter = zerosArray('float32', [3, 3, 8, 256]);
+    const net: TensorFunction = ({ x, w }) => ({ y: tf.relu(tf.conv2d(as4d(x), as4d(w), 1, 1)) });
+    expect(operators(net, { inputs: { x: float('batch', 7, 7, 8) }, constants: { w: filter } })).toEqual([
+      'Transpose',
+      'Transpose',
+      'Conv',
+      'Relu',
+      'Transpose',
+    ]);
+    const trained = operators(net, { inputs: { x: float('batch', 7, 7, 8), w: float(3, 3, 8, 256) } });
+    expect(trained).toContain('Gemm');
+    expect(trained).not.toContain('Conv');
+  });
+
   it('leaves activations where convolutions want them: no transpose between two of them and their gradients', () => {
     const filters = { v: zerosArray('float32', [3, 3, 4, 4]), w: zerosArray('float32', [3, 3, 4, 4]), c: zerosArray('float32', [4]) };
     const net = (x: tf.Tensor, v: tf.Tensor, w: tf.Tensor, c: tf.Tensor): tf.Scalar => {

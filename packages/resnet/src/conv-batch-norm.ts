@@ -1,8 +1,7 @@
 /** The layer ResNets are made of: a convolution and its batch norm, or the one convolution that both are folded into. */
 import * as tf from '@tensorflow/tfjs-core';
-import type { WeightSpec } from '@coda-nets/core';
+import { groupedConv2d, type WeightSpec } from '@coda-nets/core';
 import { batchNormInference, batchNormTraining } from './batch-norm.ts';
-import { groupedConv } from './grouped-conv.ts';
 import type { LayerScope } from './layer-scope.ts';
 import type { ResnetConfig } from './resnet-config.ts';
 import type { ConvPlan } from './resnet-plan.ts';
@@ -23,10 +22,7 @@ export function convBatchNormSpecs(plan: ConvPlan, batchNorm: ResnetConfig['batc
 /** Convolution with (k − 1)/2 zeros around the image, then batch norm in the mode of the scope. */
 export function convBatchNorm(scope: LayerScope, { conv, bn, kernel, stride, groups }: ConvPlan, x: tf.Tensor4D): tf.Tensor4D {
   const weight = scope.weight<tf.Tensor4D>(`${conv}.weight`);
-  const border = (kernel - 1) / 2;
-  // 'same' of stride 2 pads an even side on one end only, PyTorch on both.
-  const padded = stride === 2 && border > 0 ? padImage(x, border) : x;
-  const convolved = groupedConv(padded, weight, stride, stride === 1 ? 'same' : 'valid', groups);
+  const convolved = groupedConv2d(x, weight, { groups, strides: stride, pad: (kernel - 1) / 2 });
   if (scope.batchNorm === 'folded') return tf.add(convolved, scope.weight(`${conv}.bias`));
   const weights = {
     gamma: scope.weight<tf.Tensor1D>(`${bn}.weight`),
@@ -39,14 +35,4 @@ export function convBatchNorm(scope: LayerScope, { conv, bn, kernel, stride, gro
   scope.setStatistic(`${bn}.running_mean`, runningMean);
   scope.setStatistic(`${bn}.running_var`, runningVariance);
   return y;
-}
-
-/** `border` zeros on each of the four sides; x [N, H, W, C]. */
-export function padImage(x: tf.Tensor4D, border: number): tf.Tensor4D {
-  return tf.pad(x, [
-    [0, 0],
-    [border, border],
-    [border, border],
-    [0, 0],
-  ]);
 }

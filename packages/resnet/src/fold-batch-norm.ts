@@ -1,5 +1,5 @@
 /** Batch norms folded into the convolutions before them, for inference and frozen stems. Numbers on the host; nothing is trained. */
-import { checkWeights, ndArray, type NamedArrays, type NdArray } from '@coda-nets/core';
+import { checkWeights, CodaError, ndArray, type NamedArrays, type NdArray } from '@coda-nets/core';
 import { batchNormEpsilon } from './batch-norm.ts';
 import { parseResnetConfig, type ResnetOptions } from './resnet-config.ts';
 import { blockPlans, convPlans, stemPlan } from './resnet-plan.ts';
@@ -12,7 +12,7 @@ import { resnet } from './resnet.ts';
  *     a = γ / √(v + ε)        a·(k ∗ x − m) + β = (a·k) ∗ x + (β − a·m)
  *
  * so `<conv>.weight` becomes a·k and `<conv>.bias` β − a·m, computed in float64. Zero padding stands before the convolution and stays as it is.
- * Throws a CodaError where `weights` are not the network's; folding what is folded changes nothing.
+ * Throws a CodaError where `weights` are not the network's or a variance is below −ε; folding what is folded changes nothing.
  */
 export function foldBatchNorm(options: ResnetOptions, weights: NamedArrays, epsilon = batchNormEpsilon): ResnetWithWeights {
   const config = parseResnetConfig(options);
@@ -22,6 +22,16 @@ export function foldBatchNorm(options: ResnetOptions, weights: NamedArrays, epsi
   const folded: Record<string, NdArray> = {};
   for (const { conv, bn, outChannels } of convPlans(stemPlan(config), blockPlans(config))) {
     const [gamma, beta, mean, variance] = ['weight', 'bias', 'running_mean', 'running_var'].map((part) => data(`${bn}.${part}`));
+    const bad = (variance as Float32Array).findIndex((v) => !(v + epsilon > 0));
+    if (bad >= 0) {
+      throw new CodaError({
+        kind: 'numeric',
+        where: `foldBatchNorm: ${bn}.running_var[${bad}]`,
+        problem: 'no variance: its root would not be a number',
+        expected: `more than −${epsilon}`,
+        got: String((variance as Float32Array)[bad]),
+      });
+    }
     const scale = Float64Array.from(gamma as Float32Array, (g, c) => g / Math.sqrt(((variance as Float32Array)[c] as number) + epsilon));
     // [k, k, in, out]: the output channel runs fastest.
     const kernel = data(`${conv}.weight`).map((k, i) => k * (scale[i % outChannels] as number));

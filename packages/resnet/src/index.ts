@@ -4,9 +4,17 @@ export { resnetCuts, resnetStem, type ResnetStem, type StemResult } from './resn
 export type { ResnetTap } from './resnet-plan.ts';
 export { parseResnetConfig, resnetConfigSchema, resnetDepths, type ResnetConfig, type ResnetOptions } from './resnet-config.ts';
 export { resnetPresets, type ResnetPresetName } from './resnet-presets.ts';
-export { resnetPretrained, type ImagePreprocessing, type PretrainedName, type PretrainedWeights } from './pretrained-weights.ts';
+export {
+  resnetPretrained,
+  type ImagePreprocessing,
+  type PretrainedName,
+  type PretrainedWeights,
+  type PublishedAccuracy,
+} from './pretrained-weights.ts';
+export { timmPretrained } from './timm-weights.ts';
 export { cifar10Normalisation, imagenetNormalisation, type Normalisation } from './normalisation.ts';
 export { exportStateDict, importStateDict } from './state-dict.ts';
+export { loadStateDict } from './load-state-dict.ts';
 export type { ResnetWithWeights } from './resnet-with-weights.ts';
 export { foldBatchNorm } from './fold-batch-norm.ts';
 export { withClasses } from './with-classes.ts';

@@ -1,6 +1,6 @@
 /**
- * Where weights for the presets are to be had, and what belongs to them: preprocessing, labels, licence, accuracy. Data only: nothing is fetched.
- * Source: torchvision 0.14, `torchvision/models/resnet.py`, whose two sets differ in recipe and in preprocessing.
+ * Where torchvision's weights for the presets are to be had, and what belongs to them: preprocessing, labels, licence, recipe, accuracy. Data only: nothing is
+ * fetched. Source: torchvision 0.14, `torchvision/models/resnet.py`, whose two sets differ in recipe and in preprocessing. timm's: `timm-weights.ts`.
  */
 import { imagenetNormalisation, type Normalisation } from './normalisation.ts';
 import type { ResnetPresetName } from './resnet-presets.ts';
@@ -12,32 +12,52 @@ export interface ImagePreprocessing {
   readonly resize: number;
   /** [height, width] cut out of the middle after that. */
   readonly crop: readonly [height: number, width: number];
-  readonly interpolation: 'bilinear';
+  readonly interpolation: 'bilinear' | 'bicubic';
   readonly normalisation: Normalisation;
 }
 
 export interface PretrainedWeights {
-  /** A pickle of PyTorch: to be saved as safetensors first. The end of its name is the beginning of its SHA-256. */
+  /** Where the weights are. torchvision's is a pickle, to be saved as safetensors first; the end of its name is the beginning of its SHA-256. */
   readonly url: string;
   readonly preprocessing: ImagePreprocessing;
   /** Of the 1000 classes, in the order of the logits. */
   readonly labels: string;
   readonly licence: string;
-  /** On ImageNet's validation images, as the source states it. */
-  readonly accuracy: { readonly top1: number; readonly top5: number };
+  /** How they were trained: a paper, or a page. */
+  readonly recipe: string;
+  /** Per cent of ImageNet's validation images, as the source states it, with this preprocessing unless `measuredAt` says another; absent where it states none. */
+  readonly accuracy?: PublishedAccuracy | undefined;
 }
 
-const labels =
+export interface PublishedAccuracy {
+  readonly top1: number;
+  readonly top5: number;
+  readonly measuredAt?: Pick<ImagePreprocessing, 'resize' | 'crop'> | undefined;
+}
+
+export const imagenetLabels =
   'torchvision.models._meta._IMAGENET_CATEGORIES; the synsets of ILSVRC 2012, sorted by WordNet id: https://image-net.org/challenges/LSVRC/2012/';
-const licence =
-  'torchvision: BSD-3-Clause; the weights come from ImageNet (ILSVRC 2012), whose images are for non-commercial research and education: https://image-net.org/download';
+/** What binds who uses weights that were trained on ImageNet, behind the licence of the weights. */
+export const imagenetLicence =
+  'the weights come from ImageNet (ILSVRC 2012), whose images are for non-commercial research and education: https://image-net.org/download';
+const licence = `torchvision: BSD-3-Clause; ${imagenetLicence}`;
+const recipes = {
+  IMAGENET1K_V1: 'https://github.com/pytorch/vision/tree/main/references/classification',
+  IMAGENET1K_V2: 'https://github.com/pytorch/vision/issues/3995',
+} as const;
 
-function weights(file: string, resize: number, top1: number, top5: number): PretrainedWeights {
-  const preprocessing = { resize, crop: [224, 224], interpolation: 'bilinear', normalisation: imagenetNormalisation } as const;
-  return { url: `https://download.pytorch.org/models/${file}.pth`, preprocessing, labels, licence, accuracy: { top1, top5 } };
+function weights(set: PretrainedName, file: string, resize: number, top1: number, top5: number): PretrainedWeights {
+  return {
+    url: `https://download.pytorch.org/models/${file}.pth`,
+    preprocessing: { resize, crop: [224, 224], interpolation: 'bilinear', normalisation: imagenetNormalisation },
+    labels: imagenetLabels,
+    licence,
+    recipe: recipes[set],
+    accuracy: { top1, top5 },
+  };
 }
-const v1 = (file: string, top1: number, top5: number): PretrainedWeights => weights(file, 256, top1, top5);
-const v2 = (file: string, top1: number, top5: number): PretrainedWeights => weights(file, 232, top1, top5);
+const v1 = (file: string, top1: number, top5: number): PretrainedWeights => weights('IMAGENET1K_V1', file, 256, top1, top5);
+const v2 = (file: string, top1: number, top5: number): PretrainedWeights => weights('IMAGENET1K_V2', file, 232, top1, top5);
 
 /** By preset and torchvision's name of the set. ResNet-18 and -34 have the first one only. */
 export const resnetPretrained: Readonly<Record<ResnetPresetName, Readonly<Partial<Record<PretrainedName, PretrainedWeights>>>>> = {

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { CodaError, nearestName, type ForwardContext, type NamedTensors, type WeightSpec } from '@coda-nets/core';
 import { checkImages } from './check-images.ts';
-import { convBatchNorm, convBatchNormSpecs, padImage } from './conv-batch-norm.ts';
+import { convBatchNorm, convBatchNormSpecs } from './conv-batch-norm.ts';
 import { LayerScope } from './layer-scope.ts';
 import { encodeImages, normaliseImages } from './normalisation.ts';
 import { residualBlock } from './residual-block.ts';
@@ -64,7 +64,7 @@ export function resnetStem(options: ResnetOptions, cut: string): ResnetStem {
       let x = normaliseImages(context.tap('input', encodeImages(images, config)), config);
       x = context.tap('conv1', tf.relu(convBatchNorm(scope, stem.conv, x)));
       // Zeros for the −∞ around the image: nothing is below 0 after a relu, and every window has a pixel of the image.
-      if (pools) x = context.tap('maxpool', tf.maxPool(padImage(x, 1), 3, 2, 'valid'));
+      if (pools) x = context.tap('maxpool', tf.maxPool(x, 3, 2, 1));
       for (const plan of blocks) x = context.tap(plan.name, residualBlock(scope, plan, x));
       return { features: x, statistics: scope.statistics };
     },

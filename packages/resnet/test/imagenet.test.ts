@@ -11,9 +11,17 @@ import {
   type NamedArrays,
   type NamedTensors,
 } from '@coda-nets/core';
-import { expectClose, finiteDifference, randomTensor, useBackend } from '@coda-nets/tools/testkit';
-import { groupedConv } from '../src/grouped-conv.ts';
-import { parseResnetConfig, resnet, resnetCuts, resnetPresets, resnetPretrained, resnetStem, type ResnetOptions } from '../src/index.ts';
+import { expectClose, randomTensor, useBackend } from '@coda-nets/tools/testkit';
+import {
+  parseResnetConfig,
+  resnet,
+  resnetCuts,
+  resnetPresets,
+  resnetPretrained,
+  resnetStem,
+  timmPretrained,
+  type ResnetOptions,
+} from '../src/index.ts';
 
 /** float32 sums of a few hundred numbers, in another order. */
 const float32Tolerance = { rtol: 1e-5, relativeTo: 'largest' } as const;
@@ -54,6 +62,28 @@ describe('the presets', () => {
       if (sets.IMAGENET1K_V2 !== undefined) expect(sets.IMAGENET1K_V2.preprocessing.resize).toBe(232);
       for (const set of Object.values(sets)) expect(set.url).toMatch(/^https:\/\/.*-[0-9a-f]{8}\.pth$/);
     }
+  });
+
+  it('have sets of timm, each with its own size, crop and interpolation', () => {
+    expect(Object.keys(timmPretrained)).toEqual(Object.keys(resnetPresets));
+    for (const [preset, sets] of Object.entries(timmPretrained)) {
+      expect(Object.keys(sets)).toContain('tv_in1k');
+      for (const [tag, { url, preprocessing, accuracy }] of Object.entries(sets)) {
+        expect(url).toBe(`https://huggingface.co/timm/${preset.replaceAll('-', '_')}.${tag}/resolve/main/model.safetensors`);
+        for (const { resize, crop } of [preprocessing, accuracy?.measuredAt ?? preprocessing])
+          expect(resize).toBeGreaterThanOrEqual(crop[0]);
+      }
+    }
+    const { a1_in1k: a1, a3_in1k: a3, tv_in1k: tv } = timmPretrained.resnet50;
+    expect(a1).toMatchObject({
+      preprocessing: { resize: 235, crop: [224, 224], interpolation: 'bicubic' },
+      accuracy: { measuredAt: { resize: 288, crop: [288, 288] } },
+    });
+    expect(a3).toMatchObject({
+      preprocessing: { resize: 168, crop: [160, 160] },
+      accuracy: { top1: 78.048, measuredAt: { resize: 235, crop: [224, 224] } },
+    });
+    expect(tv?.preprocessing).toMatchObject({ resize: 256, crop: [224, 224], interpolation: 'bilinear' });
   });
 
   it('are as the paper says in v1: the stride in the first convolution sees 483 pixels', () => {
@@ -133,61 +163,6 @@ describe('a tap', () => {
         }
       }
     });
-  });
-});
-
-describe('groupedConv', () => {
-  it.each([
-    [1, 'same'],
-    [2, 'valid'],
-  ] as const)('is the formula, and its gradients are its differences, at stride %i', (stride, pad) => {
-    const [height, width, channels, groups, out] = [5, 4, 4, 2, 6];
-    const x = randomTensor<tf.Rank.R4>([1, height, width, channels], 1);
-    const kernel = randomTensor<tf.Rank.R4>([3, 3, channels / groups, out], 2);
-    const border = pad === 'same' ? 1 : 0;
-    const [rows, columns] = [height, width].map((side) => Math.floor((side + 2 * border - 3) / stride) + 1) as [number, number];
-    const twin = (values: ArrayLike<number>, kernels: ArrayLike<number>): number[] => {
-      const y: number[] = [];
-      for (let r = 0; r < rows; r++)
-        for (let q = 0; q < columns; q++)
-          for (let o = 0; o < out; o++) {
-            let sum = 0;
-            const group = Math.floor(o / (out / groups));
-            for (let i = 0; i < 3; i++)
-              for (let j = 0; j < 3; j++)
-                for (let c = 0; c < channels / groups; c++) {
-                  const [row, column] = [r * stride + i - border, q * stride + j - border];
-                  if (row < 0 || row >= height || column < 0 || column >= width) continue;
-                  const at = (row * width + column) * channels + group * (channels / groups) + c;
-                  sum += values[at]! * kernels[((i * 3 + j) * (channels / groups) + c) * out + o]!;
-                }
-            y.push(sum);
-          }
-      return y;
-    };
-    const squares = (y: number[]): number => y.reduce((sum, v) => sum + v * v, 0);
-    tf.tidy(() => {
-      expectClose(
-        groupedConv(x, kernel, stride, pad, groups),
-        tf.tensor(twin(x.dataSync(), kernel.dataSync()), [1, rows, columns, out]),
-        float32Tolerance,
-      );
-      const [dx, dk] = tf.grads((a, b) => tf.sum(tf.square(groupedConv(a as tf.Tensor4D, b as tf.Tensor4D, stride, pad, groups))))([
-        x,
-        kernel,
-      ]);
-      expectClose(
-        dx!.dataSync(),
-        finiteDifference((v) => squares(twin(v, kernel.dataSync())), Array.from(x.dataSync())),
-        { rtol: 1e-4, relativeTo: 'largest' },
-      );
-      expectClose(
-        dk!.dataSync(),
-        finiteDifference((v) => squares(twin(x.dataSync(), v)), Array.from(kernel.dataSync())),
-        { rtol: 1e-4, relativeTo: 'largest' },
-      );
-    });
-    tf.dispose([x, kernel]);
   });
 });
 

@@ -1,9 +1,29 @@
 /** What makes other weights of weights: folding, six channels, other classes, state dicts. */
 import * as tf from '@tensorflow/tfjs-core';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { checkWeights, inferenceContext, initWeights, ndArray, Random, type NamedArrays, type NdArray } from '@coda-nets/core';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import {
+  checkWeights,
+  decodeSafetensors,
+  encodeSafetensors,
+  inferenceContext,
+  initWeights,
+  ndArray,
+  openSafetensors,
+  Random,
+  type NamedArrays,
+  type NdArray,
+} from '@coda-nets/core';
 import { expectClose, randomTensor, useBackend } from '@coda-nets/tools/testkit';
-import { exportStateDict, foldBatchNorm, importStateDict, resnet, withClasses, withSixChannels, type ResnetOptions } from '../src/index.ts';
+import {
+  exportStateDict,
+  foldBatchNorm,
+  importStateDict,
+  loadStateDict,
+  resnet,
+  withClasses,
+  withSixChannels,
+  type ResnetOptions,
+} from '../src/index.ts';
 import { goldenWeight } from './golden-values.ts';
 
 /** The same sums of float32 in another order, through at most 50 layers. */
@@ -116,6 +136,62 @@ describe('a state dict', () => {
       ]),
     );
     expect(importStateDict(wide, tiny)).toEqual(weights);
+  });
+
+  it.each([{}, { 'layer1.0.conv1.weight': 'F16', 'fc.bias': 'BF16' }] as const)(
+    'loads from a file a part at a time: %j',
+    async (halves) => {
+      const wrapped = Object.fromEntries(Object.entries(state).map(([name, array]) => [`module.${name}`, array]));
+      const bytes = encodeSafetensors(
+        wrapped,
+        {},
+        Object.fromEntries(Object.entries(halves).map(([name, dtype]) => [`module.${name}`, dtype])),
+      );
+      const file = await openSafetensors(new Blob([bytes as Uint8Array<ArrayBuffer>]));
+      const seen: [number, number][] = [];
+      const loaded = await loadStateDict(file, tiny, { onProgress: (done, total) => void seen.push([done, total]) });
+      expect(loaded).toEqual(importStateDict(decodeSafetensors(bytes, 'bytes').tensors, tiny));
+      if (Object.keys(halves).length === 0) expect(loaded).toEqual(weights);
+      const [done, total] = seen.at(-1) as [number, number];
+      expect(done).toBe(total);
+    },
+  );
+
+  it('with a number that is not finite is refused by the name of the tensor', async () => {
+    for (const [wrong, got] of [
+      [Float64Array.of(1, Number.NaN, 0), 'NaN'],
+      [Float64Array.of(1e300, 0, 0), 'Infinity'],
+    ] as const) {
+      const broken = { ...state, 'fc.bias': ndArray('float64', [3], wrong) };
+      const message = `net: fc.bias: a weight is not a finite float32; got ${got}`;
+      expect(() => importStateDict(broken, tiny, 'net')).toThrow(message);
+      const file = await openSafetensors(new Blob([encodeSafetensors(broken) as Uint8Array<ArrayBuffer>]));
+      await expect(loadStateDict(file, tiny, { where: 'net' })).rejects.toThrow(message);
+    }
+  });
+
+  it('is not made of weights of another network, nor is a negative variance folded', () => {
+    const { 'fc.bias': _, ...others } = weights;
+    expect(() => exportStateDict(others, tiny)).toThrow(/exportStateDict: weights: .*fc\.bias/);
+    const negative = { ...weights, 'bn1.running_var': ndArray('float32', [4], Float32Array.of(1, 1, -0.5, 1)) };
+    expect(() => foldBatchNorm(tiny, negative)).toThrow(
+      'foldBatchNorm: bn1.running_var[2]: no variance: its root would not be a number; expected more than −0.00001, got -0.5',
+    );
+  });
+
+  it('is compared with the config before a tensor of it is read', async () => {
+    const { 'fc.bias': _, ...others } = state;
+    const file = await openSafetensors(
+      new Blob([encodeSafetensors({ ...others, extra: state['fc.bias'] as NdArray }) as Uint8Array<ArrayBuffer>]),
+    );
+    const visit = vi.spyOn(file, 'visit');
+    await expect(loadStateDict(file, tiny, { where: 'net.safetensors' })).rejects.toThrow(
+      "net.safetensors: the state dict is not this config's: missing fc.bias; unexpected extra",
+    );
+    await expect(loadStateDict(file, { ...tiny, depth: 34 })).rejects.toThrow(
+      /^loadStateDict: the state dict is not this config's: missing layer1\.2/,
+    );
+    expect(visit).not.toHaveBeenCalled();
   });
 
   it('of another network is refused with everything that differs', () => {

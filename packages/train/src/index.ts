@@ -20,7 +20,7 @@ export { syntheticDataset, type SyntheticOptions } from './data/synthetic-datase
 export { fetchCifar10, type FetchOptions, type FetchProgress, type FetchResult } from './data/fetch-cifar10.ts';
 export { npmCifar10, officialCifar10, type ArchiveSource } from './data/cifar10-sources.ts';
 export { loadImages, type LoadedImages, type LoadImagesOptions } from './data/load-images.ts';
-export { decodeImage, type DecodedImage, type ResizeMode } from './data/decode-image.ts';
+export { decodeImage, type DecodedImage, type Interpolation, type ResizeMode } from './data/decode-image.ts';
 export { train, type TrainOptions, type TrainResult } from './train.ts';
 export type { TrainEvent } from './train-events.ts';
 export { parseTrainConfig, trainConfigSchema, type TrainConfig, type TrainConfigInput } from './train-config.ts';

@@ -1,5 +1,5 @@
 /** What a bench is for `coda bench`. */
-import type { Engine } from '@coda-nets/core';
+import { CodaError, nearestName, type Engine } from '@coda-nets/core';
 import type { CommandIo } from '../command-io.ts';
 
 export interface BenchRun {
@@ -24,6 +24,26 @@ export interface BenchRun {
 export interface Bench {
   readonly name: string;
   readonly description: string;
+  /** Its rows by id. */
+  readonly works: readonly string[];
+  /** The row that `--profile` means without a name. */
+  readonly profiled: string;
   /** Tells people through `io`; what it returns is the JSON of this bench. */
   run(options: BenchRun): Promise<{ readonly finished: boolean } & object>;
+}
+
+/** The row of that id. Throws a CodaError with the nearest and all of them. */
+export function workNamed<T extends { readonly id: string }>(works: readonly T[], id: string, where: string): T {
+  const work = works.find((candidate) => candidate.id === id);
+  if (work !== undefined) return work;
+  const ids = works.map((candidate) => candidate.id);
+  const nearest = nearestName(id, ids);
+  throw new CodaError({
+    kind: 'argument',
+    where,
+    problem: 'no piece of work of that name',
+    expected: ids.join(', '),
+    got: id,
+    hint: nearest === undefined ? undefined : `Did you mean ${nearest}?`,
+  });
 }

@@ -15,8 +15,8 @@ export interface JsonLinesProcess {
 }
 
 export function jsonLinesProcess(command: string, args: readonly string[]): JsonLinesProcess {
-  // A group of its own: Ctrl-C reaches this process alone, which then ends the child in order.
-  const child = spawn(command, args, { stdio: 'pipe', detached: true });
+  // In this session, for the same priority: Linux gives a session its own. A child has to pass over the Ctrl-C that reaches it too, and is ended in order.
+  const child = spawn(command, args, { stdio: 'pipe' });
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-KEPT_CHARACTERS)));
   // a child that has ended answers nothing: told by `ended`, not by a broken pipe

@@ -1,6 +1,8 @@
 /** Reads the trace that ONNX Runtime writes of a profiled session, and says where the time of a call goes. */
 import { CodaError } from '@coda-nets/core';
 import { readFileBytes } from '@coda-nets/core/node';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { textTable } from './text-table.ts';
 
 /** 3,000 nodes, some hundred calls, 800 characters an event. */
@@ -35,12 +37,22 @@ export interface Profile {
 }
 
 /** The average over all calls in the trace but the first `warmUps`. Slowest node first. */
-export async function readProfile(path: string, warmUps: number): Promise<Profile> {
+async function readProfile(path: string, warmUps: number): Promise<Profile> {
   return profileOf(
     JSON.parse(new TextDecoder().decode(await readFileBytes(path, { maxBytes: MAX_TRACE_BYTES }))) as TraceEvent[],
     warmUps,
     path,
   );
+}
+
+/**
+ * The profile of a folder's `trace…` file after one warm-up. An engine may use a second session for what depends on constants alone: it runs once, and its trace
+ * is the shorter one.
+ */
+export async function longestProfile(folder: string): Promise<Profile> {
+  const traces = (await readdir(folder)).filter((name) => name.startsWith('trace')).map((name) => join(folder, name));
+  const sizes = await Promise.all(traces.map(async (path) => (await stat(path)).size));
+  return readProfile(traces[sizes.indexOf(Math.max(...sizes))] as string, 1);
 }
 
 export function profileOf(events: readonly TraceEvent[], warmUps: number, where: string): Profile {

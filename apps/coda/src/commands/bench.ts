@@ -33,7 +33,7 @@ export function benchCommand(): Command {
     .option('--works <names>', 'only these rows, between commas', nameList)
     .option('--python <path>', 'the Python with torch that runs the reference (default: CODA_PYTHON, else python3)')
     .option('--no-twins', 'measure ours alone')
-    .option('--profile [work]', 'also print where time goes, node by node (default: the training step)')
+    .option('--profile [work]', 'also print where time goes, node by node (default: the first row)')
     .action(async (names: readonly string[], options: Options) => {
       const io = ioOf(options);
       const chosen = names.length === 0 ? benches : names.map(benchNamed);
@@ -53,8 +53,6 @@ export function benchCommand(): Command {
           rounds: options.quick === true ? QUICK_ROUNDS : ROUNDS,
           quick: options.quick === true,
           seed: options.seed,
-          ...(options.works !== undefined && { works: options.works }),
-          ...(options.profile !== undefined && { profile: options.profile === true ? 'train-s' : options.profile }),
           io,
           signal: controller.signal,
         };
@@ -62,7 +60,9 @@ export function benchCommand(): Command {
         io.say(`machine: ${machine.processor}, ${machine.processors} processors, Node ${machine.node}`);
         const results: Record<string, object> = {};
         for (const bench of chosen) {
-          const result = await bench.run(run);
+          const own = rowsOf(bench, chosen, options);
+          if (own.works?.length === 0) continue;
+          const result = await bench.run({ ...run, ...own });
           results[bench.name] = result;
           if (!result.finished) {
             io.say('interrupted: what is printed was measured before');
@@ -76,6 +76,16 @@ export function benchCommand(): Command {
         process.off('SIGTERM', stop);
       }
     });
+}
+
+/** What `--works` and `--profile` mean for one of the chosen benches; a name that no bench has is for each of them to refuse. */
+function rowsOf(bench: Bench, chosen: readonly Bench[], { works, profile }: Options): Pick<BenchRun, 'works' | 'profile'> {
+  const isOther = (id: string): boolean => !bench.works.includes(id) && chosen.some((other) => other.works.includes(id));
+  const named = profile === true ? bench.profiled : profile;
+  return {
+    ...(works !== undefined && { works: works.filter((id) => !isOther(id)) }),
+    ...(named !== undefined && !isOther(named) && { profile: named }),
+  };
 }
 
 /** The one that is asked for; else ONNX Runtime or what is fastest, and TensorFlow where it is. */

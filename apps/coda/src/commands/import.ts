@@ -57,7 +57,10 @@ export function importCommand(): Command {
     )
     .requiredOption('--out <file>', 'the model file')
     .option('--config <config>', 'the network’s config (.json), or a preset; without it, what it has to say is listed')
-    .option('--weights <set>', 'which of torchvision’s sets these are, for preprocessing, source and licence: IMAGENET1K_V1, IMAGENET1K_V2')
+    .option(
+      '--weights <set>',
+      'which published set these are, for preprocessing, source, licence and accuracy: IMAGENET1K_V1, IMAGENET1K_V2; of timm a1_in1k, tv_in1k, …',
+    )
     .option('--class-names <file>', 'a name for each class: a JSON array (.json), a name a line, or cifar10 (default: their numbers)')
     .action(async (path: string, options: Options) => {
       const io = ioOf(options);
@@ -66,7 +69,7 @@ export function importCommand(): Command {
       await refuseOverwriting('import: --out', [options.out], [path, options.config, options.classNames]);
       const { tensors, sha256 } = await readStateDict(path);
       if (options.config === undefined) throw format.kind === 'coda' ? codaConfigNeeded(path, tensors) : resnetConfigNeeded();
-      const network = await networkOf(options.config, format);
+      const network = await networkOf(options.config, format, set?.preprocessing.size);
       const { config } = network;
       const classNames = await classNamesOf(options.classNames, network.classes);
       const weights = format.read(tensors, config, path);
@@ -75,10 +78,11 @@ export function importCommand(): Command {
       const provenance = { importedFrom: basename(path), format: options.format, sha256, ...set?.provenance };
       await writeModel(options.out, {
         config,
-        preprocessing: { size: [height, width], layout: 'rgb', range: [0, 1], ...(set === undefined ? {} : { resize: set.resize }) },
+        preprocessing: { layout: 'rgb', range: [0, 1], ...set?.preprocessing, size: [height, width] },
         classNames,
         weights,
         provenance,
+        ...(set !== undefined && { card: set.card }),
       });
       const parameters = Object.values(weights).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
       io.say(
@@ -91,6 +95,7 @@ export function importCommand(): Command {
         classes: network.classes,
         taps: network.taps.map(({ name }) => name),
         provenance,
+        card: set?.card,
       });
     });
 }
@@ -110,10 +115,11 @@ function formatOf(name: string): Format {
   });
 }
 
-/** The network of a config file or preset, if it is one of the format's. */
-async function networkOf(name: string, { kind, network: wanted }: Format): Promise<Network> {
+/** The network of a config file or preset, if it is one of the format's; for images of `size`, where a set of weights says it. */
+async function networkOf(name: string, { kind, network: wanted }: Format, size?: readonly [number, number]): Promise<Network> {
   const preset = Object.hasOwn(networkPresets, name) ? networkPresets[name] : undefined;
-  const network = buildNetwork(preset ?? (await readConfig(name)), name);
+  const config = preset ?? (await readConfig(name));
+  const network = buildNetwork(size === undefined ? config : { ...config, inputShape: [...size, 3] }, name);
   if (network.config.kind === kind) return network;
   throw new CodaError({
     kind: 'argument',

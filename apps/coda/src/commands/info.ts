@@ -1,9 +1,10 @@
 /** `coda info` */
-import { CodaError, inferenceContext, nearestName, sizeOf, type JsonObject, type Network, type Tap } from '@coda-nets/core';
+import { CodaError, inferenceContext, nearestName, sizeOf, type JsonObject, type Model, type Network, type Tap } from '@coda-nets/core';
 import { trace } from '@coda-nets/onnx';
 import { existsSync } from 'node:fs';
 import type * as tf from '@tensorflow/tfjs-core';
 import type { Command } from 'commander';
+import { cardLines } from '../card-lines.ts';
 import { buildNetwork, networkPresets } from '../build-network.ts';
 import { defineCommand, ioOf, type CommonOptions } from '../define-command.ts';
 import { readModelFile } from '../open-model.ts';
@@ -18,7 +19,7 @@ export function infoCommand(): Command {
     .argument('<model>', `a model file, a network config (.json), or a preset: ${Object.keys(networkPresets).join(', ')}`)
     .action(async (name: string, options: CommonOptions) => {
       const io = ioOf(options);
-      const { config, provenance } = await configOf(name);
+      const { config, provenance, card } = await configOf(name);
       const network = buildNetwork(config, name);
       const { taps, multiplyAdds } = measure(network);
       const parameters = count(network, 'parameter');
@@ -39,6 +40,7 @@ export function infoCommand(): Command {
           `${tap.padEnd(16)}  ${`${height}×${width}`.padEnd(11)}  ${String(channels).padEnd(8)}  ${seen}${exact ? 'exact' : 'gradient × activation'}`,
         );
       }
+      for (const line of card === undefined ? [] : cardLines(card)) io.say(line);
       if (provenance !== undefined) io.say(`provenance: ${JSON.stringify(provenance)}`);
       io.result({
         config: network.config,
@@ -51,11 +53,12 @@ export function infoCommand(): Command {
         multiplyAdds,
         taps,
         provenance,
+        card,
       });
     });
 }
 
-async function configOf(name: string): Promise<{ config: JsonObject; provenance?: JsonObject | undefined }> {
+async function configOf(name: string): Promise<Partial<Pick<Model, 'provenance' | 'card'>> & { config: JsonObject }> {
   if (Object.hasOwn(networkPresets, name)) return { config: networkPresets[name] as JsonObject };
   if (name.endsWith('.json')) return { config: await readConfig(name) };
   if (existsSync(name) || /[/\\.]/.test(name)) return readModelFile(name);

@@ -8,7 +8,7 @@ import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
-import { checkAgreement } from '../../src/bench/dau/agreement.ts';
+import { checkAgreement } from '../../src/bench/agreement.ts';
 import { dauBench, type DauBenchResult } from '../../src/bench/dau/dau-bench.ts';
 import { dauFlops } from '../../src/bench/dau/dau-flops.ts';
 import { profileWork } from '../../src/bench/dau/dau-profile.ts';
@@ -260,7 +260,7 @@ describe('the twins', () => {
 
 describe('coda bench', () => {
   it.each([
-    [['bench', 'dou'], 2, 'bench: no bench of that name; expected dau, got dou. Did you mean dau?'],
+    [['bench', 'dou'], 2, 'bench: no bench of that name; expected dau, engine, got dou. Did you mean dau?'],
     [['bench', 'dau', '--works', 'forward-s-16,trian-s'], 2, 'bench dau: --works: no piece of work of that name; expected train-s, '],
     [['bench', 'dau', '--profile', 'explain-m'], 2, 'Did you mean explain-'],
     [['bench', 'dau', '--python', '/nowhere/python'], 1, 'bench: /nowhere/python: no Python with torch and safetensors'],

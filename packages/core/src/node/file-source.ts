@@ -28,8 +28,9 @@ export async function fileSource(path: string): Promise<ByteSource> {
     return {
       where: path,
       size: stats.size,
-      async read(begin, end, { onBytes, signal } = {}) {
-        const bytes = allocateBytes(end - begin, path);
+      async read(begin, end, { onBytes, signal, into } = {}) {
+        const count = end - begin;
+        const bytes = into !== undefined && into.length >= count ? into.subarray(0, count) : allocateBytes(count, path);
         for (let filled = 0; filled < bytes.length;) {
           signal?.throwIfAborted();
           const length = Math.min(maxChunk, bytes.length - filled);

@@ -1,4 +1,5 @@
 /** What networks are made of: products, convolutions, pooling, normalisation, resizing. */
+import { groupedConv2d } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { oneOf, operation, shapes, type Operation } from './operation.ts';
@@ -165,6 +166,17 @@ export const networkOperations: readonly Operation[] = [
     (w) => ({ x: { shape: image(w) }, f: { shape: [...w.filter, w.inC, w.out] } }),
     ({ x, f }, w) => tf.conv2d(toNchw(x), f, strides(w), w.pad, 'NCHW', 1, w.rounding),
     false,
+  ),
+  operation(
+    'groupedConv2d',
+    fc
+      .record({ w: windows, groups: oneOf(2, 3), pad: oneOf(0, 1) })
+      .filter(({ w, pad }) => w.size.every((d) => d + 2 * pad >= w.filter[0])),
+    ({ w, groups }) => ({
+      x: { shape: [w.n, ...w.size, w.inC * groups] },
+      f: { shape: [w.filter[0], w.filter[0], w.inC, w.out * groups] },
+    }),
+    ({ x, f }, { w, groups, pad }) => groupedConv2d(x, f, { groups, strides: w.strides[0], pad }),
   ),
   operation(
     'conv2d, dilated',

@@ -122,7 +122,7 @@ kernel<{ x: TracedArray; filter: TracedArray }, ConvolutionAttrs>(
 export function convolution(x: TracedArray, filter: TracedArray, attrs: ConvolutionAttrs, layouts: Layouts): TracedArray {
   const { builder } = layouts;
   const g = geometry(x.shape, filter.shape, attrs);
-  if (asProduct(g, x)) return productConv(x, filter, g, layouts);
+  if (asProduct(g, x, builder.isConstant(filter.value))) return productConv(x, filter, g, layouts);
   const { top, left, bottom, right } = g.padInfo;
   const shape = [g.batchSize, g.outChannels, g.outHeight, g.outWidth];
   const blocks = blocksFor(layouts, g, filter, g.inChannels, g.outChannels);
@@ -290,7 +290,7 @@ function shifted(x: StaticValue, count: number, pads: (copy: number) => Pads, bu
 }
 
 /** Every position of the filter over x [N, C, H, W]: [N, height·width·C, H', W']. */
-function patches(x: StaticValue, g: Geometry, builder: GraphBuilder): StaticValue {
+export function patches(x: StaticValue, g: Geometry, builder: GraphBuilder): StaticValue {
   const { top, left, bottom, right } = g.padInfo;
   const padded =
     top + left + bottom + right === 0

@@ -10,6 +10,10 @@ import { loadSharp } from './load-sharp.ts';
  */
 export type ResizeMode = 'crop' | 'stretch' | 'none' | number;
 
+/** How pixels are weighed when an image is scaled; both with anti-aliasing. */
+export type Interpolation = 'bilinear' | 'bicubic';
+const kernels = { bilinear: 'linear', bicubic: 'cubic' } as const;
+
 export interface DecodedImage {
   readonly height: number;
   readonly width: number;
@@ -22,7 +26,7 @@ const maxPixels = 100_000_000;
 
 /**
  * Decodes `bytes`; `where` names them in errors. Orientation of the camera is applied, alpha is dropped, all colour
- * spaces become sRGB. Scaling is linear with anti-aliasing. `target` is [H, W].
+ * spaces become sRGB. `target` is [H, W].
  *
  * @throws CodaError `malformed` for what is no whole JPEG, PNG or WebP, `mismatch` for a wrong size with `none`.
  */
@@ -31,6 +35,7 @@ export async function decodeImage(
   where: string,
   target?: readonly [height: number, width: number],
   resize: ResizeMode = 'crop',
+  interpolation: Interpolation = 'bilinear',
 ): Promise<DecodedImage> {
   // Other formats that the decoder knows (SVG, TIFF, PDF …) have no business here and a history of trouble.
   if (!isJpeg(bytes) && !isPng(bytes) && !isWebp(bytes)) {
@@ -43,6 +48,7 @@ export async function decodeImage(
     });
   }
   const sharp = await loadSharp();
+  const kernel = kernels[interpolation];
   let decoded: DecodedImage;
   try {
     let image = sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error' }).autoOrient();
@@ -54,8 +60,8 @@ export async function decodeImage(
         // The longer side is rounded down and the cut to the nearest pixel, as torchvision does.
         const sides = [whole.height, whole.width].map((side) => Math.max(resize, Math.floor(side * scale + 1e-9))) as [number, number];
         const [top, left] = [Math.round((sides[0] - height) / 2), Math.round((sides[1] - width) / 2)];
-        image = image.resize({ height: sides[0], width: sides[1], fit: 'fill', kernel: 'linear' }).extract({ top, left, height, width });
-      } else image = image.resize({ height, width, fit: resize === 'crop' ? 'cover' : 'fill', kernel: 'linear' });
+        image = image.resize({ height: sides[0], width: sides[1], fit: 'fill', kernel }).extract({ top, left, height, width });
+      } else image = image.resize({ height, width, fit: resize === 'crop' ? 'cover' : 'fill', kernel });
     }
     const { data, info } = await image.toColourspace('srgb').removeAlpha().raw().toBuffer({ resolveWithObject: true });
     if (info.channels !== 3) throw new Error(`decoded to ${info.channels} channels`);

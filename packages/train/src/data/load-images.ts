@@ -5,7 +5,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { CodaError, decodeNpy, ndArray, sizeOf, type NdArray } from '@coda-nets/core';
-import { decodeImage, type DecodedImage, type ResizeMode } from './decode-image.ts';
+import { decodeImage, type DecodedImage, type Interpolation, type ResizeMode } from './decode-image.ts';
 
 export interface LoadImagesOptions {
   /**
@@ -15,6 +15,8 @@ export interface LoadImagesOptions {
   readonly size?: number | readonly [height: number, width: number] | undefined;
   /** How an image gets `size`; `crop` where not given. A `.npy` batch goes in as it is. */
   readonly resize?: ResizeMode | undefined;
+  /** `bilinear` where not given. */
+  readonly interpolation?: Interpolation | undefined;
 }
 
 export interface LoadedImages {
@@ -44,7 +46,10 @@ const concurrency = 4;
  * @throws CodaError that names the file: `unreadable` where it cannot be read, `malformed` where it is no whole image
  * or no batch [N, H, W, 3] of float32 in [0, 1] or uint8, `mismatch` where sizes differ, `unsupported` beyond a limit.
  */
-export async function loadImages(paths: readonly string[], { size, resize = 'crop' }: LoadImagesOptions = {}): Promise<LoadedImages> {
+export async function loadImages(
+  paths: readonly string[],
+  { size, resize = 'crop', interpolation }: LoadImagesOptions = {},
+): Promise<LoadedImages> {
   const target = typeof size === 'number' ? ([size, size] as const) : size;
   if (target !== undefined && !target.every((d) => Number.isInteger(d) && d > 0 && d <= 16_384)) {
     throw new CodaError({
@@ -72,7 +77,9 @@ export async function loadImages(paths: readonly string[], { size, resize = 'cro
   for (let first = 0; first < files.length; first += concurrency) {
     const some = files.slice(first, first + concurrency);
     // Settled, so that the error is always the one of the first bad file.
-    const parts = await Promise.allSettled(some.map(async (file) => (isNpy(file) ? readBatch(file) : readImage(file, target, resize))));
+    const parts = await Promise.allSettled(
+      some.map(async (file) => (isNpy(file) ? readBatch(file) : readImage(file, target, resize, interpolation))),
+    );
     for (const [i, part] of parts.entries()) {
       if (part.status === 'rejected') throw part.reason;
       collector.add(some[i] as string, part.value);
@@ -157,8 +164,13 @@ async function listFiles(path: string): Promise<string[]> {
   return images.map((name) => join(path, name));
 }
 
-async function readImage(path: string, target: readonly [number, number] | undefined, resize: ResizeMode): Promise<DecodedImage> {
-  return decodeImage(await readWhole(path, maxImageBytes), path, target, resize);
+async function readImage(
+  path: string,
+  target: readonly [number, number] | undefined,
+  resize: ResizeMode,
+  interpolation: Interpolation | undefined,
+): Promise<DecodedImage> {
+  return decodeImage(await readWhole(path, maxImageBytes), path, target, resize, interpolation);
 }
 
 async function readBatch(path: string): Promise<Part> {

@@ -1,20 +1,21 @@
 /** `dau` among the benches: picks rows, starts the twins where there is a Python for them, prints. */
-import { CodaError, nearestName } from '@coda-nets/core';
-import type { Bench } from '../bench.ts';
+import { workNamed, type Bench } from '../bench.ts';
 import { profileLines } from '../profile-table.ts';
 import { dauBench } from './dau-bench.ts';
 import { profileWork } from './dau-profile.ts';
 import { reportLines } from './dau-report.ts';
-import { dauWorks, presetNetworks, type BenchNetwork, type DauWork } from './dau-works.ts';
+import { dauWorks, presetNetworks, type BenchNetwork } from './dau-works.ts';
 import { twinStarter } from './twins.ts';
 
 export const dauBenchCommand: Bench = {
   name: 'dau',
   description: 'CoDA networks trained, run and explained, against PyTorch in the published and in our low-rank form',
+  works: dauWorks.map(({ id }) => id),
+  profiled: 'train-s',
   run: async (options) => {
     const { engines, threads, rounds, quick, seed, works, io, signal } = options;
-    const chosen = works === undefined ? dauWorks : works.map((id) => workOf(id, '--works'));
-    const profiled = options.profile === undefined ? undefined : workOf(options.profile, '--profile');
+    const chosen = works === undefined ? dauWorks : works.map((id) => workNamed(dauWorks, id, 'bench dau: --works'));
+    const profiled = options.profile === undefined ? undefined : workNamed(dauWorks, options.profile, 'bench dau: --profile');
     const start = await twinStarter(options);
     const result = await dauBench({
       engines,
@@ -34,18 +35,3 @@ export const dauBenchCommand: Bench = {
     return { ...result, profile: { work: profiled.id, ...profile } };
   },
 };
-
-function workOf(id: string, where: string): DauWork {
-  const work = dauWorks.find((candidate) => candidate.id === id);
-  if (work !== undefined) return work;
-  const ids = dauWorks.map((candidate) => candidate.id);
-  const nearest = nearestName(id, ids);
-  throw new CodaError({
-    kind: 'argument',
-    where: `bench dau: ${where}`,
-    problem: 'no piece of work of that name',
-    expected: ids.join(', '),
-    got: id,
-    hint: nearest === undefined ? undefined : `Did you mean ${nearest}?`,
-  });
-}

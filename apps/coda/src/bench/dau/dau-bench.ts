@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { CommandIo } from '../../command-io.ts';
 import { interleave, type Timing } from '../interleave.ts';
 import { engineMatmul, matmulFlops, peakShape, type MatmulShape } from '../matmul-peak.ts';
-import { checkAgreement, type Agreement } from './agreement.ts';
+import { checkAgreement, type Agreement } from '../agreement.ts';
 import { dauFlops } from './dau-flops.ts';
 import { dauWorks, presetNetworks, type BenchNetwork, type DauWork } from './dau-works.ts';
 import { ourPeak, twinPeak, type PeakMemory } from './memory.ts';

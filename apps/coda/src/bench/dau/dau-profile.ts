@@ -1,9 +1,9 @@
 /** Where the time of one of our pieces of work goes: the same work in a profiled session of ONNX Runtime. */
 import { onnxRuntimeEngine } from '@coda-nets/engine';
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readProfile, type Profile } from '../profile-table.ts';
+import { longestProfile, type Profile } from '../profile-table.ts';
 import type { BenchNetwork, DauWork } from './dau-works.ts';
 import { ourWork } from './our-work.ts';
 import { writeWorkFiles } from './work-files.ts';
@@ -19,10 +19,7 @@ export async function profileWork(
     const prepared = await ourWork(work, files, await onnxRuntimeEngine({ threads, profile: join(folder, 'trace') }));
     await prepared.measure(1 + calls);
     await prepared.release();
-    // an engine may use a second session for what depends on constants alone: it runs once, and its trace is the shorter one
-    const traces = (await readdir(folder)).filter((name) => name.startsWith('trace')).map((name) => join(folder, name));
-    const sizes = await Promise.all(traces.map(async (path) => (await stat(path)).size));
-    return await readProfile(traces[sizes.indexOf(Math.max(...sizes))] as string, 1);
+    return await longestProfile(folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -1,19 +1,15 @@
 /** The PyTorch twins of `tools/bench`, in a Python process of their own. They are no part of the installed command: a checkout has them. */
-import { CodaError, decodeSafetensors } from '@coda-nets/core';
+import { decodeSafetensors } from '@coda-nets/core';
 import { readFileBytes } from '@coda-nets/core/node';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { BenchRun } from '../bench.ts';
 import type { Contender, Sample } from '../interleave.ts';
-import { jsonLinesProcess, type JsonLinesProcess } from '../json-lines-process.ts';
+import type { JsonLinesProcess } from '../json-lines-process.ts';
 import type { MatmulShape } from '../matmul-peak.ts';
+import { startTorchWorker, torchStarter, type TorchWorkerOptions } from '../torch-worker.ts';
 import type { DauWork } from './dau-works.ts';
 import type { PreparedWork } from './our-work.ts';
 import type { WorkFiles } from './work-files.ts';
-
-/** The same place seen from src and from dist. */
-const WORKER = fileURLToPath(new URL('../../../../../tools/bench/dau_worker.py', import.meta.url));
 
 export type TwinForm = 'published' | 'low-rank';
 export const twinForms: readonly TwinForm[] = ['published', 'low-rank'];
@@ -28,40 +24,17 @@ export interface Twins {
   close(): Promise<void>;
 }
 
-export interface TwinsOptions {
+export interface TwinsOptions extends TorchWorkerOptions {
   /** For results; needed for `work` alone. */
   readonly folder?: string;
-  /** Default: CODA_PYTHON, else python3. */
-  readonly python?: string | undefined;
-  readonly threads: number;
 }
 
 /** Throws a CodaError of kind `unavailable` where there is no Python with torch and safetensors. */
-export async function startTwins({ folder = '', python = process.env['CODA_PYTHON'] ?? 'python3', threads }: TwinsOptions): Promise<Twins> {
-  if (!existsSync(WORKER)) {
-    throw new CodaError({
-      kind: 'unavailable',
-      where: 'bench: twins',
-      problem: 'the PyTorch twins are in the repository, not in the installed package',
-    });
-  }
-  const worker = jsonLinesProcess(python, [WORKER]);
-  const { torch, python: version } = await worker
-    .request<{ torch: string; python: string }>('hello', { threads })
-    .catch(async (cause: unknown) => {
-      await worker.close();
-      throw new CodaError({
-        kind: 'unavailable',
-        where: `bench: ${python}`,
-        problem: 'no Python with torch and safetensors',
-        got: CodaError.isInstance(cause) ? cause.problem : String(cause),
-        hint: 'Name one with --python or CODA_PYTHON.',
-        cause,
-      });
-    });
+export async function startTwins({ folder = '', ...options }: TwinsOptions): Promise<Twins> {
+  const { worker, description } = await startTorchWorker('dau_worker.py', options);
   let prepared = 0;
   return {
-    description: `PyTorch ${torch}, Python ${version}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+    description,
     work: async (form, work, files, taps, kind) => {
       const name = `${form}-${prepared++}`;
       await worker.request('prepare', { name, form, kind: kind ?? work.kind, ...files, batch: work.batch, taps });
@@ -86,18 +59,7 @@ async function resultsOf(worker: JsonLinesProcess, name: string, folder: string)
 
 export type StartTwins = (folder?: string) => Promise<Twins>;
 
-/** How to start the twins; nothing where none are wanted or the default Python has no torch, which is said. Throws where the Python that was asked for has none. */
-export async function twinStarter({ python, threads, io }: Pick<BenchRun, 'python' | 'threads' | 'io'>): Promise<StartTwins | undefined> {
-  if (python.kind === 'none') return undefined;
-  const start: StartTwins = (folder = '') => startTwins({ threads, folder, python: python.kind === 'path' ? python.path : undefined });
-  try {
-    const twins = await start();
-    io.say(`twins: ${twins.description}`);
-    await twins.close();
-    return start;
-  } catch (error) {
-    if (!CodaError.isInstance(error) || python.kind === 'path') throw error;
-    io.say(`twins: not measured. ${error.message}`);
-    return undefined;
-  }
+/** How to start the twins; nothing where none are wanted, or where the default Python has no torch. */
+export async function twinStarter(run: Pick<BenchRun, 'python' | 'threads' | 'io'>): Promise<StartTwins | undefined> {
+  return torchStarter(run, (folder, python) => startTwins({ threads: run.threads, folder, python }));
 }

@@ -1,13 +1,16 @@
 /** Numbers must agree before times count: compares what contenders computed from the same weights and inputs. */
 import { CodaError, type NamedArrays, type NdArray } from '@coda-nets/core';
 
+/** Largest |a − b| over largest |b| that passes, by the first part of a tensor's name. */
+export type Tolerances = Readonly<Record<string, number>>;
+
 /**
- * Largest |a − b| over largest |b| that passes, by what is compared; float32 in other orders of summation through nine layers.
+ * Of CoDA networks; float32 in other orders of summation through nine layers.
  * - logits: b₀ is their largest part, and the same in all
  * - map: contributions cancel, so that an entry's own size says nothing
  * - gradient: sums over all positions of a batch, of terms that cancel
  */
-const agreementTolerances = { logits: 1e-5, loss: 1e-5, map: 1e-4, gradient: 1e-4 } as const;
+const codaTolerances: Tolerances = { logits: 1e-5, loss: 1e-5, map: 1e-4, gradient: 1e-4 };
 
 export interface Agreement {
   /** The tensor that is furthest apart, measured by its tolerance. */
@@ -17,11 +20,17 @@ export interface Agreement {
 }
 
 /** Throws a CodaError that names the tensor where two contenders differ. */
-export function checkAgreement(where: string, names: readonly [string, string], actual: NamedArrays, expected: NamedArrays): Agreement {
+export function checkAgreement(
+  where: string,
+  names: readonly [string, string],
+  actual: NamedArrays,
+  expected: NamedArrays,
+  tolerances = codaTolerances,
+): Agreement {
   let worst: Agreement = { worst: '', deviation: 0, tolerance: 1 };
   const all = new Set([...Object.keys(actual), ...Object.keys(expected)]);
   for (const name of all) {
-    const tolerance = agreementTolerances[name.split('/')[0] as keyof typeof agreementTolerances];
+    const tolerance = tolerances[name.split('/')[0] as string] ?? 0;
     const deviation = deviationOf(actual[name], expected[name]);
     if (!(deviation <= tolerance)) {
       throw new CodaError({
