@@ -56,9 +56,12 @@ export function withRank(a: TracedArray, rank: number): TracedArray {
 
 export class Layouts {
   readonly builder: GraphBuilder;
+  /** Whether images may have any size, so that how to compute is not decided by how large they are. */
+  readonly spaceIsOpen: boolean;
 
-  constructor(builder: GraphBuilder) {
+  constructor(builder: GraphBuilder, spaceIsOpen = false) {
     this.builder = builder;
+    this.spaceIsOpen = spaceIsOpen;
   }
 
   /** The value of `a` with its axes in `order`; axes broadcast lazily stay 1, a filled tensor stays a scalar. */
