@@ -66,7 +66,7 @@ const image = (...shape: number[]) => {
   );
 };
 
-async function compare(fn: Images, h: string, w: string, sizes: readonly (readonly number[])[]): Promise<void> {
+async function expectSame(fn: Images, h: string, w: string, sizes: readonly (readonly number[])[]): Promise<void> {
   const named = (t: Readonly<Record<string, tf.Tensor>>) => ({ y: fn(t['x'] as tf.Tensor4D) });
   const compiled = await (await onnxRuntimeEngine({ threads: 1 })).compile(named, signature(h, w));
   const eager = await eagerEngine({ name: 'cpu', backend: 'cpu', description: '' }).compile(named, signature(h, w));
@@ -81,7 +81,7 @@ async function compare(fn: Images, h: string, w: string, sizes: readonly (readon
 
 describe('images of any size', () => {
   it.each(Object.entries(cases))('%s', (_, fn) =>
-    compare(fn, 'height', 'width', [
+    expectSame(fn, 'height', 'width', [
       [1, 12, 9],
       [2, 7, 16],
       [3, 21, 10],
@@ -89,7 +89,7 @@ describe('images of any size', () => {
   );
 
   it('whose sizes are multiples: an hourglass with a skip', () =>
-    compare(
+    expectSame(
       (x) => {
         const down = tf.relu(tf.conv2d(x, filter(3, 3, 3, 4), 2, 'same')) as tf.Tensor4D;
         const up = tf.conv2dTranspose(down, filter(2, 2, 3, 4) as tf.Tensor4D, [x.shape[0], height(x), width(x), 3], 2, 'same');

@@ -37,7 +37,8 @@ export class OpenDims {
   constructor(sizes: readonly Sizes[], additions: Additions) {
     const symbols = [...(sizes[0] as Sizes).keys()];
     // products of up to three: batch*height*width
-    const subsets = symbols.reduce<string[][]>((all, symbol) => [...all, ...all.map((subset) => [...subset, symbol])], [[]]);
+    const subsets: string[][] = [[]];
+    for (const symbol of symbols) subsets.push(...subsets.map((subset) => [...subset, symbol]));
     this.#symbols = subsets
       .filter(({ length }) => length > 0 && length <= 3)
       .toSorted((a, b) => a.length - b.length)
@@ -88,7 +89,9 @@ export class OpenDims {
     return undefined;
   }
 
-  #exact = (series: Series): Place | undefined => this.#places.find((place) => isSame(place.series, series));
+  #exact(series: Series): Place | undefined {
+    return this.#places.find((place) => isSame(place.series, series));
+  }
 
   #size(series: Series): Value | undefined {
     const key = series.join();

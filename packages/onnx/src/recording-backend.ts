@@ -98,7 +98,8 @@ export class RecordingBackend extends tf.KernelBackend {
     });
     if (!operands.every(({ known }) => known !== undefined)) return undefined;
     const { previous } = this.#options;
-    return (index) => {
+    let computed: readonly Values[] | undefined;
+    const compute = (): readonly Values[] => {
       const backend = tf.engine().findBackend(previous);
       const run = tf.getKernel(kernelName, previous)?.kernelFunc;
       if (run === undefined) throw readRefusal(`and the backend ${previous} has no ${kernelName} to compute them with`);
@@ -109,10 +110,11 @@ export class RecordingBackend extends tf.KernelBackend {
       const list = Array.isArray(inputs) ? feeds.map(([, feed]) => feed) : Object.fromEntries(feeds);
       const result = run({ inputs: list as tf.NamedTensorInfoMap, attrs: attrs ?? {}, backend });
       const results = Array.isArray(result) ? result : [result];
-      const values = backend.readSync((results[index] as tf.TensorInfo).dataId) as Values;
+      const values = results.map(({ dataId }) => (backend.readSync(dataId) as Values).slice());
       for (const { dataId } of [...results, ...feeds.map(([, feed]) => feed)]) backend.disposeData(dataId);
-      return values.slice();
+      return values;
     };
+    return (index) => (computed ??= compute())[index] as Values;
   }
 
   #constant({ values: valuesOf, shape, dtype }: KnownTensor, name: string | undefined): TracedArray {

@@ -164,18 +164,20 @@ describe('trace refuses', () => {
       { inputs: { x: float(3) } },
       'trace: the function reads the values of a tensor (data, dataSync, array or print), which has none while it is traced. Called at ',
     ],
-    ...(['randomUniform', 'randomNormal', 'randomGamma', 'randomUniformInt', 'truncatedNormal'] as const).map((name): Refusal => [
+    ...Object.entries({
+      randomUniform: () => tf.randomUniform([3]),
+      randomNormal: () => tf.randomNormal([3]),
+      randomGamma: () => tf.randomGamma([3], 1),
+      randomUniformInt: () => tf.randomUniformInt([3], 0, 9),
+      randomStandardNormal: () => tf.randomStandardNormal([3]),
+      truncatedNormal: () => tf.truncatedNormal([3], 0, 1, 'float32', 5),
+      rand: () => tf.rand([3], () => 0.5),
+    }).map(([name, draw]): Refusal => [
       name,
-      ({ x }) => ({ y: tf.mul(x as tf.Tensor, (tf[name] as (shape: number[], ...more: number[]) => tf.Tensor)([3], 1, 2)) }),
+      ({ x }) => ({ y: tf.add(x as tf.Tensor, draw()) }),
       { inputs: { x: float(3) } },
       `trace: ${name}: the function draws random numbers, which a graph would repeat at every call. Called at `,
     ]),
-    [
-      'standard normal numbers',
-      ({ x }) => ({ y: tf.add(x as tf.Tensor, tf.randomStandardNormal([3])) }),
-      { inputs: { x: float(3) } },
-      'trace: randomStandardNormal: the function draws random numbers',
-    ],
     [
       'dropout with a seed',
       ({ x }) => ({ y: tf.dropout(x as tf.Tensor, 0.5, undefined, 7) }),
