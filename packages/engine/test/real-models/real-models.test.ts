@@ -125,28 +125,24 @@ describe.each(packages)('$name $version ($license)', ({ models, ...published }) 
 
   afterAll(() => rmSync(exported, { recursive: true }));
 
-  it.for(models)(
-    '%s runs in ONNX Runtime as in TensorFlow.js',
-    async (path, context) => {
-      if (folder === undefined) context.skip(`npm could not get ${published.name}`);
-      const model = await opened(join(folder as string, path));
-      const bytes = encodeModel(trace(model.fn, model.signature, { names: model.names }));
-      writeFileSync(join(exported, `${path.replaceAll('/', '_')}.onnx`), bytes);
-      const file = await openOnnx(bytes, path, { threads: 1 });
-      const open = Object.values(model.signature.inputs).flatMap(({ shape }) => shape.filter((d) => typeof d === 'string'));
-      for (const sizes of SIZES.slice(0, open.includes('height') ? 3 : open.length > 0 ? 2 : 1)) {
-        const inputs = randomInputs(model, sizes);
-        const [actual, expected] = [await file.run(inputs), eagerly(model.fn, inputs)];
-        expect(Object.keys(actual).toSorted()).toEqual(Object.keys(expected).toSorted());
-        for (const [name, { shape, data }] of Object.entries(expected)) {
-          expect(actual[name]?.shape).toEqual(shape);
-          expectClose(actual[name]?.data as Float32Array, data as Float32Array, TOLERANCE);
-        }
+  it.for(models)('%s runs in ONNX Runtime as in TensorFlow.js', { timeout: PATIENCE_MS }, async (path, context) => {
+    if (folder === undefined) context.skip(`npm could not get ${published.name}`);
+    const model = await opened(join(folder as string, path));
+    const bytes = encodeModel(trace(model.fn, model.signature, { names: model.names }));
+    writeFileSync(join(exported, `${path.replaceAll('/', '_')}.onnx`), bytes);
+    const file = await openOnnx(bytes, path, { threads: 1 });
+    const open = Object.values(model.signature.inputs).flatMap(({ shape }) => shape.filter((d) => typeof d === 'string'));
+    for (const sizes of SIZES.slice(0, open.includes('height') ? 3 : open.length > 0 ? 2 : 1)) {
+      const inputs = randomInputs(model, sizes);
+      const [actual, expected] = [await file.run(inputs), eagerly(model.fn, inputs)];
+      expect(Object.keys(actual).toSorted()).toEqual(Object.keys(expected).toSorted());
+      for (const [name, { shape, data }] of Object.entries(expected)) {
+        expect(actual[name]?.shape).toEqual(shape);
+        expectClose(actual[name]?.data as Float32Array, data as Float32Array, TOLERANCE);
       }
-      await file.dispose();
-    },
-    PATIENCE_MS,
-  );
+    }
+    await file.dispose();
+  });
 
   it('passes the official checker', (context) => {
     if (folder === undefined) context.skip(`npm could not get ${published.name}`);
