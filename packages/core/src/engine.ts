@@ -2,9 +2,12 @@
 import type { NamedTensors } from './network.ts';
 import type { DType, NamedArrays } from './nd-array.ts';
 
-/** `'batch'`: any size from 1; the same size in every input of one call. */
 export interface ArraySpec {
-  readonly shape: readonly (number | 'batch')[];
+  /**
+   * A word is any size from 1, the same one wherever it stands in the inputs of one call: `batch`, `height`, `width`. With a factor it is a multiple:
+   * `32*height`.
+   */
+  readonly shape: readonly (number | string)[];
   /** What the function sees: float32 for float32, int32 for int32, int64 and uint8, bool for bool. */
   readonly dtype: Extract<DType, 'float32' | 'int32' | 'int64' | 'uint8' | 'bool'>;
 }

@@ -22,6 +22,7 @@ export type {
   UnitAlignment,
   WeightSpec,
 } from './network.ts';
+export { fitsShape, openSize, type OpenSize } from './open-size.ts';
 export type { ArraySpec, Compiled, Engine, Signature, TensorFunction } from './engine.ts';
 export { gradientsAtTaps, type Objective, type TapGradients } from './taps.ts';
 export { linearMap, linearMapAt, linearMapPenalty, type LinearMap, type LinearMapOfImages, type LinearMapOptions } from './linear-map.ts';

@@ -1,5 +1,5 @@
 /** Compares the inputs of a call with the signature it was compiled for. */
-import { CodaError, type ArraySpec, type NamedArrays } from '@coda-nets/core';
+import { CodaError, fitsShape, openSize, type ArraySpec, type NamedArrays } from '@coda-nets/core';
 
 export function checkInputs(inputs: NamedArrays, specs: Readonly<Record<string, ArraySpec>>): void {
   const unexpected = Object.keys(inputs).filter((name) => !(name in specs));
@@ -13,20 +13,21 @@ export function checkInputs(inputs: NamedArrays, specs: Readonly<Record<string, 
       got: Object.keys(inputs).join(', ') || 'none',
     });
   }
-  let batch: number | undefined;
+  const sizes = new Map<string, number>();
   for (const [name, { dtype, shape }] of Object.entries(specs)) {
     const input = inputs[name] as NamedArrays[string];
-    const fits =
-      input.dtype === dtype &&
-      input.shape.length === shape.length &&
-      shape.every((d, i) => (d === 'batch' ? (batch ??= input.shape[i] as number) === input.shape[i] : d === input.shape[i]));
-    if (fits) continue;
-    const size = batch === undefined ? 'batch' : String(batch);
+    if (input.dtype === dtype && fitsShape(input.shape, shape, sizes)) continue;
+    const known = (d: number | string): number | string => {
+      if (typeof d === 'number') return d;
+      const { symbol, times } = openSize(d);
+      const size = sizes.get(symbol);
+      return size === undefined ? d : size * times;
+    };
     throw new CodaError({
       kind: 'argument',
       where: `run: input "${name}"`,
       problem: 'another shape or dtype than compiled for',
-      expected: `${dtype} [${shape.map((d) => (d === 'batch' ? size : d)).join(', ')}]`,
+      expected: `${dtype} [${shape.map(known).join(', ')}]`,
       got: `${input.dtype} [${input.shape.join(', ')}]`,
     });
   }

@@ -159,12 +159,7 @@ export async function openOnnx(bytes: Uint8Array, where: string, options: OnnxRu
     const problem = `ONNX Runtime does not load it: ${cause instanceof Error ? cause.message : String(cause)}`;
     throw new CodaError({ kind: 'malformed', where, problem, cause });
   }
-  const specs = Object.fromEntries(
-    info.inputs.map(({ name, dtype, shape }) => [
-      name,
-      { dtype, shape: shape.map((d) => (typeof d === 'number' ? d : 'batch')) } as ArraySpec,
-    ]),
-  );
+  const specs = Object.fromEntries(info.inputs.map(({ name, dtype, shape }) => [name, { dtype, shape } as ArraySpec]));
   return {
     ...info,
     run: async (inputs) => {

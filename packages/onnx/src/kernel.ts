@@ -3,7 +3,7 @@ import { CodaError } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { callSite } from './call-site.ts';
 import type { GraphBuilder } from './graph-builder.ts';
-import { recordingBackendName, type RecordingBackend } from './recording-backend.ts';
+import { recordingBackendName, tensorDType, type RecordingBackend } from './recording-backend.ts';
 import { dtypeOf, type Layouts, type TracedArray } from './traced-array.ts';
 
 export interface KernelContext<A> {
@@ -37,12 +37,15 @@ export function kernel<I = { x: TracedArray }, A = object>(
       const refuse: KernelContext<A>['refuse'] = (problem, { expected, got } = {}) =>
         refusal(kernelName, problem, { expected, got: got ?? described(Object.values(arrays)) });
       const result = recorder(arrays as I, { attrs: attrs as A, layouts, builder, refuse });
+      const values = recording.knownResult(kernelName, inputs, attrs);
       // a kernel that changes nothing hands its input on, as those of every backend do; tfjs counts on it
-      const output = (array: TracedArray): tf.TensorInfo => {
+      const output = (array: TracedArray, index: number): tf.TensorInfo => {
         const same = Object.entries(arrays).find(([, input]) => input === array);
-        return same === undefined ? recording.record(array) : recording.share(inputs[same[0]] as tf.TensorInfo);
+        if (same !== undefined) return recording.share(inputs[same[0]] as tf.TensorInfo);
+        const { shape, value } = array;
+        return recording.record(array, values && { values: () => values(index), shape, dtype: tensorDType(value.dtype) });
       };
-      return Array.isArray(result) ? result.map((r: TracedArray) => output(r)) : output(result as TracedArray);
+      return Array.isArray(result) ? result.map((r: TracedArray, i) => output(r, i)) : output(result as TracedArray, 0);
     },
   });
 }

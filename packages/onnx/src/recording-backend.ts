@@ -4,27 +4,52 @@
  */
 import { CodaError, ndArray, type DType } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
+import { callSite } from './call-site.ts';
 import { GraphBuilder } from './graph-builder.ts';
-import { filled, plain, Layouts, type TracedArray } from './traced-array.ts';
+import { filled, plain, Layouts, type LayoutOptions, type TracedArray } from './traced-array.ts';
 
 export const recordingBackendName = 'coda-recording';
 
+type Values = tf.backend_util.TypedArray;
+
+/** What is known of numbers that depend on no input. */
+export interface KnownTensor {
+  readonly values: () => Values;
+  readonly shape: readonly number[];
+  readonly dtype: DType;
+}
+
 interface Entry {
   refs: number;
-  readonly host: { readonly values: tf.backend_util.TypedArray; readonly shape: readonly number[]; readonly dtype: DType } | undefined;
+  readonly known: KnownTensor | undefined;
   array: TracedArray | undefined;
+}
+
+/** Operations that draw random numbers: a graph would have the same ones for ever. */
+const random = new Set(
+  ['rand', 'randomGamma', 'randomNormal', 'randomStandardNormal', 'randomUniform', 'randomUniformInt', 'truncatedNormal'].map(
+    (n) => `${n}__op`,
+  ),
+);
+
+export interface RecordingOptions extends LayoutOptions {
+  /** The backend in use before. */
+  readonly previous: string;
+  /** Names of constants, by the data of the tensors that the function closes over. */
+  readonly named: ReadonlyMap<object, string>;
 }
 
 export class RecordingBackend extends tf.KernelBackend {
   readonly builder = new GraphBuilder();
   readonly layouts: Layouts;
+  readonly #options: RecordingOptions;
   readonly #data: tf.DataStorage<Entry>;
   readonly #borrowed = new Set<object>();
 
-  /** `block`: channels in a block, if the graph is for a runtime with blocked operators. */
-  constructor(block?: number) {
+  constructor(options: RecordingOptions) {
     super();
-    this.layouts = new Layouts(this.builder, block);
+    this.#options = options;
+    this.layouts = new Layouts(this.builder, options);
     this.#data = new tf.DataStorage(this, tf.engine());
   }
 
@@ -34,9 +59,9 @@ export class RecordingBackend extends tf.KernelBackend {
   }
 
   /** The result of a kernel. */
-  record(array: TracedArray): tf.TensorInfo {
+  record(array: TracedArray, known?: KnownTensor): tf.TensorInfo {
     const dataId = {};
-    this.#data.set(dataId, { refs: 1, host: undefined, array });
+    this.#data.set(dataId, { refs: 1, known, array });
     return { dataId, shape: [...array.shape], dtype: tensorDType(array.value.dtype) };
   }
 
@@ -49,7 +74,9 @@ export class RecordingBackend extends tf.KernelBackend {
   /** What is known of a tensor; a constant enters the graph when it is first read. */
   arrayOf(tensor: tf.TensorInfo): TracedArray {
     const entry = this.#data.get(tensor.dataId);
-    if (entry.array === undefined && entry.host !== undefined) entry.array = this.#constant(entry.host);
+    if (entry.array === undefined && entry.known !== undefined) {
+      entry.array = this.#constant(entry.known, this.#options.named.get(tensor.dataId));
+    }
     const array = entry.array as TracedArray;
     // tfjs may give one constant several shapes without running a kernel
     return array.shape.length === tensor.shape.length && array.shape.every((d, i) => d === tensor.shape[i])
@@ -57,22 +84,55 @@ export class RecordingBackend extends tf.KernelBackend {
       : this.layouts.reshape(array, tensor.shape);
   }
 
-  #constant({ values, shape, dtype }: NonNullable<Entry['host']>): TracedArray {
+  /** The numbers of a kernel's result where those of all its inputs are known: computed by the backend in use before, when they are read. */
+  knownResult(
+    kernelName: string,
+    inputs: tf.NamedTensorInfoMap,
+    attrs: tf.NamedAttrMap | undefined,
+  ): ((index: number) => Values) | undefined {
+    const operands = Object.entries(inputs).flatMap(([name, info]) => {
+      const known = info === null || info === undefined ? undefined : this.#data.get(info.dataId).known;
+      return info === null || info === undefined ? [] : [{ name, info, known }];
+    });
+    if (!operands.every(({ known }) => known !== undefined)) return undefined;
+    const { previous } = this.#options;
+    let computed: readonly Values[] | undefined;
+    const compute = (): readonly Values[] => {
+      const backend = tf.engine().findBackend(previous);
+      const run = tf.getKernel(kernelName, previous)?.kernelFunc;
+      if (run === undefined) throw readRefusal(`and the backend ${previous} has no ${kernelName} to compute them with`);
+      const feeds = operands.map(({ name, info: { shape, dtype }, known }) => {
+        return [name, { dataId: backend.write((known as KnownTensor).values(), shape, dtype), shape, dtype }] as const;
+      });
+      // kernels that take a list get an array
+      const list = Array.isArray(inputs) ? feeds.map(([, feed]) => feed) : Object.fromEntries(feeds);
+      const result = run({ inputs: list as tf.NamedTensorInfoMap, attrs: attrs ?? {}, backend });
+      const results = Array.isArray(result) ? result : [result];
+      const values = results.map(({ dataId }) => (backend.readSync(dataId) as Values).slice());
+      for (const { dataId } of [...results, ...feeds.map(([, feed]) => feed)]) backend.disposeData(dataId);
+      return values;
+    };
+    return (index) => (computed ??= compute())[index] as Values;
+  }
+
+  #constant({ values: valuesOf, shape, dtype }: KnownTensor, name: string | undefined): TracedArray {
+    const values = valuesOf();
     const first = values[0] as number;
-    const one = values.length > 0 && values.every((v) => Object.is(v, first));
+    const one = name === undefined && values.length > 0 && values.every((v) => Object.is(v, first));
     if (dtype === 'float32') {
-      const data = values instanceof Float32Array ? values : Float32Array.from(values);
       return one
         ? filled(this.builder.scalar(first), shape)
-        : plain(this.builder.constant(ndArray('float32', shape, Float32Array.from(data))));
+        : plain(this.builder.constant(ndArray('float32', shape, Float32Array.from(values)), name));
     }
     const array = dtype === 'bool' ? Uint8Array.from(values) : Int32Array.from(values);
     const make = (s: readonly number[], data: Int32Array | Uint8Array) =>
-      this.builder.constant(dtype === 'bool' ? ndArray('bool', s, data as Uint8Array) : ndArray('int32', s, data as Int32Array));
+      this.builder.constant(dtype === 'bool' ? ndArray('bool', s, data as Uint8Array) : ndArray('int32', s, data as Int32Array), name);
     return one ? filled(make([], array.slice(0, 1)), shape) : plain(make(shape, array));
   }
 
   override write(values: tf.backend_util.BackendValues, shape: number[], dtype: tf.DataType): object {
+    const draws = tf.engine().state.scopeStack.find(({ name }) => random.has(name));
+    if (draws !== undefined) throw randomRefusal(draws.name.replace('__op', ''));
     const dataId = {};
     this.#store(dataId, values, shape, dtype, 1);
     return dataId;
@@ -87,21 +147,13 @@ export class RecordingBackend extends tf.KernelBackend {
     if (dtype === 'string' || dtype === 'complex64') {
       throw new CodaError({ kind: 'unsupported', where: 'trace', problem: `a ${dtype} constant`, expected: 'float32, int32 or bool' });
     }
-    const host = { values: values as tf.backend_util.TypedArray, shape: [...shape], dtype };
-    this.#data.set(dataId, { refs, host, array: undefined });
+    this.#data.set(dataId, { refs, known: { values: () => values as Values, shape: [...shape], dtype }, array: undefined });
   }
 
   override readSync(dataId: object): tf.backend_util.BackendValues {
-    const { host } = this.#data.get(dataId);
-    if (host === undefined) {
-      throw new CodaError({
-        kind: 'unsupported',
-        where: 'trace',
-        problem: 'the function reads the values of a tensor (data, dataSync, array or print), which has none while it is traced',
-        hint: 'Return the tensor, or decide on shapes instead of values.',
-      });
-    }
-    return host.values;
+    const { known } = this.#data.get(dataId);
+    if (known === undefined) throw readRefusal('which has none while it is traced');
+    return known.values();
   }
 
   override async read(dataId: object): Promise<tf.backend_util.BackendValues> {
@@ -155,3 +207,26 @@ export class RecordingBackend extends tf.KernelBackend {
 export function tensorDType(dtype: DType): 'float32' | 'int32' | 'bool' {
   return dtype === 'float32' || dtype === 'bool' ? dtype : 'int32';
 }
+
+function readRefusal(why: string): CodaError {
+  return new CodaError({
+    kind: 'unsupported',
+    where: 'trace',
+    problem: `the function reads the values of a tensor (data, dataSync, array or print), ${why}`,
+    hint: `${called()}Return the tensor, or decide on shapes instead of values.`,
+  });
+}
+
+function randomRefusal(operation: string): CodaError {
+  return new CodaError({
+    kind: 'unsupported',
+    where: `trace: ${operation}`,
+    problem: 'the function draws random numbers, which a graph would repeat at every call',
+    hint: `${called()}Draw them outside and hand them in as an input, or trace the function without its dropout (training: false).`,
+  });
+}
+
+const called = (): string => {
+  const site = callSite();
+  return site === undefined ? '' : `Called at ${site}. `;
+};

@@ -1,8 +1,8 @@
-/** Turns a TensorFlow.js function into a graph by running it once on the recording backend, or twice for a dynamic batch. */
+/** Turns a TensorFlow.js function into a graph by running it on the recording backend: once, or once for each of several sizes where sizes are open. */
 import { CodaError, sizeOf, type ArraySpec, type NamedTensors, type Signature, type TensorFunction } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Graph, Value } from './graph.ts';
-import { generaliseBatch } from './generalise-batch.ts';
+import { generaliseSizes } from './generalise-sizes.ts';
 import './kernels/elementwise.ts';
 import './kernels/unary.ts';
 import './kernels/two-argument.ts';
@@ -32,39 +32,45 @@ import './unsupported-kernels.ts';
 import { cast } from './kernels/elementwise.ts';
 import { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
 import { RecordingBackend, recordingBackendName, tensorDType } from './recording-backend.ts';
+import { shapeIn, traceSizes, type Sizes } from './trace-sizes.ts';
 import { plain } from './traced-array.ts';
 
-/** Two primes: sizes that change with the batch are told from sizes that do not by tracing with both. Small, since tfjs allocates `ones(shape)`. */
-const BATCH_SIZES = [13, 17] as const;
-
-/** The carried value `name` leaves the graph under this name: a graph's names are unique. */
-export const carriedOutput = (name: string): string => `next/${name}`;
-
 export interface TraceOptions {
+  /** Tensors that the function closes over and that are to be constants of these names: the weights of a model. */
+  readonly names?: ReadonlyMap<tf.Tensor, string>;
   /**
-   * For a graph that this process will run in ONNX Runtime itself: channels in a block of its blocked operators, which are used where they are faster and the
-   * batch is fixed (`blocked-layout.ts`). Default: the graph holds ONNX's operators alone and runs anywhere.
+   * For a graph that this process will run in ONNX Runtime itself: channels in a block of its blocked operators, which are used where they are faster and all
+   * sizes are fixed (`blocked-layout.ts`). Default: the graph holds ONNX's operators alone and runs anywhere.
    */
   readonly block?: number | undefined;
 }
 
+/** The carried value `name` leaves the graph under this name: a graph's names are unique. */
+export const carriedOutput = (name: string): string => `next/${name}`;
+
 /**
- * The graph of `fn`: inputs of the signature and carried values become inputs, constants become named constants. With a `'batch'` size in the
- * signature the graph works for any batch size; a function that uses the batch size as a number (1/N) cannot, and is refused.
+ * The graph of `fn`: inputs of the signature and carried values become inputs, constants become named constants. Open sizes of the signature (`batch`, `height`)
+ * stay open: the function is traced with several sizes, and what changes is computed when the graph runs. A function that uses a size as a number (1/N) cannot be
+ * told for any size, and is refused.
  *
- * Throws a CodaError that names a kernel without an ONNX counterpart, a value that is read while tracing, or a result that is no tensor.
+ * Throws a CodaError that names a kernel without an ONNX counterpart, a value that is read while tracing, random numbers, or a result that is no tensor.
  */
-export function trace(fn: TensorFunction, signature: Signature, { block }: TraceOptions = {}): Graph {
-  const dynamic = Object.values(signature.inputs).some(({ shape }) => shape.includes('batch'));
-  if (!dynamic) return eliminateDeadCode(traceOnce(fn, signature, 1, block));
-  const [first, second] = BATCH_SIZES.map((batch) => eliminateDeadCode(traceOnce(fn, signature, batch))) as [Graph, Graph];
-  return generaliseBatch(first, BATCH_SIZES[0], second, BATCH_SIZES[1]);
+export function trace(fn: TensorFunction, signature: Signature, options: TraceOptions = {}): Graph {
+  const traces = traceSizes(signature).map((sizes) => ({ sizes, graph: eliminateDeadCode(traceOnce(fn, signature, sizes, options)) }));
+  const [first] = traces as [(typeof traces)[number]];
+  return traces.length === 1 ? first.graph : generaliseSizes(traces);
 }
 
-function traceOnce(fn: TensorFunction, signature: Signature, batch: number, block?: number): Graph {
+function traceOnce(fn: TensorFunction, signature: Signature, sizes: Sizes, { names, block }: TraceOptions): Graph {
   const { inputs, constants = {}, carried = {} } = signature;
   const previous = tf.getBackend();
-  const backend = new RecordingBackend(block);
+  const named = new Map([...(names ?? [])].map(([tensor, name]) => [tensor.dataId as object, name]));
+  const backend = new RecordingBackend({
+    previous,
+    named,
+    spaceIsOpen: [...sizes.keys()].some((symbol) => symbol !== 'batch'),
+    block: sizes.size === 0 ? block : undefined,
+  });
   const { builder, layouts } = backend;
   tf.registerBackend(recordingBackendName, () => backend, 0);
   void tf.setBackend(recordingBackendName);
@@ -72,9 +78,9 @@ function traceOnce(fn: TensorFunction, signature: Signature, batch: number, bloc
   tf.engine().startScope('trace');
   try {
     const tensors: Record<string, tf.Tensor> = {};
-    for (const [name, spec] of Object.entries(inputs)) tensors[name] = placeholder(backend, name, spec, batch);
+    for (const [name, spec] of Object.entries(inputs)) tensors[name] = placeholder(backend, name, spec, sizes);
     for (const [name, { dtype, shape }] of Object.entries(carried)) {
-      tensors[name] = placeholder(backend, name, { dtype: dtype as ArraySpec['dtype'], shape }, batch);
+      tensors[name] = placeholder(backend, name, { dtype: dtype as ArraySpec['dtype'], shape }, sizes);
     }
     for (const [name, array] of Object.entries(constants)) tensors[name] = backend.tensor(plain(builder.constant(array, name)));
     const results = callRecorded(fn, tensors);
@@ -99,10 +105,9 @@ function traceOnce(fn: TensorFunction, signature: Signature, batch: number, bloc
   }
 }
 
-function placeholder(backend: RecordingBackend, name: string, { dtype, shape }: ArraySpec, batch: number): tf.Tensor {
-  const sizes = shape.map((d) => (d === 'batch' ? batch : d));
-  const value = backend.builder.input(name, dtype, sizes);
-  return backend.tensor(plain(cast(backend.builder, value, tensorDType(dtype))));
+function placeholder(backend: RecordingBackend, name: string, spec: ArraySpec, sizes: Sizes): tf.Tensor {
+  const value = backend.builder.input(name, spec.dtype, shapeIn(spec, sizes));
+  return backend.tensor(plain(cast(backend.builder, value, tensorDType(spec.dtype))));
 }
 
 function callRecorded(fn: TensorFunction, tensors: NamedTensors): NamedTensors {

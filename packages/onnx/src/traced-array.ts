@@ -58,15 +58,27 @@ export function withRank(a: TracedArray, rank: number): TracedArray {
   return { value: a.value, shape, order: [...identityOrder(extra), ...a.order.map((axis) => axis + extra)] };
 }
 
+export interface LayoutOptions {
+  /** Channels in a block, if the graph is for a runtime with blocked operators. */
+  readonly block?: number | undefined;
+  /** Whether images may have any size: nothing is decided by how large they are. */
+  readonly spaceIsOpen?: boolean;
+  readonly convolutionsAsProducts?: boolean;
+}
+
 export class Layouts {
   readonly builder: GraphBuilder;
   /** Where the graph is for a runtime that has blocked operators. */
   readonly blocks: BlockedLayout | undefined;
+  readonly spaceIsOpen: boolean;
+  /** Whether convolutions with many outputs over small maps are recorded as products. */
+  readonly convolutionsAsProducts: boolean;
 
-  /** `block`: channels in a block, if the runtime has blocked operators. */
-  constructor(builder: GraphBuilder, block?: number) {
+  constructor(builder: GraphBuilder, { block, spaceIsOpen = false, convolutionsAsProducts = true }: LayoutOptions = {}) {
     this.builder = builder;
     this.blocks = block === undefined ? undefined : new BlockedLayout(block, builder);
+    this.spaceIsOpen = spaceIsOpen;
+    this.convolutionsAsProducts = convolutionsAsProducts && !spaceIsOpen;
   }
 
   unblocked(a: TracedArray): TracedArray {

@@ -7,7 +7,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 
 beforeAll(() => useBackend('cpu'));
 
-const float = (...shape: (number | 'batch')[]) => ({ shape, dtype: 'float32' as const });
+const float = (...shape: (number | string)[]) => ({ shape, dtype: 'float32' as const });
 const text = (fn: TensorFunction, signature: Signature): string => printGraph(trace(fn, signature));
 const operators = (fn: TensorFunction, signature: Signature): string[] => trace(fn, signature).nodes.map(({ op }) => op);
 const as4d = (t: tf.Tensor | undefined) => t as tf.Tensor4D;
@@ -118,6 +118,37 @@ describe('trace', () => {
     expect(graph).toContain('y: float32[4*batch, 1]');
   });
 
+  it('computes sizes when the graph runs where nothing shorter says them', () => {
+    const graph = text(
+      ({ x }) => ({ y: tf.slice(tf.concat([x as tf.Tensor, x as tf.Tensor], 0), [0, 0], [(x as tf.Tensor).shape[0] as number, 2]) }),
+      {
+        inputs: { x: float('batch', 2) },
+      },
+    );
+    expect(graph).toContain('Shape_0: int64[1] = Shape(x, start=0, end=1)');
+    expect(graph).toMatch(/y: float32\[batch, 2\] = Slice\(Concat_0, /);
+  });
+
+  it('hands out values that depend on no input', () => {
+    const graph = text(
+      ({ x }) => {
+        const [size] = tf.slice(tf.stack([tf.tensor1d([4, 6], 'int32'), tf.tensor1d([1, 2], 'int32')]), [0, 1], [1, 1]).dataSync();
+        return { y: tf.reshape(x as tf.Tensor, [-1, size as number]) };
+      },
+      { inputs: { x: float('batch', 2, 3) } },
+    );
+    expect(graph).toContain('y: float32[batch, 6] = Reshape(x, constant_0)');
+  });
+
+  it('gives constants that a function closes over the names it is told', () => {
+    const bias = tf.zeros([3]);
+    const graph = printGraph(
+      trace(({ x }) => ({ y: tf.add(x as tf.Tensor, bias) }), { inputs: { x: float(3) } }, { names: new Map([[bias, 'net/bias']]) }),
+    );
+    expect(graph).toContain('constant net/bias: float32[3]');
+    bias.dispose();
+  });
+
   it('returns the tensors that a function closes over to where they were', async () => {
     const outside = tf.tensor1d([1, 2, 3]);
     trace(({ x }) => ({ y: tf.mul(x as tf.Tensor, outside) }), { inputs: { x: float(3) } });
@@ -134,24 +165,45 @@ describe('trace', () => {
 });
 
 describe('trace refuses', () => {
-  const refusals: readonly (readonly [string, TensorFunction, Signature, string])[] = [
-    [
-      'a slice that ends at the batch size, inside its axis',
-      ({ x }) => ({ y: tf.slice(tf.concat([x as tf.Tensor, x as tf.Tensor], 0), [0, 0], [(x as tf.Tensor).shape[0] as number, 2]) }),
-      { inputs: { x: { shape: ['batch', 2], dtype: 'float32' } } },
-      'trace: Slice: a slice that ends at a size of the batch, before its axis does, does not make a graph for any batch size',
-    ],
+  type Refusal = readonly [string, TensorFunction, Signature, string];
+  const refusals: readonly Refusal[] = [
     [
       'a batch size used as a number',
       ({ x }) => ({ y: tf.mul(x as tf.Tensor, 1 / (x as tf.Tensor).shape[0]) }),
       { inputs: { x: float('batch', 3) } },
-      'trace: Mul: the batch size used as a number does not make a graph for any batch size. Sum over the batch instead of averaging, or fix the batch size.',
+      'trace: Mul: a size used as a number does not make a graph for any size. Sum instead of averaging, or fix the size.',
     ],
     [
       'a value that is read',
       ({ x }) => ({ y: tf.scalar((tf.sum(x as tf.Tensor).dataSync()[0] as number) * 2) }),
       { inputs: { x: float(3) } },
-      'trace: the function reads the values of a tensor (data, dataSync, array or print), which has none while it is traced. Return the tensor, or decide on shapes instead of values.',
+      'trace: the function reads the values of a tensor (data, dataSync, array or print), which has none while it is traced. Called at ',
+    ],
+    ...Object.entries({
+      randomUniform: () => tf.randomUniform([3]),
+      randomNormal: () => tf.randomNormal([3]),
+      randomGamma: () => tf.randomGamma([3], 1),
+      randomUniformInt: () => tf.randomUniformInt([3], 0, 9),
+      randomStandardNormal: () => tf.randomStandardNormal([3]),
+      truncatedNormal: () => tf.truncatedNormal([3], 0, 1, 'float32', 5),
+      rand: () => tf.rand([3], () => 0.5),
+    }).map(([name, draw]): Refusal => [
+      name,
+      ({ x }) => ({ y: tf.add(x as tf.Tensor, draw()) }),
+      { inputs: { x: float(3) } },
+      `trace: ${name}: the function draws random numbers, which a graph would repeat at every call. Called at `,
+    ]),
+    [
+      'dropout with a seed',
+      ({ x }) => ({ y: tf.dropout(x as tf.Tensor, 0.5, undefined, 7) }),
+      { inputs: { x: float(3) } },
+      'trace: randomUniform: the function draws random numbers, which a graph would repeat at every call. Called at ',
+    ],
+    [
+      'more open sizes than can be told apart',
+      ({ x }) => ({ y: tf.relu(x as tf.Tensor) }),
+      { inputs: { x: { shape: ['batch', 'a', 'b', 'c', 'd'], dtype: 'float32' } } },
+      'trace: signature: too many open sizes; expected batch and at most 3 others, got a, b, c, d',
     ],
     [
       'a kernel without a counterpart',

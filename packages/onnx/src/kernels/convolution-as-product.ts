@@ -17,7 +17,8 @@ const FEWEST_OUTPUTS = 256;
  * it was given (a trained weight) runtimes make a convolution of their own layout, with bias, sum and relu inside: of ResNet-50 that takes half the time
  * of products, at batch 1 and 8. So it stays one.
  */
-export function asProduct(g: Geometry, data: TracedArray, constantFilter = false): boolean {
+export function asProduct(g: Geometry, data: TracedArray, { convolutionsAsProducts }: Layouts, constantFilter = false): boolean {
+  if (!convolutionsAsProducts) return false;
   const pointwise =
     g.filterHeight * g.filterWidth * g.strideHeight * g.strideWidth === 1 && g.inHeight === g.outHeight && g.inWidth === g.outWidth;
   if (pointwise && data.order.every((axis, i) => axis === i)) return true;

@@ -8,7 +8,7 @@
 import { ndArray } from '@coda-nets/core';
 import type { StaticValue } from '../graph-builder.ts';
 import { kernel, type KernelContext } from '../kernel.ts';
-import { dtypeOf, plain, type TracedArray } from '../traced-array.ts';
+import { dtypeOf, plain, type Layouts, type TracedArray } from '../traced-array.ts';
 import { NCHW, nhwc } from './convolution.ts';
 import { castArray } from './elementwise.ts';
 
@@ -69,9 +69,13 @@ kernel<{ images: TracedArray }, Attrs>('ResizeBilinear', ({ images }, { attrs, l
   return nhwc(layouts.reshaped(value, [n, c, ...size]));
 });
 
-/** Runtimes differ in how they round positions: the indices are computed here. */
+/** Runtimes differ in how they round positions: the indices are computed here, unless every element is repeated, which leaves nothing to round. */
 kernel<{ images: TracedArray }, Attrs>('ResizeNearestNeighbor', ({ images }, { attrs, layouts, builder }) => {
   const size = attrs.size as [number, number];
+  if (layouts.spaceIsOpen && !attrs.alignCorners) {
+    const repeated = repeatedPixels(images, size, layouts);
+    if (repeated !== undefined) return repeated;
+  }
   const shape = images.shape.map((d, axis) => size[axis - 1] ?? d) as [number, number, number, number];
   shape[3] = images.shape[3] as number;
   let value = layouts.dense(images, images.order);
@@ -90,6 +94,21 @@ kernel<{ images: TracedArray }, Attrs>('ResizeNearestNeighbor', ({ images }, { a
   }
   return { value, shape, order: images.order };
 });
+
+/** Every element `times` times along both axes of space, whatever their sizes; undefined where they do not grow by whole factors. */
+function repeatedPixels(images: TracedArray, size: readonly [number, number], layouts: Layouts): TracedArray | undefined {
+  const [n, h, w, c] = images.shape as [number, number, number, number];
+  const scales = [1, 1, size[0] / h, size[1] / w];
+  if (!scales.every((scale) => Number.isInteger(scale))) return undefined;
+  const { builder } = layouts;
+  const factors = builder.constant(ndArray('float32', [4], Float32Array.from(scales)));
+  const value = builder.emit('Resize', [layouts.dense(images, NCHW), undefined, factors], dtypeOf(images), [n, c, ...size], {
+    mode: { string: 'nearest' },
+    coordinate_transformation_mode: { string: 'asymmetric' },
+    nearest_mode: { string: 'floor' },
+  });
+  return nhwc(value);
+}
 
 /** A_hᵀ · dy · A_w over the last two axes of NCHW. */
 function gradient(weights: Weights, dy: TracedArray, images: TracedArray, { attrs, layouts, builder }: KernelContext<Attrs>): TracedArray {

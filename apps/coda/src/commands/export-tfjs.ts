@@ -1,0 +1,47 @@
+/** `coda export` of a model of TensorFlow.js. */
+import { type ArraySpec } from '@coda-nets/core';
+import { writeFileAtomic } from '@coda-nets/core/node';
+import { InvalidArgumentError, type Command } from 'commander';
+import { ioOf, usageError, type CommonOptions } from '../define-command.ts';
+import { exportTfjsModel } from '../export-tfjs-model.ts';
+import { openTfjsModel } from '../open-tfjs-model.ts';
+import { projectVersion } from '../project-version.ts';
+import { refuseOverwriting } from '../refuse-overwriting.ts';
+
+export interface TfjsExportFlags extends CommonOptions {
+  readonly out: string;
+  readonly opset: number;
+  readonly shape?: Shapes;
+}
+
+type Shapes = Readonly<Record<string, ArraySpec['shape']>>;
+
+/** Options that are about networks of this project. */
+const ofNetworks = ['explain', 'taps', 'input', 'dtype'];
+
+export async function exportTfjs(path: string, flags: TfjsExportFlags, command: Command): Promise<void> {
+  const foreign = ofNetworks.filter((name) => command.getOptionValueSource(name) === 'cli');
+  if (foreign.length > 0) {
+    throw usageError(`export: --${foreign[0]}`, `${path} is a model of TensorFlow.js, whose inputs and outputs stay as they are`);
+  }
+  const io = ioOf(flags);
+  await refuseOverwriting('export: --out', [flags.out], [path]);
+  const model = await openTfjsModel(path, { shapes: flags.shape ?? {} });
+  const { opset } = flags;
+  const { bytes, inputs, outputs } = exportTfjsModel(model, { opset, version: projectVersion });
+  await writeFileAtomic(flags.out, bytes);
+  io.say(`${flags.out}: ${(bytes.length / 1e6).toFixed(2)} MB, inputs ${inputs.join(', ')}, outputs ${outputs.join(', ')}`);
+  io.result({ file: flags.out, bytes: bytes.length, inputs, outputs, opset });
+}
+
+/** Parses `NAME=batch,64,64,3`; several add up. */
+export function inputShape(text: string, before: Shapes = {}): Shapes {
+  const at = text.lastIndexOf('=');
+  const sizes = text
+    .slice(at + 1)
+    .split(',')
+    .map((size) => (/^\d+$/.test(size) ? Number(size) : size.trim()));
+  if (at < 1 || sizes.some((size) => size === '' || size === 0))
+    throw new InvalidArgumentError('Expected NAME=SIZE,SIZE,…, such as image=batch,224,224,3.');
+  return { ...before, [text.slice(0, at)]: sizes };
+}

@@ -1,0 +1,2 @@
+/** The file side of this package, for Node only. */
+export { tfjsModelFiles, type TfjsModelFiles } from './tfjs-model-files.ts';

@@ -1,0 +1,56 @@
+/** Which numbers stand for the open sizes of a signature while it is traced: one set for each trace. */
+import { CodaError, openSize, type ArraySpec, type Signature } from '@coda-nets/core';
+
+/** What each symbol is in one trace. */
+export type Sizes = ReadonlyMap<string, number>;
+
+/** Primes: sizes that change with the batch are told from sizes that do not. Small, since tfjs allocates `ones(shape)`. */
+const BATCH = [13, 17, 11] as const;
+/**
+ * Of an axis that convolutions halve. 32·n stays even five times, 32·n + 1 odd (rounded up), so padding that depends on being even differs between the first
+ * two traces; their remainders by 3 differ too. The third is odd and even by turns.
+ */
+const SPACE = [
+  [64, 129, 75],
+  [96, 65, 51],
+  [160, 97, 81],
+] as const;
+/** Of an axis that is a multiple of what it is divided by. */
+const MULTIPLES = [
+  [2, 5, 3],
+  [4, 3, 7],
+  [5, 9, 2],
+] as const;
+
+/** The sizes of each trace: one when nothing is open, two when the batch alone is, three when others are. */
+export function traceSizes({ inputs }: Signature): readonly Sizes[] {
+  const words = Object.values(inputs).flatMap(({ shape }) => shape.filter((d) => typeof d === 'string'));
+  const open = words.map((word) => openSize(word));
+  const symbols = [...new Set(open.map(({ symbol }) => symbol))];
+  if (symbols.length === 0) return [new Map()];
+  const space = symbols.filter((symbol) => symbol !== 'batch');
+  if (space.length > SPACE.length) {
+    throw new CodaError({
+      kind: 'unsupported',
+      where: 'trace: signature',
+      problem: 'too many open sizes',
+      expected: `batch and at most ${SPACE.length} others`,
+      got: space.join(', '),
+    });
+  }
+  const sizesOf = (symbol: string): readonly number[] => {
+    if (symbol === 'batch') return BATCH;
+    const divided = open.every((o) => o.symbol !== symbol || o.times > 1);
+    return (divided ? MULTIPLES : SPACE)[space.indexOf(symbol)] as readonly number[];
+  };
+  const traces = space.length === 0 ? [0, 1] : [0, 1, 2];
+  return traces.map((i) => new Map(symbols.map((symbol) => [symbol, sizesOf(symbol)[i] as number])));
+}
+
+/** The shape of an input in a trace. */
+export const shapeIn = ({ shape }: ArraySpec, sizes: Sizes): readonly number[] =>
+  shape.map((d) => {
+    if (typeof d === 'number') return d;
+    const { symbol, times } = openSize(d);
+    return (sizes.get(symbol) as number) * times;
+  });
