@@ -73,6 +73,11 @@ export class GraphBuilder {
     return output;
   }
 
+  /** Wishes for a name of a value that is computed and has none. */
+  name(value: StaticValue, hint: string): void {
+    if (this.#computed.has(value) && value.hint === undefined) (value as { hint?: string | undefined }).hint = hint;
+  }
+
   /** The number a scalar constant holds. */
   scalarOf(value: Value): number | undefined {
     const array = this.#constants.get(value);

@@ -17,12 +17,13 @@ interface Entry {
 
 export class RecordingBackend extends tf.KernelBackend {
   readonly builder = new GraphBuilder();
-  readonly layouts = new Layouts(this.builder);
+  readonly layouts: Layouts;
   readonly #data: tf.DataStorage<Entry>;
   readonly #borrowed = new Set<object>();
 
-  constructor() {
+  constructor(convolutionsAsProducts = true) {
     super();
+    this.layouts = new Layouts(this.builder, convolutionsAsProducts);
     this.#data = new tf.DataStorage(this, tf.engine());
   }
 
@@ -149,7 +150,8 @@ export class RecordingBackend extends tf.KernelBackend {
   }
 }
 
-/** tfjs knows int32 where the graph has other integers. */
+/** tfjs knows int32 where the graph has other integers, and float32 where it has float64. */
 export function tensorDType(dtype: DType): 'float32' | 'int32' | 'bool' {
+  if (dtype === 'float64') return 'float32';
   return dtype === 'float32' || dtype === 'bool' ? dtype : 'int32';
 }

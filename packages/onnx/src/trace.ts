@@ -31,10 +31,19 @@ import './unsupported-kernels.ts';
 import { cast } from './kernels/elementwise.ts';
 import { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
 import { RecordingBackend, recordingBackendName, tensorDType } from './recording-backend.ts';
+import { carriedDType, tensorData } from './tensor-data.ts';
 import { plain } from './traced-array.ts';
 
 /** Two primes: sizes that change with the batch are told from sizes that do not by tracing with both. Small, since tfjs allocates `ones(shape)`. */
 const BATCH_SIZES = [13, 17] as const;
+
+export interface TraceOptions {
+  /**
+   * Whether convolutions with many outputs over small maps become matrix products, which run faster on CPUs (docs/decisions/0004). Default true; false for
+   * files that other runtimes read, and so that batch norms can be folded.
+   */
+  readonly convolutionsAsProducts?: boolean;
+}
 
 /** The carried value `name` leaves the graph under this name: a graph's names are unique. */
 export const carriedOutput = (name: string): string => `next/${name}`;
@@ -45,17 +54,17 @@ export const carriedOutput = (name: string): string => `next/${name}`;
  *
  * Throws a CodaError that names a kernel without an ONNX counterpart, a value that is read while tracing, or a result that is no tensor.
  */
-export function trace(fn: TensorFunction, signature: Signature): Graph {
+export function trace(fn: TensorFunction, signature: Signature, options: TraceOptions = {}): Graph {
   const dynamic = Object.values(signature.inputs).some(({ shape }) => shape.includes('batch'));
-  if (!dynamic) return eliminateDeadCode(traceOnce(fn, signature, 1));
-  const [first, second] = BATCH_SIZES.map((batch) => eliminateDeadCode(traceOnce(fn, signature, batch))) as [Graph, Graph];
+  if (!dynamic) return eliminateDeadCode(traceOnce(fn, signature, 1, options));
+  const [first, second] = BATCH_SIZES.map((batch) => eliminateDeadCode(traceOnce(fn, signature, batch, options))) as [Graph, Graph];
   return generaliseBatch(first, BATCH_SIZES[0], second, BATCH_SIZES[1]);
 }
 
-function traceOnce(fn: TensorFunction, signature: Signature, batch: number): Graph {
+function traceOnce(fn: TensorFunction, signature: Signature, batch: number, options: TraceOptions): Graph {
   const { inputs, constants = {}, carried = {} } = signature;
   const previous = tf.getBackend();
-  const backend = new RecordingBackend();
+  const backend = new RecordingBackend(options.convolutionsAsProducts);
   const { builder, layouts } = backend;
   tf.registerBackend(recordingBackendName, () => backend, 0);
   void tf.setBackend(recordingBackendName);
@@ -64,10 +73,12 @@ function traceOnce(fn: TensorFunction, signature: Signature, batch: number): Gra
   try {
     const tensors: Record<string, tf.Tensor> = {};
     for (const [name, spec] of Object.entries(inputs)) tensors[name] = placeholder(backend, name, spec, batch);
-    for (const [name, { dtype, shape }] of Object.entries(carried)) {
-      tensors[name] = placeholder(backend, name, { dtype: dtype as ArraySpec['dtype'], shape }, batch);
+    for (const [name, array] of Object.entries(carried)) {
+      tensors[name] = placeholder(backend, name, { dtype: carriedDType(name, array), shape: array.shape }, batch);
     }
-    for (const [name, array] of Object.entries(constants)) tensors[name] = backend.tensor(plain(builder.constant(array, name)));
+    for (const [name, array] of Object.entries(constants)) {
+      tensors[name] = backend.tensor(plain(builder.constant(tensorData(name, array), name)));
+    }
     const results = callRecorded(fn, tensors);
     const outputs: Record<string, Value> = {};
     for (const [name, result] of Object.entries(results)) {
@@ -75,7 +86,12 @@ function traceOnce(fn: TensorFunction, signature: Signature, batch: number): Gra
         throw new CodaError({ kind: 'argument', where: `trace: result "${name}"`, problem: 'not a tensor', got: typeof result });
       }
       checkCarried(name, result, signature);
-      outputs[name in carried ? carriedOutput(name) : name] = builder.output(layouts.dense(backend.arrayOf(result)));
+      const value = layouts.dense(backend.arrayOf(result));
+      const before = Object.hasOwn(carried, name) ? carried[name] : undefined;
+      // as it went in, so that the next call can read it
+      outputs[before === undefined ? name : carriedOutput(name)] = builder.output(
+        before === undefined ? value : cast(builder, value, before.dtype),
+      );
     }
     const missing = Object.keys(carried).filter((name) => !(name in results));
     if (missing.length > 0) {

@@ -56,9 +56,11 @@ export function withRank(a: TracedArray, rank: number): TracedArray {
 
 export class Layouts {
   readonly builder: GraphBuilder;
+  readonly convolutionsAsProducts: boolean;
 
-  constructor(builder: GraphBuilder) {
+  constructor(builder: GraphBuilder, convolutionsAsProducts: boolean) {
     this.builder = builder;
+    this.convolutionsAsProducts = convolutionsAsProducts;
   }
 
   /** The value of `a` with its axes in `order`; axes broadcast lazily stay 1, a filled tensor stays a scalar. */

@@ -13,7 +13,8 @@ const MOST_POSITIONS = 256;
 const FEWEST_OUTPUTS = 256;
 
 /** A 1×1 filter over data that lies in NHWC is a product as it stands, whatever the sizes. `data`: what is convolved, or dy. */
-export function asProduct(g: Geometry, data: TracedArray): boolean {
+export function asProduct(g: Geometry, data: TracedArray, { convolutionsAsProducts }: Layouts): boolean {
+  if (!convolutionsAsProducts) return false;
   const pointwise =
     g.filterHeight * g.filterWidth * g.strideHeight * g.strideWidth === 1 && g.inHeight === g.outHeight && g.inWidth === g.outWidth;
   if (pointwise && data.order.every((axis, i) => axis === i)) return true;

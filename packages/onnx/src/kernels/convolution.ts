@@ -91,7 +91,7 @@ kernel<{ x: TracedArray; filter: TracedArray }, ConvolutionAttrs>('Conv2D', ({ x
 export function convolution(x: TracedArray, filter: TracedArray, attrs: ConvolutionAttrs, layouts: Layouts): TracedArray {
   const { builder } = layouts;
   const g = geometry(x.shape, filter.shape, attrs);
-  if (asProduct(g, x)) return productConv(x, filter, g, layouts);
+  if (asProduct(g, x, layouts)) return productConv(x, filter, g, layouts);
   const { top, left, bottom, right } = g.padInfo;
   const shape = [g.batchSize, g.outChannels, g.outHeight, g.outWidth];
   const value = builder.emit('Conv', [layouts.dense(x, NCHW), layouts.dense(filter, OIHW)], 'float32', shape, {
@@ -114,7 +114,7 @@ kernel<{ dy: TracedArray; filter: TracedArray }, ConvolutionAttrs & { inputShape
 /** dL/dx: at stride 1 a convolution of dy with the reversed filter, which runs faster than a transposed one. */
 function inputGradient(dy: TracedArray, filter: TracedArray, g: Geometry, layouts: Layouts): TracedArray {
   const { builder } = layouts;
-  if (asProduct(g, dy) && g.strideHeight * g.strideWidth === 1) return productInputGradient(dy, filter, g, layouts);
+  if (asProduct(g, dy, layouts) && g.strideHeight * g.strideWidth === 1) return productInputGradient(dy, filter, g, layouts);
   const { top, left, bottom, right } = g.padInfo;
   const shape = [g.batchSize, g.inChannels, g.inHeight, g.inWidth];
   const spread = [(g.filterHeight - 1) * g.dilationHeight, (g.filterWidth - 1) * g.dilationWidth] as const;
@@ -158,7 +158,7 @@ kernel<{ x: TracedArray; dy: TracedArray }, ConvolutionAttrs & { filterShape: nu
   (inputs, { attrs, layouts, builder }) => {
     const [x, dy] = [toNhwc(inputs.x, attrs, layouts), toNhwc(inputs.dy, attrs, layouts)];
     const g = geometry(x.shape, attrs.filterShape, attrs);
-    if (asProduct(g, dy)) return productFilterGradient(x, dy, g, layouts);
+    if (asProduct(g, dy, layouts)) return productFilterGradient(x, dy, g, layouts);
     const input = layouts.dense(x, NCHW);
     const upstream = layouts.dense(dy, NCHW);
     const { filterHeight: kh, filterWidth: kw, inChannels: ci, outChannels: co } = g;
