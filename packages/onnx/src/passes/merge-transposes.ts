@@ -123,7 +123,8 @@ function throughSum(node: Node, rewriting: Rewriting): Value | undefined {
   const [source, axes] = node.inputs;
   const transpose = transposeOf(source, rewriting);
   const positions = rewriting.arrayOf(axes);
-  if (transpose === undefined || positions === undefined || (node.attributes['keepdims'] as { int: number } | undefined)?.int !== 0) return undefined;
+  if (transpose === undefined || positions === undefined || (node.attributes['keepdims'] as { int: number } | undefined)?.int !== 0)
+    return undefined;
   const perm = permOf(transpose);
   const summed = Array.from(positions.data as BigInt64Array, (axis) => perm[(Number(axis) + perm.length) % perm.length] as number).sort(
     (a, b) => a - b,
