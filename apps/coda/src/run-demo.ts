@@ -10,7 +10,7 @@ import { join, normalize } from 'node:path';
 import { CodaError, type NdArray } from '@coda-nets/core';
 import { readModel, writeFileAtomic, writeModel } from '@coda-nets/core/node';
 import { encodePng, explainer, pictureOf, strip, type Explanation } from '@coda-nets/depth';
-import { resolveEngine } from '@coda-nets/engine';
+import { openOnnxFile, resolveEngine } from '@coda-nets/engine';
 import { assembleBatch, evaluate, openDataset, storedConfig, type ImageSplit } from '@coda-nets/train';
 import { Command, CommanderError } from 'commander';
 import { existsSync } from 'node:fs';
@@ -157,7 +157,7 @@ async function demo({ out, again }: DemoOptions, io: CommandIo): Promise<void> {
   });
   await writeFileAtomic(onnxFile, bytes);
   const reference = await resolveEngine('wasm');
-  const verified = await verifyOnnx(bytes, onnxFile, open, images, reference.engine);
+  const verified = await verifyOnnx(await openOnnxFile(onnxFile), onnxFile, open, images, reference.engine);
   io.say(
     `${onnxFile}: ${(bytes.length / 1e6).toFixed(1)} MB; ONNX Runtime against eager ${reference.engine.name} at batch 1, 3 and 64: ${verified.maxAbsDiff.toExponential(2)}`,
   );

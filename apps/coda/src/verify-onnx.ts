@@ -1,8 +1,9 @@
 /** Runs an ONNX file beside the model it was made from, and measures how far they are apart. */
 import { CodaError, ndArray, sizeOf, type Engine, type NamedArrays, type NdArray } from '@coda-nets/core';
-import { explainer } from '@coda-nets/depth';
-import { openOnnx, type OnnxFile } from '@coda-nets/engine';
-import { mapOutput } from './export-network.ts';
+import { explainer, type Explanation } from '@coda-nets/depth';
+import type { OnnxFile } from '@coda-nets/engine';
+import { mapOutput, residualOutput } from './export-network.ts';
+import { imageBatch } from './image-batch.ts';
 import type { OpenModel } from './open-model.ts';
 
 export interface Verification {
@@ -10,6 +11,9 @@ export interface Verification {
   /** Largest |file − model| over all logits, and over all entries of each map. */
   readonly logits: number;
   readonly maps: Readonly<Record<string, number>>;
+  /** The same for what the file has of these; residuals relative to the model's where that is above 1. */
+  readonly probabilities?: number;
+  readonly residuals?: Readonly<Record<string, number>>;
   readonly maxAbsDiff: number;
 }
 
@@ -20,16 +24,16 @@ export const MOST_IMAGES = Math.max(...BATCHES);
 
 /**
  * images: [N, H, W, 3], float32 in [0, 1] (multiples of 1/255 for a uint8 file). Each image is explained for its top class, and every other one for a
- * class drawn round-robin, so that `target` is seen to work. `reference` runs the model by other means than the file: an eager engine.
+ * class drawn round-robin, so that `target` is seen to work. `reference` runs the model by other means than the file: an eager engine. Every output of the
+ * file is compared; one that the model does not have is an error. Disposes of `file`.
  */
 export async function verifyOnnx(
-  bytes: Uint8Array,
+  file: OnnxFile,
   where: string,
   open: OpenModel,
   images: NdArray<'float32'>,
   reference: Engine,
 ): Promise<Verification> {
-  const file = await openOnnx(bytes, where);
   try {
     return await compare(file, where, open, images, reference);
   } catch (error) {
@@ -47,18 +51,19 @@ async function compare(
   reference: Engine,
 ): Promise<Verification> {
   const image = file.inputs.find(({ name }) => name === 'image');
-  if (image === undefined || !file.outputs.some(({ name }) => name === 'logits')) {
-    throw new CodaError({
-      kind: 'mismatch',
-      where,
-      problem: 'not a file of `coda export`',
-      expected: 'an input "image" and an output "logits"',
-      got: `inputs ${file.inputs.map((i) => i.name).join(', ')}`,
-    });
+  const named = file.outputs.map(({ name }) => name);
+  const mismatch = (problem: string, expected: string, got: string): CodaError =>
+    new CodaError({ kind: 'mismatch', where, problem, expected, got });
+  if (image === undefined || !named.includes('logits')) {
+    const got = `inputs ${file.inputs.map((i) => i.name).join(', ')}`;
+    throw mismatch('not a file of `coda export`', 'an input "image" and an output "logits"', got);
   }
-  const layout = image.shape[1] === 3 ? 'nchw' : 'nhwc';
   const withTarget = file.inputs.some(({ name }) => name === 'target');
-  const taps = network.taps.map(({ name }) => name).filter((name) => file.outputs.some((o) => o.name === mapOutput(name)));
+  const all = network.taps.map(({ name }) => name);
+  const taps = all.filter((name) => named.includes(mapOutput(name)) || named.includes(residualOutput(name)));
+  const known = new Set(['logits', 'probabilities', ...taps.flatMap((name) => [mapOutput(name), residualOutput(name)])]);
+  const unknown = named.filter((name) => !known.has(name));
+  if (unknown.length > 0) throw mismatch('outputs that the model does not have', [...known].join(', '), unknown.join(', '));
   const explained = await explainer({
     engine: reference,
     network,
@@ -71,12 +76,11 @@ async function compare(
   const expected = await explained.explain(images, targets);
   await explained.dispose();
 
-  let logits = 0;
-  const maps: Record<string, number> = Object.fromEntries(taps.map((tap) => [tap, 0]));
+  const worst: Record<string, number> = Object.fromEntries(named.map((name) => [name, 0]));
   for (const batch of BATCHES) {
     // the images again and again, until the batch is full
     const picks = Array.from({ length: batch }, (_, i) => i % count);
-    const feeds: Record<string, NdArray> = { image: batchOf(images, picks, layout, image.dtype === 'uint8') };
+    const feeds: Record<string, NdArray> = { image: imageBatch(images, picks, image) };
     if (withTarget)
       feeds['target'] = ndArray(
         'int64',
@@ -87,14 +91,40 @@ async function compare(
     for (const [n, i] of picks.entries()) {
       const explanation = expected[i];
       if (explanation === undefined) continue;
-      logits = Math.max(logits, difference(row(outputs, 'logits', n), explanation.logits.data));
-      for (const tap of explanation.taps) {
-        if (taps.includes(tap.name))
-          maps[tap.name] = Math.max(maps[tap.name] as number, difference(row(outputs, mapOutput(tap.name), n), tap.map.data));
+      for (const [name, { values, scale }] of Object.entries(expectedOutputs(explanation))) {
+        if (named.includes(name)) worst[name] = Math.max(worst[name] as number, difference(row(outputs, name, n), values) / scale);
       }
     }
   }
-  return { images: count, logits, maps, maxAbsDiff: Math.max(logits, ...Object.values(maps)) };
+  const by = (output: (tap: string) => string): Record<string, number> =>
+    Object.fromEntries(taps.filter((tap) => named.includes(output(tap))).map((tap) => [tap, worst[output(tap)] as number]));
+  return {
+    images: count,
+    logits: worst['logits'] as number,
+    maps: by(mapOutput),
+    ...(named.includes('probabilities') && { probabilities: worst['probabilities'] as number }),
+    ...(taps.some((tap) => named.includes(residualOutput(tap))) && { residuals: by(residualOutput) }),
+    maxAbsDiff: Math.max(...Object.values(worst)),
+  };
+}
+
+interface Expected {
+  readonly values: ArrayLike<number>;
+  /** What a difference is divided by. */
+  readonly scale: number;
+}
+
+function expectedOutputs({ logits, probabilities, taps }: Explanation): Record<string, Expected> {
+  const outputs: Record<string, Expected> = {
+    logits: { values: logits.data, scale: 1 },
+    probabilities: { values: probabilities.data, scale: 1 },
+  };
+  for (const { name, map, residual } of taps) {
+    outputs[mapOutput(name)] = { values: map.data, scale: 1 };
+    // of a tap that is not exact it has no bound, and is a quotient by what may be small
+    outputs[residualOutput(name)] = { values: [residual], scale: Math.max(1, residual) };
+  }
+  return outputs;
 }
 
 function row(outputs: NamedArrays, name: string, n: number): Float32Array {
@@ -103,7 +133,8 @@ function row(outputs: NamedArrays, name: string, n: number): Float32Array {
   return data.subarray(n * size, (n + 1) * size);
 }
 
-function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+/** max |a − b|; infinite where one is NaN, or their lengths differ. */
+export function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
   if (a.length !== b.length) return Infinity;
   let worst = 0;
   for (let i = 0; i < a.length; i++) {
@@ -112,26 +143,4 @@ function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
     if (!(d <= worst)) worst = Number.isNaN(d) ? Infinity : d;
   }
   return worst;
-}
-
-function batchOf(images: NdArray<'float32'>, picks: readonly number[], layout: 'nchw' | 'nhwc', bytes: boolean): NdArray {
-  const [, h, w, c] = images.shape as [number, number, number, number];
-  const size = h * w * c;
-  const data = new Float32Array(picks.length * size);
-  for (const [n, i] of picks.entries()) {
-    for (let p = 0; p < h * w; p++) {
-      for (let channel = 0; channel < c; channel++) {
-        const at = layout === 'nhwc' ? p * c + channel : channel * h * w + p;
-        data[n * size + at] = images.data[i * size + p * c + channel] as number;
-      }
-    }
-  }
-  const shape = layout === 'nhwc' ? [picks.length, h, w, c] : [picks.length, c, h, w];
-  return bytes
-    ? ndArray(
-        'uint8',
-        shape,
-        Uint8Array.from(data, (x) => Math.round(x * 255)),
-      )
-    : ndArray('float32', shape, data);
 }

@@ -4,7 +4,8 @@ import { existsSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { decodeSafetensors, encodeNpy } from '@coda-nets/core';
+import { decodeSafetensors, encodeNpy, type NdArray } from '@coda-nets/core';
+import { writeModel } from '@coda-nets/core/node';
 import { buildNetwork, openModel } from '../src/index.ts';
 import { imageInputs } from '../src/image-inputs.ts';
 import { explanationFiles } from '../src/write-explanations.ts';
@@ -77,14 +78,30 @@ describe('the thread', () => {
 
   it('exports one file with the explanation inside, which equals the model at batch 1, 3 and 64', async (context) => {
     const file = join(folder, 'hybrid.onnx');
-    for (const extra of [[], ['--input', 'nchw'], ['--dtype', 'uint8']]) {
+    const apart = ['--opset', '21', '--external-data', '--residuals', '--probabilities'];
+    for (const extra of [apart, [], ['--input', 'nchw'], ['--dtype', 'uint8']]) {
       expect((await coda('export', hybridFile, '--out', file, '--explain', ...extra)).code).toBe(0);
       const verified = await coda('verify', file, '--model', hybridFile, '--engine', 'cpu', '--limit', '3', '--json');
       expect(verified.err).not.toContain('error');
       const result = JSON.parse(verified.out);
       expect(Object.keys(result.maps)).toEqual(['input', 'layer2.0', expect.stringMatching(/^head/), expect.stringMatching(/^head/)]);
       expect(result.maxAbsDiff).toBeLessThan(1e-4);
+      expect(Object.keys(result.residuals ?? {})).toEqual(extra === apart ? Object.keys(result.maps) : []);
+      expect(existsSync(`${file}.data`)).toBe(true);
     }
+    const { model } = await openModel(hybridFile);
+    const other = join(folder, 'other.safetensors');
+    const name = 'stem.layer2.0.conv2.weight';
+    const weight = model.weights[name] as NdArray<'float32'>;
+    const changed = { ...weight, data: weight.data.map((x) => 2 * x) };
+    await writeModel(other, { ...model, weights: { ...model.weights, [name]: changed } });
+    const failed = await coda('verify', file, '--model', other, '--engine', 'cpu', '--limit', '1');
+    expect([failed.code, failed.err]).toEqual([
+      1,
+      expect.stringMatching(
+        /hybrid\.onnx: the file deviates from its model; expected at most 0\.0001, got \S+\. The first tap that differs is layer2\.0, by \S+: layer1\.0 agrees; look at .*stem\.layer2\.0\.conv2,/,
+      ),
+    ]);
     const python = ['python3', '/usr/bin/python3'].find((p) => spawnSync(p, ['-c', 'import onnx']).status === 0);
     if (python === undefined) {
       context.skip('no python3-onnx here for onnx.checker');
@@ -200,8 +217,9 @@ describe('what bad input gets', () => {
       [['explain', hybridFile, join(folder, 'broken.png'), '--out', join(folder, 'no4')], 1, /broken\.png/],
       [['export', hybridFile, '--out', join(folder, 'no5.onnx'), '--explain', '--taps', 'layer2.1'], 2, /layer2\.0/],
       [['export', hybridFile, '--outt', 'x'], 2, /--out/],
+      [['export', hybridFile, '--out', join(folder, 'no7.onnx'), '--residuals'], 2, /--residuals: without --explain there are no maps/],
       [['evaluat', hybridFile], 2, /evaluate/],
-      [['export', hybridFile, '--out', join(folder, 'no6.onnx'), '--opset', '9'], 2, /--opset.*Expected 17/],
+      [['export', hybridFile, '--out', join(folder, 'no6.onnx'), '--opset', '9'], 2, /--opset.*Expected 17 or 18/],
       [
         ['predict', join(folder, 'run'), join(folder, 'broken.png')],
         1,

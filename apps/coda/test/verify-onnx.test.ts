@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { initWeights, Random, zerosArray, type TensorFunction } from '@coda-nets/core';
 import { codaNetwork } from '@coda-nets/dau';
-import { eagerEngine } from '@coda-nets/engine';
+import { eagerEngine, openOnnx } from '@coda-nets/engine';
 import { encodeModel, trace } from '@coda-nets/onnx';
 import { useBackend } from '@coda-nets/tools/testkit';
 import { beforeAll, expect, it } from 'vitest';
@@ -42,8 +42,14 @@ it.each<[string, TensorFunction, object, string]>([
     { image },
     'foreign.onnx: not a file of `coda export`; expected an input "image" and an output "logits", got inputs image',
   ],
+  [
+    'an output of its own',
+    ({ image: x }) => ({ logits: logitsOf(x as tf.Tensor), features: tf.neg(x as tf.Tensor) }),
+    { image },
+    'foreign.onnx: outputs that the model does not have; expected logits, probabilities, got features',
+  ],
 ])('names the file that has %s', async (_, fn, inputs, text) => {
   const bytes = encodeModel(trace(fn, { inputs: inputs as never }));
   const open = { path: 'x', model, network };
-  await expect(verifyOnnx(bytes, 'foreign.onnx', open, images, reference)).rejects.toThrow(text);
+  await expect(verifyOnnx(await openOnnx(bytes, 'foreign.onnx'), 'foreign.onnx', open, images, reference)).rejects.toThrow(text);
 });

@@ -4,6 +4,7 @@ export { compileByShape, type CompiledByShape, type CompileByShapeOptions } from
 export {
   onnxRuntimeEngine,
   openOnnx,
+  openOnnxFile,
   webGpuEngine,
   type CompiledReport,
   type OnnxCompiled,

@@ -6,7 +6,8 @@ import type { OnnxRuntime } from './load-onnx-runtime.ts';
 
 /** All that a session is made of: bytes, arrays and options, so that it can be made on another thread. */
 export interface SessionPlan {
-  readonly model: Uint8Array;
+  /** The bytes, or the path of a file that has weights beside it. */
+  readonly model: Uint8Array | string;
   readonly options: InferenceSession.SessionOptions;
   /** Computes inputs of `model` from `shared`, once. */
   readonly prologue?: Uint8Array | undefined;
@@ -36,7 +37,7 @@ export async function openSession(ort: OnnxRuntime, plan: SessionPlan): Promise<
   const carriedNames = Object.keys(plan.carried);
   const carriedOutputs = new Set(carriedNames.map((name) => carriedOutput(name)));
   const onGpu = plan.onGpu === true && carriedNames.length > 0;
-  const session = await ort.InferenceSession.create(plan.model, {
+  const session = await ort.InferenceSession.create(plan.model as Uint8Array, {
     ...plan.options,
     ...(onGpu && { preferredOutputLocation: Object.fromEntries([...carriedOutputs].map((name) => [name, 'gpu-buffer' as const])) }),
   });

@@ -10,6 +10,7 @@ import {
   type TensorFunction,
 } from '@coda-nets/core';
 import { encodeModel, readModelInfo, splitConstantPart, trace, type Graph, type ModelInfo, type Value } from '@coda-nets/onnx';
+import { readOnnxInfo } from '@coda-nets/onnx/node';
 import type { InferenceSession } from 'onnxruntime-node';
 import { availableParallelism } from 'node:os';
 import { blockOf } from './blocked-operators.ts';
@@ -147,10 +148,28 @@ export interface OnnxFile extends ModelInfo {
   dispose(): Promise<void>;
 }
 
-/** Runs an ONNX file as it is. `where` names it in errors. Throws a CodaError for bytes that ONNX Runtime does not load. */
+/** Runs an ONNX model as it is. `where` names it in errors. Throws a CodaError for bytes that ONNX Runtime does not load. */
 export async function openOnnx(bytes: Uint8Array, where: string, options: OnnxRuntimeOptions = {}): Promise<OnnxFile> {
   const info = readModelInfo(bytes, where);
-  const plan: SessionPlan = { model: bytes, options: sessionOptionsOf(options), shared: {}, sharedInputs: [], carried: {} };
+  const [outside] = info.externalData;
+  if (outside === undefined) return openFile(info, bytes, where, options);
+  throw new CodaError({
+    kind: 'unsupported',
+    where,
+    problem: `the weights of "${outside.tensor}" are in another file, ${outside.location}`,
+    hint: 'Open it by its path: openOnnxFile.',
+  });
+}
+
+/** The same for a file on disk, and the files of its weights beside it. Throws a CodaError for weights that are not where the file says. */
+export async function openOnnxFile(path: string, options: OnnxRuntimeOptions = {}): Promise<OnnxFile> {
+  const { info, bytes } = await readOnnxInfo(path);
+  // by its path only where it must be: ONNX Runtime looks beside it for the weights
+  return openFile(info, info.externalData.length === 0 ? bytes : path, path, options);
+}
+
+async function openFile(info: ModelInfo, model: Uint8Array | string, where: string, options: OnnxRuntimeOptions): Promise<OnnxFile> {
+  const plan: SessionPlan = { model, options: sessionOptionsOf(options), shared: {}, sharedInputs: [], carried: {} };
   const ort = await loadOnnxRuntime();
   let session: OnnxSession;
   try {

@@ -1,4 +1,7 @@
-/** The one giver of names: inputs, outputs and named constants keep theirs, every other value is numbered after its operator. */
+/**
+ * The one giver of names: inputs and outputs keep theirs; constants and nodes get the ones they wish for, numbered where those are taken; every other value
+ * is numbered after its operator.
+ */
 import { CodaError } from '@coda-nets/core';
 import type { Graph, Value } from './graph.ts';
 
@@ -14,7 +17,6 @@ export function giveNames(graph: Graph): ReadonlyMap<Value, string> {
   };
   for (const input of graph.inputs) give(input, input.hint as string);
   for (const [name, value] of Object.entries(graph.outputs)) give(value, name);
-  for (const value of graph.constants.keys()) if (value.hint !== undefined) give(value, value.hint);
   const counts = new Map<string, number>();
   const numbered = (stem: string): string => {
     for (;;) {
@@ -23,6 +25,10 @@ export function giveNames(graph: Graph): ReadonlyMap<Value, string> {
       if (!taken.has(`${stem}_${n}`)) return `${stem}_${n}`;
     }
   };
+  const values = [...graph.constants.keys(), ...graph.nodes.map(({ output }) => output)];
+  for (const value of values) {
+    if (value.hint !== undefined && !names.has(value)) give(value, taken.has(value.hint) ? numbered(value.hint) : value.hint);
+  }
   for (const value of graph.constants.keys()) if (!names.has(value)) give(value, numbered('constant'));
   for (const { op, output } of graph.nodes) if (!names.has(output)) give(output, numbered(op));
   return names;

@@ -82,6 +82,11 @@ export class GraphBuilder {
     return this.constant(ndArray('float32', shape, new Float32Array(sizeOf(shape)).fill(1)));
   }
 
+  /** Wishes for a name of a value that is computed and has none. */
+  name(value: StaticValue, hint: string): void {
+    if (this.#computed.has(value) && value.hint === undefined) (value as { hint?: string | undefined }).hint = hint;
+  }
+
   /** The number a scalar constant holds. */
   scalarOf(value: Value): number | undefined {
     const array = this.#constants.get(value);

@@ -1,6 +1,21 @@
 /** Any TensorFlow.js function as an ONNX graph. */
 export { carriedOutput, trace, type TraceOptions } from './trace.ts';
-export { encodeModel, readModelInfo, type ArrayInfo, type ModelInfo, type ModelOptions } from './model-proto.ts';
+export { nameTensor } from './name-tensor.ts';
+export { runPasses, type Condition, type Pass } from './passes/pass.ts';
+export { exactPasses, inferencePasses } from './passes/export-passes.ts';
+export {
+  encodeModel,
+  encodeModelWithData,
+  readModelInfo,
+  type ArrayInfo,
+  type ModelInfo,
+  type ModelOptions,
+  type ModelWithData,
+  type Probe,
+  withOutputs,
+} from './model-proto.ts';
+export type { ExternalData } from './external-data.ts';
+export { opsets } from './passes/to-opset.ts';
 export { splitConstantPart, type SplitGraph } from './passes/split-constant-part.ts';
 export { printGraph } from './print-graph.ts';
 export { kernelSupport, type KernelSupport } from './unsupported-kernels.ts';

@@ -2,7 +2,9 @@
 import { CodaError, type DType, type NdArray } from '@coda-nets/core';
 import onnxProto from 'onnx-proto';
 import type { Attribute, Dim, Graph, Value } from './graph.ts';
+import { externalDataOf, type ExternalData } from './external-data.ts';
 import { giveNames } from './give-names.ts';
+import { DEFAULT_OPSET, irVersionOf, toOpset } from './passes/to-opset.ts';
 
 const { onnx } = onnxProto;
 const dataTypes = onnx.TensorProto.DataType;
@@ -23,10 +25,16 @@ const dataTypeOf: Record<DType, number> = {
 };
 
 /** protobuf's own limit; a larger model needs external data. */
-const MAX_MODEL_BYTES = 2 ** 31 - 1;
+export const MAX_MODEL_BYTES = 2 ** 31 - 1;
+/** Smaller constants are shapes, axes and factors, which checkers want to see. */
+const INSIDE_BYTES = 1024;
+/** Weights begin where a page of memory does, so that runtimes can map them. */
+const DATA_ALIGNMENT = 4096;
+/** Operating systems do not write more than 2 GB at once. */
+const PIECE_BYTES = 2 ** 26;
 
 export interface ModelOptions {
-  /** Default 17: understood by every runtime of the last years, and by the checker of Debian 12. */
+  /** 17 to 21. Default 17: understood by every runtime of the last years, and by the checker of Debian 12. */
   readonly opset?: number;
   readonly graphName?: string;
   readonly producerVersion?: string;
@@ -35,8 +43,61 @@ export interface ModelOptions {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
+/** A model whose large weights are in a file beside it. */
+export interface ModelWithData {
+  readonly model: Uint8Array;
+  /** The other file, piece by piece; the weights are not copied. */
+  readonly data: Iterable<Uint8Array>;
+  readonly dataBytes: number;
+}
+
+/** Throws a CodaError for weights beyond what one file can hold. The same graph and options give the same bytes. */
 export function encodeModel(graph: Graph, options: ModelOptions = {}): Uint8Array {
-  const { opset = 17, graphName = 'graph', producerVersion = '', docString = '', metadata = {} } = options;
+  const bytes = weightBytes(graph);
+  if (bytes > MAX_MODEL_BYTES) {
+    throw new CodaError({
+      kind: 'unsupported',
+      where: 'encodeModel',
+      problem: 'the weights are larger than one ONNX file can hold',
+      expected: `at most ${MAX_MODEL_BYTES} bytes`,
+      got: `${bytes}`,
+      hint: 'Write them into a file beside it: encodeModelWithData.',
+    });
+  }
+  return encode(graph, options, tensorProto);
+}
+
+/** The same, with all weights of more than 1024 bytes in a file that is to stand beside the model's under the name `location`. */
+export function encodeModelWithData(graph: Graph, location: string, options: ModelOptions = {}): ModelWithData {
+  const pieces: Uint8Array[] = [];
+  let offset = 0;
+  const model = encode(graph, options, (name, array) => {
+    const { rawData: bytes, ...proto } = tensorProto(name, array);
+    if (bytes.byteLength <= INSIDE_BYTES) return { ...proto, rawData: bytes };
+    const gap = -offset & (DATA_ALIGNMENT - 1);
+    if (gap > 0) pieces.push(new Uint8Array(gap));
+    const at = offset + gap;
+    for (let from = 0; from < bytes.length; from += PIECE_BYTES) pieces.push(bytes.subarray(from, from + PIECE_BYTES));
+    offset = at + bytes.byteLength;
+    const place = { location, offset: String(at), length: String(bytes.byteLength) };
+    return {
+      ...proto,
+      dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
+      externalData: Object.entries(place).map(([key, value]) => ({ key, value })),
+    };
+  });
+  return { model, data: pieces, dataBytes: offset };
+}
+
+/** What the constants of a graph take. */
+export const weightBytes = (graph: Graph): number => [...graph.constants.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
+
+type Tensor = Parameters<typeof onnx.TensorProto.create>[0];
+
+function encode(original: Graph, options: ModelOptions, initializer: (name: string, array: NdArray) => Tensor): Uint8Array {
+  const { opset = DEFAULT_OPSET, graphName = 'graph', producerVersion = '', docString = '', metadata = {} } = options;
+  const irVersion = irVersionOf(opset);
+  const graph = toOpset(original, opset);
   const names = giveNames(graph);
   const nameOf = (value: Value | undefined): string => (value === undefined ? '' : (names.get(value) as string));
   const valueInfo = (value: Value) => ({
@@ -48,19 +109,9 @@ export function encodeModel(graph: Graph, options: ModelOptions = {}): Uint8Arra
       },
     },
   });
-  const weightBytes = [...graph.constants.values()].reduce((sum, { data }) => sum + data.byteLength, 0);
-  if (weightBytes > MAX_MODEL_BYTES) {
-    throw new CodaError({
-      kind: 'unsupported',
-      where: 'encodeModel',
-      problem: 'the weights are larger than one ONNX file can hold',
-      expected: `at most ${MAX_MODEL_BYTES} bytes`,
-      got: `${weightBytes}`,
-    });
-  }
   const domains = [...new Set(graph.nodes.flatMap(({ domain }) => (domain === undefined ? [] : [domain])))];
   const model = onnx.ModelProto.create({
-    irVersion: 8,
+    irVersion,
     producerName: 'coda-nets',
     producerVersion,
     docString,
@@ -70,11 +121,11 @@ export function encodeModel(graph: Graph, options: ModelOptions = {}): Uint8Arra
       name: graphName,
       input: graph.inputs.map(valueInfo),
       output: Object.values(graph.outputs).map(valueInfo),
-      initializer: [...graph.constants].map(([value, array]) => tensorProto(nameOf(value), array)),
+      initializer: [...graph.constants].map(([value, array]) => initializer(nameOf(value), array) as object),
       node: graph.nodes.map(({ op, domain, inputs, output, outputIndex = 0, attributes }) => ({
         opType: op,
         ...(domain !== undefined && { domain }),
-        name: `${nameOf(output)}:node`,
+        name: nameOf(output),
         input: inputs.map(nameOf),
         output: [...Array.from({ length: outputIndex }, (_, i) => `${nameOf(output)}:unread${i}`), nameOf(output)],
         attribute: Object.entries(attributes).map(([name, a]) => ({ name, ...attributeProto(a) })),
@@ -112,6 +163,8 @@ export interface ModelInfo {
   readonly outputs: readonly ArrayInfo[];
   readonly metadata: Readonly<Record<string, string>>;
   readonly opset: number;
+  /** Weights that are in other files. */
+  readonly externalData: readonly ExternalData[];
 }
 
 /** Inputs, outputs and metadata of an ONNX file. Throws a CodaError of kind `malformed` that names the file. */
@@ -130,6 +183,8 @@ export function readModelInfo(bytes: Uint8Array, where: string): ModelInfo {
     const dtype = (Object.keys(dataTypeOf) as DType[]).find((d) => dataTypeOf[d] === tensor?.elemType);
     if (dtype === undefined) throw malformed(`"${value.name}" has a type that is not read here (data type ${tensor?.elemType})`);
     const shape = (tensor?.shape?.dim ?? []).map((d): Dim => d.dimParam || Number(d.dimValue ?? 0));
+    const size = shape.find((d) => typeof d === 'number' && (!Number.isSafeInteger(d) || d < 0));
+    if (size !== undefined) throw malformed(`"${value.name}" has the size ${size}`);
     return { name: value.name ?? '', dtype, shape };
   };
   return {
@@ -137,5 +192,30 @@ export function readModelInfo(bytes: Uint8Array, where: string): ModelInfo {
     outputs: graph.output.map(info),
     metadata: Object.fromEntries((model.metadataProps ?? []).map(({ key, value }) => [key ?? '', value ?? ''])),
     opset: Number(model.opsetImport?.find(({ domain }) => !domain)?.version ?? 0),
+    externalData: (graph.initializer ?? [])
+      .filter(({ dataLocation }) => dataLocation === onnx.TensorProto.DataLocation.EXTERNAL)
+      .map((tensor) => {
+        const entries = (tensor.externalData ?? []).map(({ key, value }) => [key ?? '', value ?? ''] as const);
+        const dtype = (Object.keys(dataTypeOf) as DType[]).find((d) => dataTypeOf[d] === tensor.dataType);
+        return externalDataOf({ name: tensor.name ?? '', dtype, dims: (tensor.dims ?? []).map(Number), entries }, where);
+      }),
   };
+}
+
+/** The values a file computes, in its own order, by the names of the nodes' outputs. */
+export interface Probe {
+  readonly bytes: Uint8Array;
+  readonly computed: readonly string[];
+}
+
+/** The same file with those of `names` that it computes, all float32, as outputs too, so that a runtime shows what happens inside. */
+export function withOutputs(bytes: Uint8Array, names: ReadonlySet<string>): Probe {
+  const model = onnx.ModelProto.decode(bytes);
+  const { graph } = model;
+  const computed = (graph?.node ?? []).flatMap(({ output }) => output ?? []);
+  const known = new Set((graph?.output ?? []).map(({ name }) => name));
+  const inside = computed.filter((name) => names.has(name) && !known.has(name));
+  const type = { tensorType: { elemType: dataTypes.FLOAT } };
+  graph?.output?.push(...inside.map((name) => onnx.ValueInfoProto.create({ name, type })));
+  return { bytes: onnx.ModelProto.encode(model).finish(), computed };
 }

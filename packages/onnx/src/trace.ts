@@ -33,6 +33,7 @@ import { cast } from './kernels/elementwise.ts';
 import { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
 import { RecordingBackend, recordingBackendName, tensorDType } from './recording-backend.ts';
 import { shapeIn, traceSizes, type Sizes } from './trace-sizes.ts';
+import { carriedDType, tensorData } from './tensor-data.ts';
 import { plain } from './traced-array.ts';
 
 export interface TraceOptions {
@@ -43,6 +44,11 @@ export interface TraceOptions {
    * sizes are fixed (`blocked-layout.ts`). Default: the graph holds ONNX's operators alone and runs anywhere.
    */
   readonly block?: number | undefined;
+  /**
+   * Whether convolutions with many outputs over small maps become matrix products, which run faster on CPUs (docs/decisions/0004). Default true; false for
+   * files that other runtimes read, and so that batch norms can be folded.
+   */
+  readonly convolutionsAsProducts?: boolean;
 }
 
 /** The carried value `name` leaves the graph under this name: a graph's names are unique. */
@@ -61,7 +67,12 @@ export function trace(fn: TensorFunction, signature: Signature, options: TraceOp
   return traces.length === 1 ? first.graph : generaliseSizes(traces);
 }
 
-function traceOnce(fn: TensorFunction, signature: Signature, sizes: Sizes, { names, block }: TraceOptions): Graph {
+function traceOnce(
+  fn: TensorFunction,
+  signature: Signature,
+  sizes: Sizes,
+  { names, block, convolutionsAsProducts = true }: TraceOptions,
+): Graph {
   const { inputs, constants = {}, carried = {} } = signature;
   const previous = tf.getBackend();
   const named = new Map([...(names ?? [])].map(([tensor, name]) => [tensor.dataId as object, name]));
@@ -69,6 +80,7 @@ function traceOnce(fn: TensorFunction, signature: Signature, sizes: Sizes, { nam
     previous,
     named,
     spaceIsOpen: [...sizes.keys()].some((symbol) => symbol !== 'batch'),
+    convolutionsAsProducts,
     block: sizes.size === 0 ? block : undefined,
   });
   const { builder, layouts } = backend;
@@ -79,10 +91,12 @@ function traceOnce(fn: TensorFunction, signature: Signature, sizes: Sizes, { nam
   try {
     const tensors: Record<string, tf.Tensor> = {};
     for (const [name, spec] of Object.entries(inputs)) tensors[name] = placeholder(backend, name, spec, sizes);
-    for (const [name, { dtype, shape }] of Object.entries(carried)) {
-      tensors[name] = placeholder(backend, name, { dtype: dtype as ArraySpec['dtype'], shape }, sizes);
+    for (const [name, array] of Object.entries(carried)) {
+      tensors[name] = placeholder(backend, name, { dtype: carriedDType(name, array), shape: array.shape }, sizes);
     }
-    for (const [name, array] of Object.entries(constants)) tensors[name] = backend.tensor(plain(builder.constant(array, name)));
+    for (const [name, array] of Object.entries(constants)) {
+      tensors[name] = backend.tensor(plain(builder.constant(tensorData(name, array), name)));
+    }
     const results = callRecorded(fn, tensors);
     const outputs: Record<string, Value> = {};
     for (const [name, result] of Object.entries(results)) {
@@ -90,7 +104,12 @@ function traceOnce(fn: TensorFunction, signature: Signature, sizes: Sizes, { nam
         throw new CodaError({ kind: 'argument', where: `trace: result "${name}"`, problem: 'not a tensor', got: typeof result });
       }
       checkCarried(name, result, signature);
-      outputs[name in carried ? carriedOutput(name) : name] = builder.output(layouts.dense(backend.arrayOf(result)));
+      const value = layouts.dense(backend.arrayOf(result));
+      const before = Object.hasOwn(carried, name) ? carried[name] : undefined;
+      // as it went in, so that the next call can read it
+      outputs[before === undefined ? name : carriedOutput(name)] = builder.output(
+        before === undefined ? value : cast(builder, value, before.dtype),
+      );
     }
     const missing = Object.keys(carried).filter((name) => !(name in results));
     if (missing.length > 0) {

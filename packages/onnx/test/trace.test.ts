@@ -107,6 +107,25 @@ describe('trace', () => {
     expect(graph).toContain('next/w: float32[2] = Add(w, x)');
   });
 
+  it('reads constants and hands on carried values of other integers as TensorFlow.js sees them, and as they were', () => {
+    const graph = trace(({ a, b, n }) => ({ n: tf.add(n as tf.Tensor, tf.add(a as tf.Tensor, b as tf.Tensor)) }), {
+      inputs: {},
+      constants: { a: ndArray('int64', [2], BigInt64Array.of(1n, -2n)), b: ndArray('uint8', [2], Uint8Array.of(3, 255)) },
+      carried: { n: ndArray('int64', [2], BigInt64Array.of(0n, 0n)) },
+    });
+    expect(printGraph(graph).split('\n').slice(0, 3)).toEqual(['graph(n: int64[2])', '  constant a: int32[2]', '  constant b: int32[2]']);
+    expect(printGraph(graph)).toContain('next/n: int64[2] = Cast(');
+    expect([...graph.constants.values()].map(({ data }) => [...(data as Int32Array)])).toEqual([
+      [1, -2],
+      [3, 255],
+    ]);
+    const half = trace(({ c }) => ({ y: tf.neg(c as tf.Tensor) }), {
+      inputs: {},
+      constants: { c: ndArray('float64', [1], Float64Array.of(0.5)) },
+    });
+    expect(printGraph(half)).toContain('constant c: float32[1]');
+  });
+
   it('keeps the batch open through reshapes, slices and matrix products', () => {
     const graph = text(
       ({ x }) => {
@@ -252,6 +271,24 @@ describe('trace refuses', () => {
       ({ x }) => ({ w: x as tf.Tensor }),
       { inputs: { x: float(3) }, carried: { w: zerosArray('float32', [2]) } },
       'trace: carried value "w": comes back with another shape or dtype; expected float32 [2], got float32 [3]',
+    ],
+    [
+      'a constant of numbers that TensorFlow.js cannot hold',
+      ({ c }) => ({ y: tf.neg(c as tf.Tensor) }),
+      { inputs: {}, constants: { c: ndArray('int64', [2], BigInt64Array.of(1n, 2n ** 40n)) } },
+      'trace: constant "c": TensorFlow.js computes with int32, which does not hold all of its numbers; expected int32, got int64 with 1099511627776',
+    ],
+    [
+      'a constant that would be rounded',
+      ({ c }) => ({ y: tf.neg(c as tf.Tensor) }),
+      { inputs: {}, constants: { c: ndArray('float64', [1], Float64Array.of(0.1)) } },
+      'trace: constant "c": TensorFlow.js computes with float32, which does not hold all of its numbers; expected float32, got float64 with 0.1',
+    ],
+    [
+      'a carried value of a dtype that would come back as another',
+      ({ w }) => ({ w: w as tf.Tensor }),
+      { inputs: {}, carried: { w: ndArray('float64', [1], Float64Array.of(0.5)) } },
+      'trace: carried value "w": a dtype that TensorFlow.js has no tensors of; expected float32, int32, int64, uint8, bool, got float64',
     ],
     [
       'a carried value that does not come back',

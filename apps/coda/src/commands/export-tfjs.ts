@@ -1,6 +1,6 @@
 /** `coda export` of a model of TensorFlow.js. */
-import { type ArraySpec } from '@coda-nets/core';
-import { writeFileAtomic } from '@coda-nets/core/node';
+import type { ArraySpec } from '@coda-nets/core';
+import { writeOnnx } from '@coda-nets/onnx/node';
 import { InvalidArgumentError, type Command } from 'commander';
 import { ioOf, usageError, type CommonOptions } from '../define-command.ts';
 import { exportTfjsModel } from '../export-tfjs-model.ts';
@@ -11,13 +11,14 @@ import { refuseOverwriting } from '../refuse-overwriting.ts';
 export interface TfjsExportFlags extends CommonOptions {
   readonly out: string;
   readonly opset: number;
+  readonly externalData?: true;
   readonly shape?: Shapes;
 }
 
 type Shapes = Readonly<Record<string, ArraySpec['shape']>>;
 
 /** Options that are about networks of this project. */
-const ofNetworks = ['explain', 'taps', 'input', 'dtype'];
+const ofNetworks = ['explain', 'taps', 'residuals', 'probabilities', 'input', 'dtype'];
 
 export async function exportTfjs(path: string, flags: TfjsExportFlags, command: Command): Promise<void> {
   const foreign = ofNetworks.filter((name) => command.getOptionValueSource(name) === 'cli');
@@ -25,13 +26,13 @@ export async function exportTfjs(path: string, flags: TfjsExportFlags, command: 
     throw usageError(`export: --${foreign[0]}`, `${path} is a model of TensorFlow.js, whose inputs and outputs stay as they are`);
   }
   const io = ioOf(flags);
-  await refuseOverwriting('export: --out', [flags.out], [path]);
+  await refuseOverwriting('export: --out', [flags.out, `${flags.out}.data`], [path]);
   const model = await openTfjsModel(path, { shapes: flags.shape ?? {} });
   const { opset } = flags;
-  const { bytes, inputs, outputs } = exportTfjsModel(model, { opset, version: projectVersion });
-  await writeFileAtomic(flags.out, bytes);
-  io.say(`${flags.out}: ${(bytes.length / 1e6).toFixed(2)} MB, inputs ${inputs.join(', ')}, outputs ${outputs.join(', ')}`);
-  io.result({ file: flags.out, bytes: bytes.length, inputs, outputs, opset });
+  const { graph, modelOptions, inputs, outputs } = exportTfjsModel(model, { opset, version: projectVersion });
+  const { files, bytes } = await writeOnnx(flags.out, graph, { ...modelOptions, ...(flags.externalData && { externalData: true }) });
+  io.say(`${files.join(' and ')}: ${(bytes / 1e6).toFixed(2)} MB, inputs ${inputs.join(', ')}, outputs ${outputs.join(', ')}`);
+  io.result({ file: flags.out, bytes, inputs, outputs, opset, ...(files.length > 1 && { files }) });
 }
 
 /** Parses `NAME=batch,64,64,3`; several add up. */

@@ -1,5 +1,5 @@
 /** Runs conformance cases eagerly and compiled, many in one graph: opening a session takes longer than running it. */
-import { ndArray, Random, type ArraySpec, type NamedArrays, type NamedTensors, type NdArray } from '@coda-nets/core';
+import { ndArray, Random, type ArraySpec, type Engine, type NamedArrays, type NamedTensors, type NdArray } from '@coda-nets/core';
 import { onnxRuntimeEngine } from '@coda-nets/engine';
 import { expectClose } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -13,13 +13,13 @@ export interface Placed {
   readonly run: (t: NamedTensors) => Record<string, tf.Tensor>;
 }
 
-/** Throws where a number, a shape or a dtype differs, and names the case. */
-export async function runCases(cases: readonly Case[]): Promise<void> {
+/** Throws where a number, a shape or a dtype differs, and names the case. `engine`: what compiles, ONNX Runtime as it is where not given. */
+export async function runCases(cases: readonly Case[], engine?: Pick<Engine, 'compile'>): Promise<void> {
   const placed = cases.map((c, i) => place(c, `${i}/`));
   const inputs = Object.assign({}, ...placed.map((p) => p.inputs)) as Record<string, NdArray>;
   const all = (t: NamedTensors): NamedTensors => Object.assign({}, ...placed.map(({ run }) => run(t))) as NamedTensors;
   const expected = eagerly(all, inputs);
-  const compiled = await (await onnxRuntimeEngine({ threads: 1 })).compile(all, { inputs: specsOf(inputs) });
+  const compiled = await (engine ?? (await onnxRuntimeEngine({ threads: 1 }))).compile(all, { inputs: specsOf(inputs) });
   const actual = await compiled.run(inputs);
   await compiled.dispose();
   for (const [name, { dtype, shape, data }] of Object.entries(expected)) {

@@ -102,16 +102,12 @@ arithmetic(
   (x, y) => x - y,
   ({ a, b }, g) => (neutral(g, b, 0) ? a : undefined),
 );
+// x · 0 stays a product: it is NaN where x is NaN or infinite
 arithmetic(
   'Multiply',
   'Mul',
   (x, y) => x * y,
-  ({ a, b }, g) => {
-    if (neutral(g, b, 1)) return a;
-    if (neutral(g, a, 1)) return b;
-    if (neutral(g, b, 0)) return filled(b.value, broadcastShape([a.shape, b.shape]));
-    return neutral(g, a, 0) ? filled(a.value, broadcastShape([a.shape, b.shape])) : undefined;
-  },
+  ({ a, b }, g) => (neutral(g, b, 1) ? a : neutral(g, a, 1) ? b : undefined),
 );
 arithmetic(
   'RealDiv',
