@@ -83,7 +83,7 @@ describe('an exported graph', () => {
       ['Mul', 1],
       ['Relu', 17],
     ]);
-    expect(graph.nodes.length).toBe(52);
+    expect(graph.nodes.length).toBe(51);
     expect(count(graphOf(network, { input: 'nhwc' }), 'Transpose')).toBe(1);
     const text = printGraph(graph);
     expect(text).toContain('constant layer2.0.downsample.0.weight: float32[8, 4, 1, 1]');

@@ -1,6 +1,6 @@
 /**
  * Zeros that a node puts around the sides of images become the padding of the convolution that reads them.
- * Ensures: no convolution reads zero padding of its spatial axes alone.
+ * Ensures: no convolution that counts its padding reads zero padding of its spatial axes alone.
  */
 import type { Graph, Node, Value } from '../graph.ts';
 import type { Pass } from './pass.ts';
@@ -14,15 +14,15 @@ export const mergePads: Pass = {
       name: 'no pad before a convolution',
       problem: (graph) => {
         const origin = new Map<Value, Node>(graph.nodes.map((node) => [node.output, node]));
-        return graph.nodes.find((node) => node.op === 'Conv' && spatialPads(graph.constants, origin.get(node.inputs[0] as Value)))?.op;
+        return graph.nodes.find((node) => paddingOf(node) && spatialPads(graph.constants, origin.get(node.inputs[0] as Value)))?.op;
       },
     },
   ],
   run: (graph) =>
     rewrite(graph, (node, rewriting) => {
-      if (node.op !== 'Conv') return rewriting.emit(node);
       let [source] = node.inputs;
-      let pads = (node.attributes['pads'] as { ints: readonly number[] }).ints;
+      let pads = paddingOf(node);
+      if (pads === undefined) return rewriting.emit(node);
       for (;;) {
         const pad = rewriting.originOf(source);
         const more = spatialPads(rewriting.constants, pad);
@@ -38,6 +38,11 @@ export const mergePads: Pass = {
       });
     }),
 };
+
+/** The counts of a convolution's own padding; undefined for other nodes, and where it is left to the runtime (`auto_pad`). */
+function paddingOf({ op, attributes: { pads } }: Node): readonly number[] | undefined {
+  return op === 'Conv' && pads !== undefined && 'ints' in pads ? pads.ints : undefined;
+}
 
 /** As a convolution has them: begin of every spatial axis, end of every spatial axis. */
 function spatialPads(constants: Graph['constants'], node: Node | undefined): readonly number[] | undefined {
