@@ -2,8 +2,8 @@
  * Makes the arrays of one batch out of 8-bit images: picks, augments, scales to [0, 1]. The hot loop of the data side.
  */
 import { CodaError, ndArray, type NdArray, type Random } from '@coda-nets/core';
-import { noAugmentation, type Augmentation } from './augmentation.ts';
-import type { ImageSplit } from './image-dataset.ts';
+import { type Augmentation, type AugmentationRecipe } from './augmentation.ts';
+import type { PixelSplit } from './image-dataset.ts';
 
 export interface AssembledBatch {
   /** [n, H, W, C], in [0, 1]: byte / 255, rounded to float32. */
@@ -12,7 +12,8 @@ export interface AssembledBatch {
   readonly labels: NdArray<'int32'>;
 }
 
-const unit = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
+/** byte / 255, rounded to float32. */
+export const unit = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
 
 /**
  * The images `indices` of `split` in that order. Every image takes its draws from `random` in turn (crop row, crop
@@ -21,9 +22,9 @@ const unit = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
  * @throws CodaError `argument` for an index outside of the split, or an augmentation without `random`.
  */
 export function assembleBatch(
-  split: ImageSplit,
+  split: PixelSplit,
   indices: ArrayLike<number>,
-  augmentation: Augmentation = noAugmentation,
+  augmentation: Exclude<Augmentation, AugmentationRecipe> = { kind: 'none' },
   random?: Random,
 ): AssembledBatch {
   const [height, width, channels] = split.imageShape;
