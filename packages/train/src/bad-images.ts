@@ -37,7 +37,11 @@ export class BadImages {
     }
     if (labels.length > 0 && bad.length === labels.length) {
       const [first] = bad as [BadImage];
-      throw new CodaError({ kind: 'malformed', where: first.file, problem: `no image of a batch could be read; of this one: ${first.reason}` });
+      throw new CodaError({
+        kind: 'malformed',
+        where: first.file,
+        problem: `no image of a batch could be read; of this one: ${first.reason}`,
+      });
     }
     return fresh;
   }

@@ -95,9 +95,14 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation | u
       return inputOf(indices);
     });
     const inputOf = async (indices: Uint32Array) => {
-      if (useFeatures) return { indices, images: await features.batch(indices, 'none'), bad: features.bad.filter(({ place }) => indices.includes(place)) };
+      if (useFeatures)
+        return { indices, images: await features.batch(indices, 'none'), bad: features.bad.filter(({ place }) => indices.includes(place)) };
       const made = await maker.make(batchTask(split, indices, { size, resize }));
-      return { indices, images: imagesOfBatch(made, size), bad: made.bad.map((image) => ({ ...image, place: (indices[0] as number) + image.place })) };
+      return {
+        indices,
+        images: imagesOfBatch(made, size),
+        bad: made.bad.map((image) => ({ ...image, place: (indices[0] as number) + image.place })),
+      };
     };
     for (;;) {
       if (signal?.aborted === true) return undefined;
@@ -114,7 +119,10 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation | u
       onProgress?.(seen, split.length);
       if (good.length === 0) continue;
       const logits = good.length === indices.length ? all : rowsOf(all, good);
-      const labels = labelsOf(split, good.map((i) => indices[i] as number));
+      const labels = labelsOf(
+        split,
+        good.map((i) => indices[i] as number),
+      );
       loss += (await meanLoss.of(logits, labels)) * good.length;
       for (let i = 0; i < good.length; i++) {
         const rank = rankOf(logits.data, i * network.classes, network.classes, labels.data[i] as number);
@@ -125,7 +133,11 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation | u
     }
     if (done === 0) {
       const [first] = bad as [BadImage];
-      throw new CodaError({ kind: 'malformed', where: first.file, problem: `no image of the split could be read; of this one: ${first.reason}` });
+      throw new CodaError({
+        kind: 'malformed',
+        where: first.file,
+        problem: `no image of the split could be read; of this one: ${first.reason}`,
+      });
     }
     const seconds = (performance.now() - start) / 1000;
     return { loss: loss / done, top1: top1 / done, top5: top5 / done, images: done, imagesPerSecond: done / seconds, bad };

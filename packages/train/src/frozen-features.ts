@@ -99,7 +99,16 @@ export async function computeFeatures(options: ComputeFeaturesOptions): Promise<
   const cache =
     cacheFolder === undefined
       ? undefined
-      : featureCache({ folder: cacheFolder, network, stemWeights, split, engine, size, precision, preprocessing: preprocessingOf(options) });
+      : featureCache({
+          folder: cacheFolder,
+          network,
+          stemWeights,
+          split,
+          engine,
+          size,
+          precision,
+          preprocessing: preprocessingOf(options),
+        });
   const onDisk = cache !== undefined && total * size * (precision === 'float16' ? 2 : 4) > maxMemory;
   const imagesPerChunk = Math.max(1, Math.min(mostImagesPerChunk, Math.floor(mostChunkBytes / (4 * size))));
 
@@ -152,7 +161,11 @@ export async function computeFeatures(options: ComputeFeaturesOptions): Promise<
   }
   if (bad.size === split.length) {
     const [first] = bad.values();
-    throw new CodaError({ kind: 'malformed', where: first?.file ?? '', problem: `no image of the split could be read; of this one: ${first?.reason}` });
+    throw new CodaError({
+      kind: 'malformed',
+      where: first?.file ?? '',
+      problem: `no image of the split could be read; of this one: ${first?.reason}`,
+    });
   }
   const standIn = (index: number): number => {
     let at = index;
@@ -238,7 +251,11 @@ function preprocessingOf({ augmentation, seed, resize, copies = [], network }: C
 async function freshlyWritten(cache: FeatureCache | undefined, chunk: FeatureChunk) {
   const found = await cache?.open(chunk);
   if (found !== undefined) return found;
-  throw new CodaError({ kind: 'unreadable', where: 'computeFeatures: cacheFolder', problem: 'features that were just written cannot be read' });
+  throw new CodaError({
+    kind: 'unreadable',
+    where: 'computeFeatures: cacheFolder',
+    problem: 'features that were just written cannot be read',
+  });
 }
 
 /** images [N, H, W, C] ← images[n, y, W − 1 − x, c], in place. */

@@ -115,7 +115,11 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       };
       const isSimple = split.train.kind === 'pixels' && config.augmentation.kind !== 'recipe';
       const maker = batchMaker(options.workers ?? (isSimple ? 0 : defaultWorkers()));
-      return runTraining({ ...options, dataset }, config, split, maker, openRun, checkpoint).finally(() => maker.dispose());
+      try {
+        return await runTraining({ ...options, dataset }, config, split, maker, openRun, checkpoint);
+      } finally {
+        await maker.dispose();
+      }
     },
     { onWait: inUse },
   );
@@ -252,7 +256,11 @@ async function runTraining(
       const split = validationSplit ?? trainSplit;
       const indices = Uint32Array.from({ length: Math.min(config.alignmentImages, split.length) }, (_, i) => i);
       const features = validationSplit === undefined ? trainFeatures : validationFeatures;
-      const batch = await (features === undefined ? maker.make(batchTask(split, indices, { ...recipe, augmentation: noAugmentation })).then((made) => imagesOfBatch(made, recipe.size)) : features.batch(indices, 'none'));
+      const batch = await (features === undefined
+        ? maker
+            .make(batchTask(split, indices, { ...recipe, augmentation: noAugmentation }))
+            .then((made) => imagesOfBatch(made, recipe.size))
+        : features.batch(indices, 'none'));
       return measureAlignment({ engine, network, weights, [features === undefined ? 'images' : 'features']: batch });
     };
     let lastSave = performance.now();
@@ -263,7 +271,11 @@ async function runTraining(
     const save = async (): Promise<void> => {
       const { weights, slots } = await values();
       await run.flush();
-      const path = await writeCheckpoint(run.checkpoints, { state: { ...state, bad: badImages.list.map(([file, reason]) => [file, reason]), seconds: secondsNow() }, weights, slots });
+      const path = await writeCheckpoint(run.checkpoints, {
+        state: { ...state, bad: badImages.list.map(([file, reason]) => [file, reason]), seconds: secondsNow() },
+        weights,
+        slots,
+      });
       lastSave = performance.now();
       onEvent?.({ type: 'checkpoint', step: state.step, path });
     };

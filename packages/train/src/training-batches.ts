@@ -72,7 +72,10 @@ async function nextBatch({ sampler, split, recipe, maker, features, penalty }: B
   const penalised = (labels: Int32Array): NamedArrays =>
     penalty === undefined ? {} : { [penaltyInput]: penalisedClasses(labels, penalty.perImage, penalty.of, random.split('classes')) };
   if (features !== undefined) {
-    const labels = labelsOf(split, indices.map((index) => features.standIn(index)));
+    const labels = labelsOf(
+      split,
+      indices.map((index) => features.standIn(index)),
+    );
     const batch = await features.batch(indices, copiesFor(features.copies, indices, random));
     return { ...place, labels: labels.data, bad: [], inputs: { features: batch, labels, ...penalised(labels.data) } };
   }

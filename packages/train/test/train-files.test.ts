@@ -6,7 +6,16 @@ import { readModel } from '@coda-nets/core/node';
 import { eagerEngine, onnxRuntimeEngine } from '@coda-nets/engine';
 import { useBackend } from '@coda-nets/tools/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { computeFeatures, evaluate, openDataset, train, type FeatureCopy, type FileSplit, type TrainEvent, type TrainOptions } from '../src/index.ts';
+import {
+  computeFeatures,
+  evaluate,
+  openDataset,
+  train,
+  type FeatureCopy,
+  type FileSplit,
+  type TrainEvent,
+  type TrainOptions,
+} from '../src/index.ts';
 import { put, writeTree } from './data/image-tree.ts';
 import { temporaryFolder } from './data/temporary-folder.ts';
 import { side, tinyNetwork } from './tiny-network.ts';
@@ -100,8 +109,16 @@ describe('training on files', () => {
     const told = [...events, ...resumed.events].filter((event) => event.type === 'bad-image');
     expect(told.map(({ file }) => file).sort()).toEqual(resumed.bad.map(([file]) => file).sort());
     expect(bad.length).toBeGreaterThan(0);
-    const lines = (await readFile(join(out, 'metrics.jsonl'), 'utf8')).trim().split('\n').map((line) => JSON.parse(line) as { type: string; file?: string; reason?: string });
-    expect(lines.filter(({ type }) => type === 'bad-image').map(({ file, reason }) => `${file}: ${reason}`).sort()).toEqual([
+    const lines = (await readFile(join(out, 'metrics.jsonl'), 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { type: string; file?: string; reason?: string });
+    expect(
+      lines
+        .filter(({ type }) => type === 'bad-image')
+        .map(({ file, reason }) => `${file}: ${reason}`)
+        .sort(),
+    ).toEqual([
       expect.stringMatching(/^train\/a\/1\.JPEG: not an image: 6 bytes/),
       'train/c/2.png: not an image: an empty file',
       expect.stringMatching(/^val\/b\/0\.png: not an image: 1 bytes/),
@@ -109,7 +126,11 @@ describe('training on files', () => {
     await expect(run(root, await temporaryFolder(), { maxBad: 2 })).rejects.toThrow(
       /^images: 3 could not be read:\n  train\/\S+: not an image: .*\n  .*\n  .*\n; expected at most 2 such images, got 3\. Repair or remove them, or put up with more: --max-bad, maxBad in a config\.$/,
     );
-    const { images, top1, bad: left } = await evaluate({ network, weights: resumed.weights, engine, split: (await openDataset(root)).split('test') });
+    const {
+      images,
+      top1,
+      bad: left,
+    } = await evaluate({ network, weights: resumed.weights, engine, split: (await openDataset(root)).split('test') });
     expect([images, left.map(({ file, place }) => [file, place])]).toEqual([7, [['val/b/0.png', 2]]]);
     expect(top1 * 7).toBeCloseTo(Math.round(top1 * 7), 9);
   });
@@ -127,10 +148,16 @@ describe('training on files', () => {
   it('refuses unknown keys and impossible values of a recipe with the nearest and the range', async () => {
     const root = await tree();
     const recipe = (more: object): Partial<Config> => ({ augmentation: { kind: 'recipe', ...more } as never });
-    const refused = async (more: object): Promise<string> => run(root, 'unused', recipe(more)).then(() => '', (error: Error) => error.message);
+    const refused = async (more: object): Promise<string> =>
+      run(root, 'unused', recipe(more)).then(
+        () => '',
+        (error: Error) => error.message,
+      );
     expect(await refused({ mixUp: 1 })).toMatch(/augmentation\.mixUp: unknown key; .* Did you mean "mixup"\?/);
     expect(await refused({ policy: { kind: 'randaugment' } })).toMatch(/augmentation\.policy\.kind: .*Did you mean "rand-augment"\?/);
-    expect(await refused({ crop: { kind: 'random-resized', scale: [1, 0.1] } })).toMatch(/augmentation\.crop\.scale: the first is larger than the second/);
+    expect(await refused({ crop: { kind: 'random-resized', scale: [1, 0.1] } })).toMatch(
+      /augmentation\.crop\.scale: the first is larger than the second/,
+    );
     expect(await refused({ labelSmoothing: 1 })).toMatch(/augmentation\.labelSmoothing/);
   });
 });
@@ -139,7 +166,14 @@ describe('kept features of files', () => {
   const frozen = tinyNetwork({ frozen: true });
   const weights = initWeights(frozen, Random.seeded(5));
   const cpu = eagerEngine({ name: 'cpu', backend: 'cpu', description: 'cpu' });
-  const recipe: Config['augmentation'] = { kind: 'recipe', crop: { kind: 'random-resized', scale: [0.3, 1], ratio: [0.75, 1.3] }, flip: true, mixup: 0, cutmix: 0, labelSmoothing: 0 };
+  const recipe: Config['augmentation'] = {
+    kind: 'recipe',
+    crop: { kind: 'random-resized', scale: [0.3, 1], ratio: [0.75, 1.3] },
+    flip: true,
+    mixup: 0,
+    cutmix: 0,
+    labelSmoothing: 0,
+  };
   const copies: readonly FeatureCopy[] = ['copy-0', 'copy-1'];
   let runs = 0;
   const counted = watchedEngine(cpu, {
@@ -151,7 +185,17 @@ describe('kept features of files', () => {
   const compute = async (root: string, cacheFolder: string, change: object = {}) => {
     runs = 0;
     const split = (await openDataset(root)).split('train') as FileSplit;
-    return computeFeatures({ engine: counted, network: frozen, weights, split, copies, augmentation: recipe as never, seed: 3, cacheFolder, ...change });
+    return computeFeatures({
+      engine: counted,
+      network: frozen,
+      weights,
+      split,
+      copies,
+      augmentation: recipe as never,
+      seed: 3,
+      cacheFolder,
+      ...change,
+    });
   };
 
   it('are the same from memory, from the disk and anew, and anew for everything they depend on', async () => {
@@ -197,7 +241,11 @@ describe('kept features of files', () => {
     await run(root, parts, config, { ...more, stopAt: 3 });
     await run(root, parts, config, { ...more, resume: true });
     expect((await lastModel(parts)).equals(await lastModel(whole))).toBe(true);
-    await expect(run(root, await temporaryFolder(), { ...config, featureCopies: 0 }, more)).rejects.toThrow('"none" or "flip" with cacheFeatures, or featureCopies');
-    await expect(run(root, await temporaryFolder(), { ...config, augmentation: base.augmentation }, more)).rejects.toThrow('neither mixup nor cutmix with cacheFeatures');
+    await expect(run(root, await temporaryFolder(), { ...config, featureCopies: 0 }, more)).rejects.toThrow(
+      '"none" or "flip" with cacheFeatures, or featureCopies',
+    );
+    await expect(run(root, await temporaryFolder(), { ...config, augmentation: base.augmentation }, more)).rejects.toThrow(
+      'neither mixup nor cutmix with cacheFeatures',
+    );
   });
 });

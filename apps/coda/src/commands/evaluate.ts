@@ -49,10 +49,8 @@ export function evaluateCommand(): Command {
         resize,
         maker,
         onProgress: (done) => bar.update(done),
-      }).finally(async () => {
-        bar.stop();
-        await maker.dispose();
-      });
+      }).finally(() => bar.stop());
+      await maker.dispose();
       for (const { file, reason } of result.bad) io.say(`left out: ${file}: ${reason}`);
       io.say(
         `${options.split} split, ${result.images} images: top-1 ${(100 * result.top1).toFixed(2)} %, top-5 ${(100 * result.top5).toFixed(2)} %, loss ${result.loss.toFixed(4)}, ${result.imagesPerSecond.toFixed(0)} images/s`,

@@ -79,7 +79,8 @@ export function trainCommand(): Command {
         });
         const { step, totalSteps, seconds, finished, validation, bad, waiting } = run;
         io.result({ out: options.out, finished, step, totalSteps, seconds, validation, waiting, bad });
-        if (bad.length > 0) io.say(`${bad.length} images could not be read:\n${bad.map(([file, reason]) => `  ${file}: ${reason}`).join('\n')}`);
+        if (bad.length > 0)
+          io.say(`${bad.length} images could not be read:\n${bad.map(([file, reason]) => `  ${file}: ${reason}`).join('\n')}`);
         if (!finished) {
           const saved = step === 0 ? 'nothing trained yet' : `saved at step ${step} of ${totalSteps} after ${duration(seconds)}`;
           io.say(`interrupted, ${saved}; go on with: ${resumeLine(command, preset)}`);

@@ -12,8 +12,13 @@ export interface AssembledBatch {
   readonly labels: NdArray<'int32'>;
 }
 
-/** byte / 255, rounded to float32. */
-export const unit = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
+const unit = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
+
+/** into[at + i] = bytes[i] / 255, rounded to float32. A function of its own, which a compiler makes fast. */
+export function toUnit(bytes: Uint8Array, into: Float32Array, at: number): void {
+  const table = unit;
+  for (let i = 0; i < bytes.length; i++) into[at + i] = table[bytes[i] as number] as number;
+}
 
 /**
  * The images `indices` of `split` in that order. Every image takes its draws from `random` in turn (crop row, crop

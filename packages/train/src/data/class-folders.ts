@@ -74,7 +74,10 @@ async function entriesOf(folder: string): Promise<readonly { readonly name: stri
   const seen = await Promise.all(
     entries
       .filter(({ name }) => !name.startsWith('.'))
-      .map(async (entry) => ({ name: entry.name, isFolder: entry.isSymbolicLink() ? await leadsToFolder(folder, entry.name) : entry.isDirectory() })),
+      .map(async (entry) => ({
+        name: entry.name,
+        isFolder: entry.isSymbolicLink() ? await leadsToFolder(folder, entry.name) : entry.isDirectory(),
+      })),
   );
   return seen.sort((a, b) => (a.name < b.name ? -1 : 1));
 }

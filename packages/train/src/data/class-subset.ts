@@ -9,7 +9,8 @@ export type ClassSelection = number | readonly string[];
 /** Throws a CodaError of kind `argument` for a class that is not there, or is named twice. */
 export function selectClasses(dataset: ImageDataset, selection: ClassSelection): ImageDataset {
   const { classNames, classIds } = dataset;
-  const chosen = typeof selection === 'number' ? firstClasses(classNames.length, selection) : selection.map((name) => classOf(dataset, name));
+  const chosen =
+    typeof selection === 'number' ? firstClasses(classNames.length, selection) : selection.map((name) => classOf(dataset, name));
   const twice = chosen.find((c, i) => chosen.indexOf(c) !== i);
   if (twice !== undefined) {
     throw new CodaError({ kind: 'argument', where: 'classes', problem: 'a class is named twice', got: JSON.stringify(classNames[twice]) });

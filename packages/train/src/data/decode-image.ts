@@ -1,6 +1,7 @@
 /** Decodes one JPEG, PNG or WebP into RGB bytes of a wanted size. */
 import { CodaError } from '@coda-nets/core';
 import type { Box } from './augment/shape-operations.ts';
+import { jpegSize } from './jpeg-size.ts';
 import { loadSharp, type Sharp } from './load-sharp.ts';
 
 /**
@@ -26,6 +27,8 @@ interface Size {
 
 /** A hundred megapixels decode to 300 MB; a few hundred hostile bytes can claim gigapixels. */
 const maxPixels = 100_000_000;
+/** An encoded image of this size is decoded whole into memory: faster than line by line, and small. */
+const inMemoryBytes = 2 ** 20;
 /** From here on a smaller image is decoded instead of a part of the whole one. */
 const shrinksFrom = 2;
 
@@ -45,7 +48,7 @@ export async function decodeImage(
     if (target === undefined || resize === 'none') return image;
     const [height, width] = target;
     if (typeof resize !== 'number') return image.resize({ height, width, fit: resize === 'crop' ? 'cover' : 'fill', kernel: 'linear' });
-    const sides = scaledSides(await orientedSize(image), resize);
+    const sides = scaledSides(await orientedSize(image, bytes), resize);
     // The cut is to the nearest pixel, as torchvision does.
     const [top, left] = [Math.round((sides[0] - height) / 2), Math.round((sides[1] - width) / 2)];
     return image.resize({ height: sides[0], width: sides[1], fit: 'fill', kernel: 'linear' }).extract({ top, left, height, width });
@@ -73,14 +76,17 @@ export function decodeBox(
   choose: (height: number, width: number) => Box,
 ): Promise<DecodedImage> {
   return decoding(bytes, where, async (image) => {
-    const whole = await orientedSize(image);
+    const whole = await orientedSize(image, bytes);
     const box = choose(whole.height, whole.width);
     const [height, width] = target;
     const [vertical, horizontal] = [height / box.height, width / box.width];
     if (vertical * shrinksFrom > 1 || horizontal * shrinksFrom > 1) {
       return image.extract(box).resize({ height, width, fit: 'fill', kernel: 'linear' });
     }
-    const scaled = { height: Math.max(height, Math.round(whole.height * vertical)), width: Math.max(width, Math.round(whole.width * horizontal)) };
+    const scaled = {
+      height: Math.max(height, Math.round(whole.height * vertical)),
+      width: Math.max(width, Math.round(whole.width * horizontal)),
+    };
     const top = Math.min(scaled.height - height, Math.round(box.top * vertical));
     const left = Math.min(scaled.width - width, Math.round(box.left * horizontal));
     return image.resize({ ...scaled, fit: 'fill', kernel: 'linear' }).extract({ top, left, height, width });
@@ -90,7 +96,7 @@ export function decodeBox(
 /** Decodes the image scaled until its shorter side has `side` pixels. Errors as of `decodeImage`. */
 export function decodeScaled(bytes: Uint8Array, where: string, side: number): Promise<DecodedImage> {
   return decoding(bytes, where, async (image) => {
-    const [height, width] = scaledSides(await orientedSize(image), side);
+    const [height, width] = scaledSides(await orientedSize(image, bytes), side);
     return image.resize({ height, width, fit: 'fill', kernel: 'linear' });
   });
 }
@@ -101,7 +107,9 @@ function scaledSides({ height, width }: Size, side: number): [height: number, wi
   return [height, width].map((d) => Math.max(side, Math.floor(d * scale + 1e-9))) as [number, number];
 }
 
-async function orientedSize(image: SharpImage): Promise<Size> {
+async function orientedSize(image: SharpImage, bytes: Uint8Array): Promise<Size> {
+  const known = isJpeg(bytes) ? jpegSize(bytes) : undefined;
+  if (known !== undefined) return known;
   const { autoOrient } = await image.metadata();
   return autoOrient;
 }
@@ -121,7 +129,9 @@ async function decoding(bytes: Uint8Array, where: string, shape: (image: SharpIm
   }
   const sharp = await loadSharp();
   try {
-    const image = await shape(sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error' }).autoOrient());
+    const image = await shape(
+      sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', sequentialRead: bytes.length > inMemoryBytes }).autoOrient(),
+    );
     const { data, info } = await image.toColourspace('srgb').removeAlpha().raw().toBuffer({ resolveWithObject: true });
     if (info.channels !== 3) throw new Error(`decoded to ${info.channels} channels`);
     return { height: info.height, width: info.width, values: data };

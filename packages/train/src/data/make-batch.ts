@@ -8,7 +8,7 @@ import { paint } from './augment/shape-operations.ts';
 import { mirror, type Pixels } from './augment/pixels.ts';
 import { randAugment, trivialAugment } from './augment/policies.ts';
 import { erasedBox, randomResizedCrop } from './augment/random-crop.ts';
-import { assembleBatch, unit } from './assemble-batch.ts';
+import { assembleBatch, toUnit } from './assemble-batch.ts';
 import { mixes, type Augmentation, type AugmentationRecipe, type EraseRecipe } from './augmentation.ts';
 import { decodeBox, decodeImage, decodeScaled } from './decode-image.ts';
 import { imageSplit } from './image-dataset.ts';
@@ -86,7 +86,12 @@ async function simple(task: BatchTask, augmentation: Exclude<Augmentation, Augme
   }
   const own = Int32Array.from(filled.places, (place) => labels[place] as number);
   const random = augmentation.kind === 'none' ? undefined : randomOf(task);
-  const { images } = assembleBatch(imageSplit(shape, data, new Uint8Array(n)), filled.places.map((_, i) => i), augmentation, random);
+  const { images } = assembleBatch(
+    imageSplit(shape, data, new Uint8Array(n)),
+    filled.places.map((_, i) => i),
+    augmentation,
+    random,
+  );
   return { images: images.data, channels: shape[2], labels: own, bad: filled.bad };
 }
 
@@ -101,8 +106,7 @@ async function byRecipe(task: BatchTask, recipe: AugmentationRecipe): Promise<Ma
     const random = state === undefined ? (batchRandom as Random).split(place) : Random.fromState(state);
     // streams of their own: what one step draws changes nothing in the others
     const { data } = augmented(await cropped(random.split('crop')), recipe, random);
-    const at = place * imageLength;
-    for (let k = 0; k < imageLength; k++) images[at + k] = unit[data[k] as number] as number;
+    toUnit(data, images, place * imageLength);
   };
   if (source.kind === 'pixels') {
     const [height, width, channels] = source.shape;
@@ -192,7 +196,11 @@ function window(image: Pixels, [height, width]: readonly [number, number], pad: 
 }
 
 /** The box scaled to `size` with linear interpolation between pixel centres, as the images of a data set in memory are too small to shrink much. */
-function scaledBox(image: Pixels, box: { top: number; left: number; height: number; width: number }, size: readonly [number, number]): Pixels {
+function scaledBox(
+  image: Pixels,
+  box: { top: number; left: number; height: number; width: number },
+  size: readonly [number, number],
+): Pixels {
   const [height, width] = size;
   const data = new Uint8Array(height * width * 3);
   const columns = Array.from({ length: width }, (_, x) => between(x, box.width, width));

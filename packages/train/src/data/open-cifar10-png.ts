@@ -30,5 +30,11 @@ async function readSmall(path: string, most: number): Promise<Uint8Array> {
     throw new CodaError({ kind: 'unreadable', where: path, problem: 'this file of the data set is missing', cause });
   });
   if (found.size <= most) return readFile(path);
-  throw new CodaError({ kind: 'malformed', where: path, problem: 'larger than it can be', expected: `at most ${most} bytes`, got: `${found.size}` });
+  throw new CodaError({
+    kind: 'malformed',
+    where: path,
+    problem: 'larger than it can be',
+    expected: `at most ${most} bytes`,
+    got: `${found.size}`,
+  });
 }

@@ -81,7 +81,10 @@ async function testSplit(root: string, lists: string, folder: string, classIds: 
     });
   }
   const { files, labels } = await listClassFolders(root, folder, own);
-  return fileSplit(files, labels.map((label) => classIds.indexOf(own[label] as string)));
+  return fileSplit(
+    files,
+    labels.map((label) => classIds.indexOf(own[label] as string)),
+  );
 }
 
 interface ListedLabels {
@@ -147,7 +150,13 @@ export async function textOf(path: string): Promise<string | undefined> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined || !found.isFile()) return undefined;
   if (found.size > maxListBytes) {
-    throw new CodaError({ kind: 'unsupported', where: path, problem: 'the list is too large', expected: `at most ${maxListBytes} bytes`, got: `${found.size}` });
+    throw new CodaError({
+      kind: 'unsupported',
+      where: path,
+      problem: 'the list is too large',
+      expected: `at most ${maxListBytes} bytes`,
+      got: `${found.size}`,
+    });
   }
   return readFile(path, 'utf8');
 }

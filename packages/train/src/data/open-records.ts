@@ -68,10 +68,16 @@ export function openFashionMnist(folder: string): PixelDataset {
     const grey = readIdx(folder, split, 'images-idx3', [28, 28]);
     const labels = readIdx(folder, split, 'labels-idx1', []);
     if (labels.length * 784 !== grey.length) {
-      throw malformed(join(folder, fashionFiles[split]), 'labels and images do not go together', `${grey.length / 784} labels`, `${labels.length}`);
+      throw malformed(
+        join(folder, fashionFiles[split]),
+        'labels and images do not go together',
+        `${grey.length / 784} labels`,
+        `${labels.length}`,
+      );
     }
     const bad = labels.findIndex((label) => label > 9);
-    if (bad !== -1) throw malformed(join(folder, fashionFiles[split]), `label ${bad} is outside of the 10 classes`, '0 to 9', `${labels[bad]}`);
+    if (bad !== -1)
+      throw malformed(join(folder, fashionFiles[split]), `label ${bad} is outside of the 10 classes`, '0 to 9', `${labels[bad]}`);
     const images = new Uint8Array(grey.length * 3);
     for (const [i, value] of grey.entries()) images.fill(value, 3 * i, 3 * i + 3);
     return imageSplit([28, 28, 3], images, labels);
@@ -81,7 +87,12 @@ export function openFashionMnist(folder: string): PixelDataset {
 /** The contents of an IDX file of bytes: a magic number, big-endian sizes, values. */
 function readIdx(folder: string, split: SplitName, what: 'images-idx3' | 'labels-idx1', shape: readonly number[]): Uint8Array {
   const path = idxFile(folder, split, what);
-  if (path === undefined) throw new CodaError({ kind: 'unreadable', where: join(folder, `${fashionFiles[split]}-${what}-ubyte`), problem: 'this file of the data set is missing' });
+  if (path === undefined)
+    throw new CodaError({
+      kind: 'unreadable',
+      where: join(folder, `${fashionFiles[split]}-${what}-ubyte`),
+      problem: 'this file of the data set is missing',
+    });
   const size = shape.reduce((product, d) => product * d, 1);
   const most = 16 + maxImages * size;
   let bytes = readAtMost(path, most);
@@ -100,7 +111,8 @@ function readIdx(folder: string, split: SplitName, what: 'images-idx3' | 'labels
     shape.every((d, i) => view.getUint32(8 + 4 * i) === d) &&
     bytes.length === header + view.getUint32(4) * size &&
     view.getUint32(4) > 0;
-  if (!fits) throw malformed(path, 'not an IDX file of these images', `bytes of [n${shape.map((d) => `, ${d}`).join('')}]`, `${bytes.length} bytes`);
+  if (!fits)
+    throw malformed(path, 'not an IDX file of these images', `bytes of [n${shape.map((d) => `, ${d}`).join('')}]`, `${bytes.length} bytes`);
   return new Uint8Array(bytes.subarray(header));
 }
 

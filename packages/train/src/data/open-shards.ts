@@ -37,7 +37,8 @@ export async function openShardPattern(pattern: string, order: ShardOrderOptions
   const name = basename(pattern);
   let test: readonly string[] = [];
   for (const other of ['val', 'validation', 'test']) {
-    if (test.length === 0 && name.includes('train')) test = await shardsOf(join(dirname(pattern), name.replace('train', other).replace(/\{\d+\.\.\d+\}/g, '*')));
+    if (test.length === 0 && name.includes('train'))
+      test = await shardsOf(join(dirname(pattern), name.replace('train', other).replace(/\{\d+\.\.\d+\}/g, '*')));
   }
   return openShards(dirname(pattern), train, test, order);
 }
@@ -50,7 +51,12 @@ export async function openShardFolder(folder: string, order: ShardOrderOptions =
   return openShards(folder, all.filter((name) => !isTest(name)).map(at), all.filter(isTest).map(at), order);
 }
 
-async function openShards(folder: string, train: readonly string[], test: readonly string[], order: ShardOrderOptions): Promise<ImageDataset> {
+async function openShards(
+  folder: string,
+  train: readonly string[],
+  test: readonly string[],
+  order: ShardOrderOptions,
+): Promise<ImageDataset> {
   const names = await textOf(join(folder, 'classes.txt'));
   const classNames = names === undefined ? undefined : linesOf(names);
   const trained = await readShards(train, classNames?.length ?? maxClasses, order);
@@ -69,7 +75,15 @@ async function shardsOf(pattern: string): Promise<readonly string[]> {
   const folder = dirname(pattern);
   const wanted = expanded(basename(pattern), pattern);
   if (wanted.every((name) => !/[*?]/.test(name))) return wanted.map((name) => join(folder, name));
-  const tests = wanted.map((name) => new RegExp(`^${name.replace(/[.+^$()|[\]\\{}]/g, '\\$&').replaceAll('*', '.*').replaceAll('?', '.')}$`));
+  const tests = wanted.map(
+    (name) =>
+      new RegExp(
+        `^${name
+          .replace(/[.+^$()|[\]\\{}]/g, '\\$&')
+          .replaceAll('*', '.*')
+          .replaceAll('?', '.')}$`,
+      ),
+  );
   const names = await readdir(folder).catch(() => []);
   return names
     .filter((name) => tests.some((test) => test.test(name)))
@@ -84,7 +98,13 @@ function expanded(name: string, where: string): readonly string[] {
   const [, before = '', first = '', last = '', after = ''] = range;
   const count = Number(last) - Number(first) + 1;
   if (!(count >= 1 && count <= maxShards)) {
-    throw new CodaError({ kind: 'argument', where, problem: 'not a range of archives', expected: `1 to ${maxShards} of them`, got: `{${first}..${last}}` });
+    throw new CodaError({
+      kind: 'argument',
+      where,
+      problem: 'not a range of archives',
+      expected: `1 to ${maxShards} of them`,
+      got: `{${first}..${last}}`,
+    });
   }
   return Array.from({ length: count }, (_, i) => `${before}${String(Number(first) + i).padStart(first.length, '0')}`).flatMap((begin) =>
     expanded(after, where).map((end) => begin + end),
@@ -122,14 +142,18 @@ async function readShard(path: string, classes: number): Promise<readonly Sample
   try {
     const samples: Sample[] = [];
     const add = (name: string, label: number, { offset, bytes }: { offset: number; bytes: number }, reason?: string): void => {
-      samples.push({ file: { name: `${shard}/${name}`, path, offset, bytes, touched, ...(reason !== undefined && { refused: reason }) }, label });
+      samples.push({
+        file: { name: `${shard}/${name}`, path, offset, bytes, touched, ...(reason !== undefined && { refused: reason }) },
+        label,
+      });
     };
     const nothing = { offset: 0, bytes: 0 };
     for (const { key, image, label } of groups(members)) {
       if (image === undefined) continue;
       const value = label === undefined ? undefined : await labelIn(file, label);
       if (value === undefined) add(key, 0, nothing, 'there is no label beside this image');
-      else if (!Number.isInteger(value) || value < 0 || value >= classes) add(key, 0, nothing, `the label ${value} is none of the ${classes} classes`);
+      else if (!Number.isInteger(value) || value < 0 || value >= classes)
+        add(key, 0, nothing, `the label ${value} is none of the ${classes} classes`);
       else add(image.name, value, image);
     }
     for (const { name, reason } of refused) add(name, 0, nothing, reason);

@@ -66,16 +66,24 @@ async function walk(file: FileHandle, path: string, size: number): Promise<Pick<
     const place = `${path}: byte ${at}`;
     if (!header.cksumValid) {
       const gzip = at === 0 && bytes[0] === 0x1f && bytes[1] === 0x8b;
-      throw malformed(place, gzip ? 'a compressed archive, which cannot be read in any order' : 'not the header of a tar archive', gzip ? 'Unpack it with gunzip: images do not get smaller by it.' : undefined);
+      throw malformed(
+        place,
+        gzip ? 'a compressed archive, which cannot be read in any order' : 'not the header of a tar archive',
+        gzip ? 'Unpack it with gunzip: images do not get smaller by it.' : undefined,
+      );
     }
     const length = header.size ?? 0;
     const from = at + block;
     if (!Number.isSafeInteger(length) || length < 0 || from + length > size) {
-      throw malformed(place, `the archive was cut off: ${JSON.stringify((longName ?? header.path ?? '').slice(0, 80))} has ${length} bytes and ${size - from} are left`);
+      throw malformed(
+        place,
+        `the archive was cut off: ${JSON.stringify((longName ?? header.path ?? '').slice(0, 80))} has ${length} bytes and ${size - from} are left`,
+      );
     }
     at = from + Math.ceil(length / block) * block;
     const { type } = header;
-    const isMeta = type === 'ExtendedHeader' || type === 'GlobalExtendedHeader' || type === 'NextFileHasLongPath' || type === 'NextFileHasLongLinkpath';
+    const isMeta =
+      type === 'ExtendedHeader' || type === 'GlobalExtendedHeader' || type === 'NextFileHasLongPath' || type === 'NextFileHasLongLinkpath';
     if (isMeta) {
       if (length > maxMetaBytes) throw malformed(place, `a header of ${length} bytes; expected at most ${maxMetaBytes}`);
       const text = (await read(from, length)).toString('utf8');

@@ -6,7 +6,11 @@ import { Random } from '@coda-nets/core';
 import { Header } from 'tar';
 
 /** A noisy picture of a class's colour; `seed` makes it one of a kind. */
-export async function picture(label: number, seed: number, { height = 20, width = 24, format = 'png' as 'png' | 'jpeg' } = {}): Promise<Buffer> {
+export async function picture(
+  label: number,
+  seed: number,
+  { height = 20, width = 24, format = 'png' as 'png' | 'jpeg' } = {},
+): Promise<Buffer> {
   const random = Random.seeded(seed).split(label);
   const data = Buffer.from(Array.from({ length: height * width * 3 }, (_, i) => ((label * 80 * ((i % 3) + 1)) % 200) + random.below(50)));
   const image = sharp(data, { raw: { height, width, channels: 3 } });
@@ -43,7 +47,10 @@ export function tarOf(entries: readonly Entry[], { end = true } = {}): Buffer {
   const blocks: Buffer[] = [];
   const add = (path: string, type: string, data: Buffer, size: number, linkpath?: string): void => {
     const block = Buffer.alloc(512);
-    new Header({ path, mode: 0o644, size, type: type as 'File', mtime: new Date(0), ...(linkpath !== undefined && { linkpath }) }).encode(block, 0);
+    new Header({ path, mode: 0o644, size, type: type as 'File', mtime: new Date(0), ...(linkpath !== undefined && { linkpath }) }).encode(
+      block,
+      0,
+    );
     blocks.push(block, data, Buffer.alloc((512 - (data.length % 512)) % 512));
   };
   for (const { name, data = '', type = 'File', linkpath, size } of entries) {

@@ -102,7 +102,9 @@ test('a bad list of class names is refused', async () => {
 });
 
 test('names and folders that are not there', async () => {
-  await expect(openDataset('cifar-10')).rejects.toThrow('openDataset: no such data set; expected cifar10, cifar100, fashion-mnist, tiny-imagenet-200, imagenet, a folder, or a pattern of .tar files, got "cifar-10"');
+  await expect(openDataset('cifar-10')).rejects.toThrow(
+    'openDataset: no such data set; expected cifar10, cifar100, fashion-mnist, tiny-imagenet-200, imagenet, a folder, or a pattern of .tar files, got "cifar-10"',
+  );
   const folder = await temporaryFolder();
   const before = process.env['CODA_DATA'];
   process.env['CODA_DATA'] = folder;

@@ -8,7 +8,8 @@ import { loadBatch, openDataset, selectClasses, syntheticDataset, type FileSplit
 import { picture, put, writeTree } from './image-tree.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
-const files = (split: unknown): readonly string[] => Array.from({ length: (split as FileSplit).length }, (_, i) => (split as FileSplit).file(i).name);
+const files = (split: unknown): readonly string[] =>
+  Array.from({ length: (split as FileSplit).length }, (_, i) => (split as FileSplit).file(i).name);
 const labels = (split: { labels: ArrayLike<number> }): readonly number[] => Array.from(split.labels);
 
 describe('folders of classes', () => {
@@ -40,7 +41,11 @@ describe('folders of classes', () => {
     const inner = join(kaggle, 'ILSVRC/Data/CLS-LOC');
     await rename(join(inner, 'LOC_synset_mapping.txt'), join(kaggle, 'LOC_synset_mapping.txt'));
     await rm(join(inner, 'val'), { recursive: true });
-    for (const [n, id] of [[1, ids[2]], [2, ids[0]]] as const) await put(join(inner, `val/ILSVRC2012_val_0000000${n}.JPEG`), await picture(n, 1));
+    for (const [n, id] of [
+      [1, ids[2]],
+      [2, ids[0]],
+    ] as const)
+      await put(join(inner, `val/ILSVRC2012_val_0000000${n}.JPEG`), await picture(n, 1));
     await put(
       join(kaggle, 'LOC_val_solution.csv'),
       `ImageId,PredictionString\nILSVRC2012_val_00000001,${ids[2]} 1 2 3 4 \nILSVRC2012_val_00000002,${ids[0]} 5 6 7 8 \n`,
@@ -116,17 +121,22 @@ describe('folders of classes', () => {
 describe('files of records', () => {
   it('CIFAR-100 has its fine labels', async () => {
     const folder = await temporaryFolder();
-    const record = (label: number, red: number): Buffer => Buffer.concat([Buffer.of(19, label), Buffer.alloc(1024, red), Buffer.alloc(1024, 2), Buffer.alloc(1024, 3)]);
+    const record = (label: number, red: number): Buffer =>
+      Buffer.concat([Buffer.of(19, label), Buffer.alloc(1024, red), Buffer.alloc(1024, 2), Buffer.alloc(1024, 3)]);
     await put(join(folder, 'train.bin'), Buffer.concat([record(7, 200), record(99, 100)]));
     await put(join(folder, 'test.bin'), record(100, 0));
     await put(join(folder, 'fine_label_names.txt'), Array.from({ length: 100 }, (_, c) => `class${c}`).join('\n'));
     const dataset = await openDataset(folder);
     const split = dataset.split('train');
     expect([dataset.inputShape, labels(split), dataset.classNames[99]]).toEqual([[32, 32, 3], [7, 99], 'class99']);
-    expect(Array.from((await loadBatch(split, [1], { size: [32, 32] })).data.slice(0, 3))).toEqual([100, 2, 3].map((v) => Math.fround(v / 255)));
+    expect(Array.from((await loadBatch(split, [1], { size: [32, 32] })).data.slice(0, 3))).toEqual(
+      [100, 2, 3].map((v) => Math.fround(v / 255)),
+    );
     expect(() => dataset.split('test')).toThrow('test.bin: record 0 has a label outside of the 100 classes; expected 0 to 99, got 100');
     await put(join(folder, 'train.bin'), Buffer.alloc(3075));
-    await expect(async () => (await openDataset(folder)).split('train')).rejects.toThrow('train.bin: the size is not that of whole records');
+    await expect(async () => (await openDataset(folder)).split('train')).rejects.toThrow(
+      'train.bin: the size is not that of whole records',
+    );
   });
 
   it('Fashion-MNIST, gzipped or not, is grey in three channels', async () => {

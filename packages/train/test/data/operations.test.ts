@@ -181,7 +181,7 @@ describe('mixing', () => {
   it('mixup is λ x + (1 − λ) x of the partner', () => {
     const [images, before] = [batch(), batch()];
     const { partners, weight } = mixImages(images, shape, { mixup: 1, cutmix: 0 }, Random.seeded(8));
-    expect(Array.from(partners).sort()).toEqual([0, 1, 2, 3, 4]);
+    expect(Array.from(partners.toSorted())).toEqual([0, 1, 2, 3, 4]);
     for (let i = 0; i < 5; i++) {
       for (let k = 0; k < size; k++) {
         const partner = before[(partners[i] as number) * size + k] as number;

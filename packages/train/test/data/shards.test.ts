@@ -16,7 +16,11 @@ async function samples(label: number, count: number, from: number): Promise<Entr
   const all: Entry[] = [];
   for (let n = from; n < from + count; n++) {
     all.push({ name: `s/${String(n).padStart(4, '0')}.png`, data: await picture(label, n) });
-    all.push(n % 2 === 0 ? { name: `s/${String(n).padStart(4, '0')}.cls`, data: `${label}\n` } : { name: `s/${String(n).padStart(4, '0')}.json`, data: JSON.stringify({ label, text: 'a picture' }) });
+    all.push(
+      n % 2 === 0
+        ? { name: `s/${String(n).padStart(4, '0')}.cls`, data: `${label}\n` }
+        : { name: `s/${String(n).padStart(4, '0')}.json`, data: JSON.stringify({ label, text: 'a picture' }) },
+    );
   }
   return all;
 }
@@ -47,12 +51,17 @@ describe('shards', () => {
     );
     expect(data).toEqual(alone.data);
     await expect(openDataset(join(folder, 'nothing-*.tar'))).rejects.toThrow('nothing-*.tar: there are no such archives');
-    await expect(openDataset(join(folder, 'train-{9..1}.tar'))).rejects.toThrow('not a range of archives; expected 1 to 1000000 of them, got {9..1}');
+    await expect(openDataset(join(folder, 'train-{9..1}.tar'))).rejects.toThrow(
+      'not a range of archives; expected 1 to 1000000 of them, got {9..1}',
+    );
   });
 
   it('finds the members that node-tar finds, long names and padding included', async () => {
     const path = join(await temporaryFolder(), 'a.tar');
-    const entries = [0, 1, 511, 512, 513, 70_000].map((size, i) => ({ name: `${'d/'.repeat(i * 20)}f${i}`, data: Buffer.alloc(size, 65 + i) }));
+    const entries = [0, 1, 511, 512, 513, 70_000].map((size, i) => ({
+      name: `${'d/'.repeat(i * 20)}f${i}`,
+      data: Buffer.alloc(size, 65 + i),
+    }));
     await writeFile(path, tarOf(entries));
     const theirs: [string, number][] = [];
     await list({ file: path, onReadEntry: (entry) => void theirs.push([entry.path, entry.size]) });
@@ -111,11 +120,27 @@ describe('shards', () => {
   });
 
   it.each([
-    ['is cut off', tarOf([{ name: 'a.png', data: 'x'.repeat(2000) }]).subarray(0, 1500), /the archive was cut off: "a\.png" has 2000 bytes and 988 are left/],
-    ['says it has what it has not', tarOf([{ name: 'a.png', data: 'x', size: 8 * 2 ** 30 }]), /the archive was cut off: "a\.png" has 8589934592 bytes/],
+    [
+      'is cut off',
+      tarOf([{ name: 'a.png', data: 'x'.repeat(2000) }]).subarray(0, 1500),
+      /the archive was cut off: "a\.png" has 2000 bytes and 988 are left/,
+    ],
+    [
+      'says it has what it has not',
+      tarOf([{ name: 'a.png', data: 'x', size: 8 * 2 ** 30 }]),
+      /the archive was cut off: "a\.png" has 8589934592 bytes/,
+    ],
     ['is no archive', Buffer.alloc(2048, 'hello'), /byte 0: not the header of a tar archive/],
-    ['is compressed', Buffer.concat([gzipSync(tarOf([{ name: 'a', data: 'x' }])), Buffer.alloc(512)]), /a compressed archive, .*\. Unpack it with gunzip/],
-    ['has a name of a hundred kilobytes', tarOf([{ name: 'n'.repeat(100_000), data: 'x' }]), /a header of 100001 bytes; expected at most 65536/],
+    [
+      'is compressed',
+      Buffer.concat([gzipSync(tarOf([{ name: 'a', data: 'x' }])), Buffer.alloc(512)]),
+      /a compressed archive, .*\. Unpack it with gunzip/,
+    ],
+    [
+      'has a name of a hundred kilobytes',
+      tarOf([{ name: 'n'.repeat(100_000), data: 'x' }]),
+      /a header of 100001 bytes; expected at most 65536/,
+    ],
     ['is empty', Buffer.alloc(1024), /there is no image with a label in these archives/],
   ])('is refused where it %s', async (_, bytes, message) => {
     const folder = await temporaryFolder();
@@ -127,12 +152,17 @@ describe('shards', () => {
 describe('shardOrder', () => {
   it('has every image once, the same for the same stream', () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 0, max: 30 }), { maxLength: 9 }), fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 40 }), (lengths, readers, buffer) => {
-        const total = lengths.reduce((a, b) => a + b, 0);
-        const order = shardOrder(lengths, { readers, buffer }, Random.seeded(3));
-        expect(Array.from(order).sort((a, b) => a - b)).toEqual(Array.from({ length: total }, (_, i) => i));
-        expect(shardOrder(lengths, { readers, buffer }, Random.seeded(3))).toEqual(order);
-      }),
+      fc.property(
+        fc.array(fc.integer({ min: 0, max: 30 }), { maxLength: 9 }),
+        fc.integer({ min: 1, max: 5 }),
+        fc.integer({ min: 1, max: 40 }),
+        (lengths, readers, buffer) => {
+          const total = lengths.reduce((a, b) => a + b, 0);
+          const order = shardOrder(lengths, { readers, buffer }, Random.seeded(3));
+          expect(Array.from(order).sort((a, b) => a - b)).toEqual(Array.from({ length: total }, (_, i) => i));
+          expect(shardOrder(lengths, { readers, buffer }, Random.seeded(3))).toEqual(order);
+        },
+      ),
       { numRuns: 60 },
     );
   });
@@ -147,7 +177,8 @@ describe('shardOrder', () => {
     expect(new Set(Array.from(mixed.slice(0, 60), (image) => Math.floor(image / 100))).size).toBe(3);
     // an image of the first three archives is read at 3 times its place in them, and leaves after that
     const first = new Set(Array.from(mixed.slice(0, 30), (image) => Math.floor(image / 100)));
-    for (const [i, image] of mixed.slice(0, 200).entries()) if (first.has(Math.floor(image / 100))) expect(i).toBeGreaterThanOrEqual((image % 100) * 3 - 50 - 3);
+    for (const [i, image] of mixed.slice(0, 200).entries())
+      if (first.has(Math.floor(image / 100))) expect(i).toBeGreaterThanOrEqual((image % 100) * 3 - 50 - 3);
     expect(shardOrder(lengths, { readers: 3, buffer: 50 }, Random.seeded(2))).not.toEqual(mixed);
   });
 
