@@ -51,7 +51,7 @@ export class BadImages {
 const mostListed = 20;
 
 /** A line each. */
-export function listed(bad: readonly (readonly [file: string, reason: string])[]): string {
+function listed(bad: readonly (readonly [file: string, reason: string])[]): string {
   const lines = bad.slice(0, mostListed).map(([file, reason]) => `  ${file}: ${reason}`);
   if (bad.length > mostListed) lines.push(`  and ${bad.length - mostListed} more`);
   return lines.join('\n');

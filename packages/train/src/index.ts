@@ -26,6 +26,7 @@ export {
   type CropRecipe,
   type EraseRecipe,
   type PolicyRecipe,
+  type SimpleAugmentation,
 } from './data/augmentation.ts';
 export { Ahead, batchTask, loadBatch, type BatchRecipe } from './data/batch-stream.ts';
 export { batchMaker, defaultWorkers, type BatchMaker } from './data/batch-maker.ts';

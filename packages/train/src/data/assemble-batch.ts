@@ -2,7 +2,7 @@
  * Makes the arrays of one batch out of 8-bit images: picks, augments, scales to [0, 1]. The hot loop of the data side.
  */
 import { CodaError, ndArray, type NdArray, type Random } from '@coda-nets/core';
-import { type Augmentation, type AugmentationRecipe } from './augmentation.ts';
+import { noAugmentation, type SimpleAugmentation } from './augmentation.ts';
 import type { PixelSplit } from './image-dataset.ts';
 
 export interface AssembledBatch {
@@ -29,7 +29,7 @@ export function toUnit(bytes: Uint8Array, into: Float32Array, at: number): void 
 export function assembleBatch(
   split: PixelSplit,
   indices: ArrayLike<number>,
-  augmentation: Exclude<Augmentation, AugmentationRecipe> = { kind: 'none' },
+  augmentation: SimpleAugmentation = noAugmentation,
   random?: Random,
 ): AssembledBatch {
   const [height, width, channels] = split.imageShape;

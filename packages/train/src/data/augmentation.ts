@@ -11,11 +11,13 @@ import { CodaError } from '@coda-nets/core';
  *   random place, then mirrored with probability 1/2 (He et al., arXiv 1512.03385, section 4.2, with pad 4)
  * - `recipe`: see `AugmentationRecipe`
  */
-export type Augmentation =
+export type Augmentation = SimpleAugmentation | AugmentationRecipe;
+
+/** Those that draw from the one stream of a batch, image after image. */
+export type SimpleAugmentation =
   | { readonly kind: 'none' }
   | { readonly kind: 'flip' }
-  | { readonly kind: 'flip-and-crop'; readonly pad: number }
-  | AugmentationRecipe;
+  | { readonly kind: 'flip-and-crop'; readonly pad: number };
 
 /**
  * Any of these, in this order: crop, flip, policy, erase on each image; mixup or cutmix on the batch; label smoothing. Each image draws from a stream of
@@ -59,13 +61,13 @@ export interface EraseRecipe {
 }
 
 /** The image as it is. */
-export const noAugmentation: Augmentation = { kind: 'none' };
+export const noAugmentation: SimpleAugmentation = { kind: 'none' };
 
 /** Mirrors half of the images. */
-export const flip: Augmentation = { kind: 'flip' };
+export const flip: SimpleAugmentation = { kind: 'flip' };
 
 /** Mirrors half of the images and moves each by up to `pad` pixels in each direction, zeros coming in. */
-export function flipAndCrop({ pad = 4 }: { readonly pad?: number } = {}): Augmentation {
+export function flipAndCrop({ pad = 4 }: { readonly pad?: number } = {}): SimpleAugmentation {
   if (!Number.isInteger(pad) || pad < 0 || pad > 1024) {
     throw new CodaError({
       kind: 'argument',

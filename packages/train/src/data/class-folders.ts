@@ -34,7 +34,7 @@ export async function listClassFolders(
 }
 
 /** The images in `<root>/<path>`, and in its folders down to `depth` more. Links are followed: who made the tree made them. */
-export async function listImages(root: string, path: string, depth: number): Promise<readonly ImageFile[]> {
+async function listImages(root: string, path: string, depth: number): Promise<readonly ImageFile[]> {
   const entries = await entriesOf(join(root, path));
   const images = entries.filter(({ name, isFolder }) => !isFolder && imageEndings.has(extname(name).toLowerCase()));
   const files: ImageFile[] = [];

@@ -16,7 +16,7 @@ export interface ImageFile {
 }
 
 /** A photograph of 80 megapixels without compression; the file is read into memory whole. */
-export const maxImageBytes = 256 * 2 ** 20;
+const maxImageBytes = 256 * 2 ** 20;
 
 /** Throws a CodaError of kind `unreadable` that names the image where it is not there any more, was cut or is no regular file. */
 export function readImageFile({ name, path, offset, bytes, refused }: ImageFile): Uint8Array {

@@ -9,7 +9,7 @@ import { mirror, type Pixels } from './augment/pixels.ts';
 import { randAugment, trivialAugment } from './augment/policies.ts';
 import { erasedBox, randomResizedCrop } from './augment/random-crop.ts';
 import { assembleBatch, toUnit } from './assemble-batch.ts';
-import { mixes, type Augmentation, type AugmentationRecipe, type EraseRecipe } from './augmentation.ts';
+import { mixes, type Augmentation, type AugmentationRecipe, type EraseRecipe, type SimpleAugmentation } from './augmentation.ts';
 import { decodeBox, decodeImage, decodeScaled } from './decode-image.ts';
 import { imageSplit } from './image-dataset.ts';
 import { readImageFile, type ImageFile } from './image-file.ts';
@@ -70,7 +70,7 @@ export async function makeBatch(task: BatchTask): Promise<MadeBatch> {
 }
 
 /** The three that draw from the batch's one stream, on bytes. */
-async function simple(task: BatchTask, augmentation: Exclude<Augmentation, AugmentationRecipe>): Promise<MadeBatch> {
+async function simple(task: BatchTask, augmentation: SimpleAugmentation): Promise<MadeBatch> {
   const { source, size, labels, resize } = task;
   const n = labels.length;
   let shape: readonly [number, number, number] = [size[0], size[1], 3];

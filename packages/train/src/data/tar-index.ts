@@ -13,7 +13,7 @@ export interface TarMember {
 }
 
 /** Links, devices and what tar has else that is no file, and names that lead out: not members, but told of. */
-export interface RefusedMember {
+interface RefusedMember {
   readonly name: string;
   readonly reason: string;
 }

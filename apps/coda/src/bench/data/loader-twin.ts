@@ -9,7 +9,7 @@ import { jsonLinesProcess } from '../json-lines-process.ts';
 /** The same place seen from src and from dist. */
 const WORKER = fileURLToPath(new URL('../../../../../tools/bench/data_worker.py', import.meta.url));
 
-export interface LoaderWork {
+interface LoaderWork {
   readonly root: string;
   readonly kind: 'train' | 'evaluate';
   readonly side: number;
