@@ -8,6 +8,8 @@ export default defineConfig({
     include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'examples/*/test/**/*.test.ts', 'tools/**/*.test.ts'],
     testTimeout: 60_000,
     pool: 'forks',
+    // worker threads that a test starts are from source too
+    execArgv: ['--import', new URL('tools/testkit/run-typescript.mjs', import.meta.url).href, '--conditions=@coda-nets/source'],
     maxWorkers: 2,
   },
 });

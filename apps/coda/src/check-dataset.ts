@@ -3,7 +3,8 @@ import { CodaError, sameShape, type Network } from '@coda-nets/core';
 import type { ImageDataset } from '@coda-nets/train';
 
 export function checkDataset(dataset: ImageDataset, network: Network, where: string): void {
-  if (!sameShape(dataset.inputShape, network.inputShape)) {
+  // images in files are decoded at the size that is asked for
+  if (dataset.inputShape !== undefined && !sameShape(dataset.inputShape, network.inputShape)) {
     throw new CodaError({
       kind: 'mismatch',
       where,

@@ -11,7 +11,7 @@ import { CodaError, type NdArray } from '@coda-nets/core';
 import { readModel, writeFileAtomic, writeModel } from '@coda-nets/core/node';
 import { encodePng, explainer, pictureOf, strip, type Explanation } from '@coda-nets/depth';
 import { openOnnxFile, resolveEngine } from '@coda-nets/engine';
-import { assembleBatch, evaluate, openDataset, storedConfig, type ImageSplit } from '@coda-nets/train';
+import { evaluate, loadBatch, openDataset, storedConfig, type ImageSplit } from '@coda-nets/train';
 import { Command, CommanderError } from 'commander';
 import { existsSync } from 'node:fs';
 import { reportError, type ExitCode } from './cli.ts';
@@ -124,10 +124,9 @@ async function demo({ out, again }: DemoOptions, io: CommandIo): Promise<void> {
   );
 
   io.say('\n4/6 explanations');
-  const { images } = assembleBatch(
-    test,
-    Array.from({ length: EXPLAINED }, (_, i) => i),
-  );
+  const [height, width] = open.network.inputShape;
+  const first = Array.from({ length: EXPLAINED }, (_, i) => i);
+  const images = await loadBatch(test, first, { size: [height, width] });
   const explain = await explainer({ engine, network: open.network, weights: open.model.weights });
   const explanations = await explain.explain(images);
   await explain.dispose();

@@ -39,6 +39,9 @@ export interface TrainRunOptions {
   readonly resume?: boolean;
   /** Takes the place of the preset's stem. */
   readonly stem?: string | undefined;
+  /** See `TrainOptions`. */
+  readonly workers?: number | undefined;
+  readonly featureCacheFolder?: string | undefined;
   /** Keys of the config that the call sets. */
   readonly overrides?: Partial<TrainConfigInput>;
 }
@@ -50,10 +53,12 @@ export interface TrainRun {
   readonly seconds: number;
   readonly config: TrainConfigInput;
   readonly validation: { readonly top1: number } | undefined;
+  readonly bad: readonly (readonly [file: string, reason: string])[];
+  readonly waiting: number;
 }
 
 export async function trainRun(options: TrainRunOptions): Promise<TrainRun> {
-  const { preset, data, dataset, engine, out, io, signal, resume = false, overrides = {} } = options;
+  const { preset, data, dataset, engine, out, io, signal, resume = false, workers, featureCacheFolder, overrides = {} } = options;
   const source = await sourceOf(preset);
   const stored = resume && !isFile(preset) ? await storedConfig(out) : undefined;
   const config: TrainConfigInput = { ...source.config, ...stored, network: source.config.network, data, ...overrides };
@@ -74,6 +79,8 @@ export async function trainRun(options: TrainRunOptions): Promise<TrainRun> {
     out,
     resume,
     ...(initialWeights !== undefined && { initialWeights }),
+    ...(workers !== undefined && { workers }),
+    ...(featureCacheFolder !== undefined && { featureCacheFolder }),
     onEvent: bars.onEvent,
     signal,
   }).finally(() => bars.stop());
@@ -172,6 +179,7 @@ function trainBars(io: CommandIo): { onEvent: (event: TrainEvent) => void; stop:
           `loss ${event.loss.toFixed(4)}, ${event.imagesPerSecond.toFixed(0)} images/s`,
         );
       if (event.type === 'notice') io.say(event.message);
+      if (event.type === 'bad-image') io.say(`left out: ${event.file}: ${event.reason}`);
       if (event.type === 'epoch') {
         bar?.stop();
         bar = undefined;

@@ -16,7 +16,7 @@ const docs = (name: string): string => fileURLToPath(new URL(`../../../docs/${na
 
 /** What valibot checks and JSON Schema has no word for: that a number is finite, which JSON's all are, and that values fit together. */
 function schemaOf(schema: Parameters<typeof toJsonSchema>[0]): JsonSchema {
-  const json = toJsonSchema(schema, { typeMode: 'input', ignoreActions: ['finite', 'raw_check'] }) as JsonSchema;
+  const json = toJsonSchema(schema, { typeMode: 'input', ignoreActions: ['finite', 'raw_check', 'check'] }) as JsonSchema;
   delete json.$schema;
   return json;
 }

@@ -28,6 +28,8 @@ const stateSchema = v.strictObject({
   seconds: number,
   /** Of the images trained on. */
   dataFingerprint: v.string(),
+  /** File and reason of each image that could not be read so far. */
+  bad: v.optional(v.array(v.tuple([v.string(), v.string()])), []),
   engine: v.string(),
 });
 export type CheckpointState = v.InferOutput<typeof stateSchema>;
@@ -40,6 +42,8 @@ export interface Checkpoint {
 
 /** So many stay: if a disk spoils the last one, there is one before. */
 const kept = 2;
+/** A few numbers, and a line for each bad image. */
+const maxStateBytes = 2 ** 30;
 /** As for model files. */
 const maxBytes = 4 * 2 ** 30;
 const stepFolder = /^\d+$/;
@@ -78,7 +82,7 @@ export async function listCheckpoints(folder: string): Promise<readonly number[]
 export async function readCheckpoint(folder: string, step: number): Promise<Checkpoint> {
   const place = join(folder, String(step));
   const statePath = join(place, 'state.json');
-  const text = new TextDecoder().decode(await readFileBytes(statePath, { maxBytes: 1_000_000 }));
+  const text = new TextDecoder().decode(await readFileBytes(statePath, { maxBytes: maxStateBytes }));
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -3,6 +3,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import {
   CodaError,
   inferenceContext,
+  ndArray,
   oneHot,
   type Compiled,
   type Engine,
@@ -11,9 +12,11 @@ import {
   type Network,
   type TensorFunction,
 } from '@coda-nets/core';
-import { assembleBatch } from './data/assemble-batch.ts';
+import { batchMaker, type BatchMaker } from './data/batch-maker.ts';
 import { sequentialBatches } from './data/batch-sampler.ts';
+import { Ahead, batchTask } from './data/batch-stream.ts';
 import type { ImageSplit } from './data/image-dataset.ts';
+import { imagesOfBatch, type BadImage } from './data/make-batch.ts';
 import type { Features } from './frozen-features.ts';
 
 export interface Evaluation {
@@ -25,6 +28,8 @@ export interface Evaluation {
   readonly top5: number;
   readonly images: number;
   readonly imagesPerSecond: number;
+  /** Images that could not be read, and are in none of these figures. Places are those in the split. */
+  readonly bad: readonly BadImage[];
 }
 
 export interface EvaluateOptions {
@@ -32,7 +37,11 @@ export interface EvaluateOptions {
   /** All weights of the network. */
   readonly weights: NamedArrays;
   readonly engine: Engine;
-  readonly split: Pick<ImageSplit, 'length' | 'imageShape' | 'images' | 'labels' | 'fingerprint'>;
+  readonly split: ImageSplit;
+  /** Pixels of the shorter side of an image in a file, before the middle is cut out; where not given, as few as cover the network's input. */
+  readonly resize?: number | undefined;
+  /** Where images are decoded; default on this thread. */
+  readonly maker?: BatchMaker;
   /** What the frozen stem gives for the images of `split` without augmentation: then only the head is run. */
   readonly features?: Features;
   readonly batchSize?: number;
@@ -49,7 +58,7 @@ export interface EvaluateOptions {
 export async function evaluate(options: EvaluateOptions & { readonly signal?: never }): Promise<Evaluation>;
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation | undefined>;
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation | undefined> {
-  const { network, weights, engine, split, features, batchSize = 100, onProgress, signal } = options;
+  const { network, weights, engine, split, features, resize, maker = batchMaker(0), batchSize = 100, onProgress, signal } = options;
   if (split.length === 0) {
     throw new CodaError({ kind: 'argument', where: 'evaluate: split', problem: 'there are no images' });
   }
@@ -74,28 +83,76 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation | u
     let loss = 0;
     let top1 = 0;
     let top5 = 0;
+    let seen = 0;
+    const bad: BadImage[] = [];
     const start = performance.now();
-    for (const indices of sequentialBatches(split.length, batchSize)) {
+    const [height, width] = network.inputShape;
+    const size = [height, width] as const;
+    const plan = sequentialBatches(split.length, batchSize);
+    const batches = new Ahead(maker.workers + 1, () => {
+      const { value: indices } = plan.next();
+      if (indices === undefined) return undefined;
+      return inputOf(indices);
+    });
+    const inputOf = async (indices: Uint32Array) => {
+      if (useFeatures)
+        return { indices, images: await features.batch(indices, 'none'), bad: features.bad.filter(({ place }) => indices.includes(place)) };
+      const made = await maker.make(batchTask(split, indices, { size, resize }));
+      return {
+        indices,
+        images: imagesOfBatch(made, size),
+        bad: made.bad.map((image) => ({ ...image, place: (indices[0] as number) + image.place })),
+      };
+    };
+    for (;;) {
       if (signal?.aborted === true) return undefined;
-      const batch = useFeatures ? features.batch(indices, 'none') : undefined;
-      const { images, labels } = batch === undefined ? assembleBatch(split, indices) : { images: batch, labels: labelsOf(split, indices) };
-      const { logits } = (await compiled.run({ [input]: images })) as { logits: NdArray<'float32'> };
-      checkFinite(logits, indices);
-      loss += (await meanLoss.of(logits, labels)) * indices.length;
-      for (let i = 0; i < indices.length; i++) {
+      const batch = await batches.next();
+      if (batch === undefined) break;
+      const { indices } = batch;
+      const running = compiled.run({ [input]: batch.images });
+      batches.prepare();
+      const { logits: all } = (await running) as { logits: NdArray<'float32'> };
+      checkFinite(all, indices);
+      bad.push(...batch.bad);
+      const good = Array.from(indices.keys()).filter((i) => batch.bad.every(({ place }) => place !== indices[i]));
+      seen += indices.length;
+      onProgress?.(seen, split.length);
+      if (good.length === 0) continue;
+      const logits = good.length === indices.length ? all : rowsOf(all, good);
+      const labels = labelsOf(
+        split,
+        good.map((i) => indices[i] as number),
+      );
+      loss += (await meanLoss.of(logits, labels)) * good.length;
+      for (let i = 0; i < good.length; i++) {
         const rank = rankOf(logits.data, i * network.classes, network.classes, labels.data[i] as number);
         if (rank < 1) top1++;
         if (rank < 5) top5++;
       }
-      done += indices.length;
-      onProgress?.(done, split.length);
+      done += good.length;
+    }
+    if (done === 0) {
+      const [first] = bad as [BadImage];
+      throw new CodaError({
+        kind: 'malformed',
+        where: first.file,
+        problem: `no image of the split could be read; of this one: ${first.reason}`,
+      });
     }
     const seconds = (performance.now() - start) / 1000;
-    return { loss: loss / done, top1: top1 / done, top5: top5 / done, images: done, imagesPerSecond: done / seconds };
+    return { loss: loss / done, top1: top1 / done, top5: top5 / done, images: done, imagesPerSecond: done / seconds, bad };
   } finally {
     await compiled.dispose();
     await meanLoss.dispose();
   }
+}
+
+/** logits[rows, :] */
+function rowsOf({ data, shape }: NdArray<'float32'>, rows: readonly number[]): NdArray<'float32'> {
+  const classes = shape[1] as number;
+  const chosen = new Float32Array(rows.length * classes);
+  for (const [i, row] of rows.entries()) chosen.set(data.subarray(row * classes, (row + 1) * classes), i * classes);
+  return ndArray('float32', [rows.length, classes], chosen);
 }
 
 function checkFinite({ data, shape }: NdArray<'float32'>, indices: ArrayLike<number>): void {

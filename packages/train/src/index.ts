@@ -1,11 +1,36 @@
 /** Data, augmentation, optimisers, schedules and a training loop that resumes exactly. */
-export { imagesOf, imageSplit, type ImageDataset, type ImageSplit, type SplitName } from './data/image-dataset.ts';
+export {
+  fileSplit,
+  imagesOf,
+  imageSplit,
+  type FileSplit,
+  type ImageDataset,
+  type ImageSplit,
+  type PixelDataset,
+  type PixelSplit,
+  type SplitName,
+} from './data/image-dataset.ts';
+export type { ImageFile } from './data/image-file.ts';
 export { dataFolder } from './data/data-cache.ts';
 export { openCifar10 } from './data/open-cifar10.ts';
 export { cifar10ClassNames } from './data/cifar10-format.ts';
 export { writeCifar10 } from './data/write-cifar10.ts';
-export { datasetNames, openDataset } from './data/open-dataset.ts';
-export { flip, flipAndCrop, noAugmentation, type Augmentation } from './data/augmentation.ts';
+export { datasetNames, fetchableNames, openDataset } from './data/open-dataset.ts';
+export { selectClasses, type ClassSelection } from './data/class-subset.ts';
+export {
+  flip,
+  flipAndCrop,
+  noAugmentation,
+  type Augmentation,
+  type AugmentationRecipe,
+  type CropRecipe,
+  type EraseRecipe,
+  type PolicyRecipe,
+  type SimpleAugmentation,
+} from './data/augmentation.ts';
+export { Ahead, batchTask, loadBatch, type BatchRecipe } from './data/batch-stream.ts';
+export { batchMaker, defaultWorkers, type BatchMaker } from './data/batch-maker.ts';
+export type { BadImage, BatchTask, MadeBatch } from './data/make-batch.ts';
 export { assembleBatch, type AssembledBatch } from './data/assemble-batch.ts';
 export {
   BatchSampler,
@@ -28,6 +53,6 @@ export { storedConfig } from './run-folder.ts';
 export { measureAlignment, type Alignment, type LayerAlignment, type MeasureAlignmentOptions, type Spread } from './alignment.ts';
 export { evaluate, type EvaluateOptions, type Evaluation } from './evaluation.ts';
 export { computeFeatures, type ComputeFeaturesOptions, type FeatureCopy, type Features } from './frozen-features.ts';
-export { penaltyInput, scalarInput, trainingStep, type TrainingStep, type TrainingStepOptions } from './training-step.ts';
+export { mixedInputs, penaltyInput, scalarInput, trainingStep, type TrainingStep, type TrainingStepOptions } from './training-step.ts';
 export { initialSlots, optimiser, slotName, type Optimiser, type OptimiserConfig, type OptimiserStep } from './optimisers.ts';
 export { learningRateAt, type ScheduleConfig } from './schedules.ts';

@@ -5,6 +5,7 @@ import { CodaError, parseConfig, type JsonObject } from '@coda-nets/core';
 const count = (least: number, most: number) => v.pipe(v.number(), v.integer(), v.minValue(least), v.maxValue(most));
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 const positive = v.pipe(v.number(), v.finite(), v.gtValue(0));
+const positiveShare = v.pipe(v.number(), v.gtValue(0), v.maxValue(1));
 const belowOne = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 
 /** More than any published run; beyond it is a typing error. */
@@ -50,10 +51,60 @@ const scheduleSchema = v.variant('kind', [
   }),
 ]);
 
+/** Least and most, both in a range. */
+const span = <Entry extends typeof positive | typeof share | typeof positiveShare>(entry: Entry) =>
+  v.pipe(
+    v.tuple([entry, entry]),
+    v.check(([least, most]) => least <= most, 'the first is larger than the second'),
+  );
+/** The share of a photograph, and width to height, that ImageNet's training crops have had since arXiv 1409.4842. */
+const randomResized = v.strictObject({
+  kind: v.literal('random-resized'),
+  scale: v.optional(span(positiveShare), [0.08, 1]),
+  ratio: v.optional(span(positive), [3 / 4, 4 / 3]),
+});
+const recipeSchema = v.strictObject({
+  kind: v.literal('recipe'),
+  /** How a training image gets the network's size; default as in evaluation: scaled to `resize`, and the middle. */
+  crop: v.exactOptional(
+    v.variant('kind', [
+      v.strictObject({ kind: v.literal('centre') }),
+      v.strictObject({ kind: v.literal('random'), pad: v.optional(count(0, 1024), 0) }),
+      randomResized,
+    ]),
+  ),
+  flip: v.optional(v.boolean(), false),
+  policy: v.exactOptional(
+    v.variant('kind', [
+      // arXiv 2109.13004, section 4: two operations at 10 of 30
+      v.strictObject({
+        kind: v.literal('rand-augment'),
+        operations: v.optional(count(1, 16), 2),
+        magnitude: v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(30)), 10),
+      }),
+      v.strictObject({ kind: v.literal('trivial-augment') }),
+    ]),
+  ),
+  /** Random erasing; the defaults are those of arXiv 1708.04896, section 4.2. */
+  erase: v.exactOptional(
+    v.strictObject({
+      probability: v.optional(share, 0.5),
+      area: v.optional(span(share), [0.02, 0.4]),
+      ratio: v.optional(span(positive), [0.3, 10 / 3]),
+      fill: v.optional(v.picklist(['black', 'noise']), 'noise'),
+    }),
+  ),
+  /** α of mixup, of CutMix; 0: none. */
+  mixup: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0)), 0),
+  cutmix: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0)), 0),
+  labelSmoothing: v.optional(belowOne, 0),
+});
+
 const augmentationSchema = v.variant('kind', [
   v.strictObject({ kind: v.literal('none') }),
   v.strictObject({ kind: v.literal('flip') }),
   v.strictObject({ kind: v.literal('flip-and-crop'), pad: v.optional(count(0, 1024), 4) }),
+  recipeSchema,
 ]);
 
 const validationSchema = v.variant('kind', [
@@ -77,6 +128,12 @@ export const trainConfigSchema = v.strictObject({
   /** λ, for weights that decay (no biases, no norms). */
   weightDecay: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0)), 0),
   augmentation: v.optional(augmentationSchema, { kind: 'none' }),
+  /** Pixels of an image's shorter side before the network's size is cut out; where not given, as few as cover it. Of images in files. */
+  resize: v.exactOptional(count(1, 16_384)),
+  /** Trains on the first so many classes, or on those of these names, ids or numbers, in that order. */
+  classes: v.exactOptional(v.union([count(1, maxClasses), v.pipe(v.array(v.string()), v.minLength(1), v.maxLength(maxClasses))])),
+  /** The run stops when more images than this could not be read; before that, each is told of, and others take their place. */
+  maxBad: v.optional(count(0, 1_000_000_000), 100),
   /**
    * Adds λ·mean |[W]_c| to the loss (`linearMapPenalty` of core; arXiv 2109.13004): `weight` is λ, and c runs over `classes` classes of each image, the
    * true one and others drawn by the seed. W is the linear map of the network's dynamic linear part, of a hybrid from its cut on; it includes 1/T.
@@ -102,6 +159,8 @@ export const trainConfigSchema = v.strictObject({
   cacheFeatures: v.optional(v.boolean(), false),
   /** How they are kept: `float16` takes half the memory and rounds each feature by up to 2⁻¹¹ of itself. */
   featurePrecision: v.optional(v.picklist(['float32', 'float16']), 'float32'),
+  /** Drawn copies of each image that features are kept of, where the augmentation is none of a few; a step gets one of them, drawn. */
+  featureCopies: v.optional(count(0, 1000), 0),
   checkpointEverySeconds: v.optional(positive, 120),
   checkpointEverySteps: v.exactOptional(count(1, maxSteps)),
   /** Steps between two lines of metrics.jsonl. */
@@ -117,7 +176,7 @@ export type TrainConfig = Omit<v.InferOutput<typeof trainConfigSchema>, 'network
 };
 
 /** These change neither the weights nor what is measured. */
-const changeable: ReadonlySet<string> = new Set(['checkpointEverySeconds', 'checkpointEverySteps', 'data', 'initFrom']);
+const changeable: ReadonlySet<string> = new Set(['checkpointEverySeconds', 'checkpointEverySteps', 'data', 'initFrom', 'maxBad']);
 
 /** Throws a CodaError that names the leaf, and for a misspelt key the nearest right one. */
 export function parseTrainConfig(config: unknown, where = 'train: config'): TrainConfig {

@@ -31,6 +31,8 @@ export type TrainEvent =
       readonly accuracy: number;
       readonly learningRate: number;
       readonly imagesPerSecond: number;
+      /** Share of the time since the run began or went on that the step waited for images. */
+      readonly waiting: number;
       /** Of the steps that are left; validation is not in it. */
       readonly etaSeconds: number;
     }
@@ -50,6 +52,8 @@ export type TrainEvent =
       readonly alignment: Alignment | undefined;
       readonly isBest: boolean;
     }
+  /** An image that could not be read; another one took its place. */
+  | { readonly type: 'bad-image'; readonly file: string; readonly reason: string; readonly count: number }
   | { readonly type: 'checkpoint'; readonly step: number; readonly path: string }
   /** Something a person should know: the text is a whole sentence. */
   | { readonly type: 'notice'; readonly message: string };

@@ -53,15 +53,18 @@ export function checkCacheFeatures(network: Network, { cacheFeatures }: TrainCon
 }
 
 export function checkDataset(network: Network, dataset: ImageDataset): void {
-  const fits = network.classes === dataset.classNames.length && network.inputShape.join() === dataset.inputShape.join();
-  if (fits) return;
-  const describe = (classes: number, shape: readonly number[]): string => `${classes} classes of images [${shape.join(', ')}]`;
+  const { inputShape } = dataset;
+  // images in files come in any size, and in three channels
+  const fitsShape = inputShape === undefined ? network.inputShape[2] === 3 : network.inputShape.join() === inputShape.join();
+  if (network.classes === dataset.classNames.length && fitsShape) return;
+  const describe = (classes: number, shape: readonly number[] | undefined): string =>
+    `${classes} classes of images ${shape === undefined ? 'of three channels' : `[${shape.join(', ')}]`}`;
   throw new CodaError({
     kind: 'mismatch',
     where: `train: data set ${dataset.name}`,
     problem: 'the network is made for other data',
     expected: describe(network.classes, network.inputShape),
-    got: describe(dataset.classNames.length, dataset.inputShape),
+    got: describe(dataset.classNames.length, inputShape),
   });
 }
 

@@ -18,10 +18,15 @@ import {
 import { writeModel } from '@coda-nets/core/node';
 import { measureAlignment, type Alignment } from './alignment.ts';
 import { listCheckpoints, writeCheckpoint, type Checkpoint, type CheckpointState } from './checkpoint.ts';
-import { assembleBatch } from './data/assemble-batch.ts';
+import { BadImages } from './bad-images.ts';
+import { mixes, noAugmentation, smoothingOf } from './data/augmentation.ts';
+import { batchMaker, defaultWorkers, type BatchMaker } from './data/batch-maker.ts';
 import { BatchSampler } from './data/batch-sampler.ts';
+import { batchTask } from './data/batch-stream.ts';
+import { selectClasses } from './data/class-subset.ts';
 import { withFolderLock } from './data/folder-lock.ts';
 import type { ImageDataset, ImageSplit } from './data/image-dataset.ts';
+import { imagesOfBatch, type MadeBatch } from './data/make-batch.ts';
 import { evaluate } from './evaluation.ts';
 import { computeFeatures, type Features } from './frozen-features.ts';
 import { initialSlots, optimiser } from './optimisers.ts';
@@ -29,7 +34,7 @@ import { checkRunFolder, createRunFolder, makeFolder, openRunFolder, refuseRun, 
 import { learningRateAt } from './schedules.ts';
 import { parseTrainConfig, type TrainConfig, type TrainConfigInput } from './train-config.ts';
 import type { TrainEvent } from './train-events.ts';
-import { copiesOf, nextBatch, type BatchSource } from './training-batches.ts';
+import { copiesOf, trainingBatches, type BatchSource } from './training-batches.ts';
 import { checkCacheFeatures, checkCheckpoint, checkDataset, firstWeights, lastCheckpoint, splits, type Splits } from './train-start.ts';
 import { trainingStep } from './training-step.ts';
 
@@ -49,6 +54,8 @@ export interface TrainOptions {
   readonly preprocessing?: Preprocessing;
   /** Kept features are also written here, see `computeFeatures`. */
   readonly featureCacheFolder?: string;
+  /** Threads that decode and augment; they change nothing but the time. Default: one for each processor but one where there is much to do, else none. */
+  readonly workers?: number;
   readonly onEvent?: (event: TrainEvent) => void;
   /** Finishes the step, saves, returns. */
   readonly signal?: AbortSignal;
@@ -66,6 +73,10 @@ export interface TrainResult {
   readonly best: { readonly epoch: number; readonly score: number } | undefined;
   /** Over all parts of the run. */
   readonly seconds: number;
+  /** File and reason of each image that could not be read. */
+  readonly bad: readonly (readonly [file: string, reason: string])[];
+  /** Share of the time in which a step waited for images; 0 where there was no step. */
+  readonly waiting: number;
 }
 
 /**
@@ -73,8 +84,9 @@ export interface TrainResult {
  * that do not fit; `numeric` where the loss or a weight stops being a finite number: the last checkpoint before that stays.
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
-  const { network, dataset, out, resume = false, onEvent } = options;
+  const { network, out, resume = false, onEvent } = options;
   const config = parseTrainConfig({ ...options.config, network: network.config });
+  const dataset = config.classes === undefined ? options.dataset : selectClasses(options.dataset, config.classes);
   checkDataset(network, dataset);
   const split = splits(config, dataset);
   checkCacheFeatures(network, config);
@@ -101,7 +113,13 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
         if (!resume) await createRunFolder(out, config);
         return openRunFolder(out, checkpoint?.state.step ?? 0);
       };
-      return runTraining(options, config, split, openRun, checkpoint);
+      const isSimple = split.train.kind === 'pixels' && config.augmentation.kind !== 'recipe';
+      const maker = batchMaker(options.workers ?? (isSimple ? 0 : defaultWorkers()));
+      try {
+        return await runTraining({ ...options, dataset }, config, split, maker, openRun, checkpoint);
+      } finally {
+        await maker.dispose();
+      }
     },
     { onWait: inUse },
   );
@@ -112,6 +130,7 @@ async function runTraining(
   options: TrainOptions,
   config: TrainConfig,
   { train: trainSplit, validation: validationSplit }: Splits,
+  maker: BatchMaker,
   openRun: () => Promise<RunFolder>,
   checkpoint: Checkpoint | undefined,
 ): Promise<TrainResult> {
@@ -121,7 +140,7 @@ async function runTraining(
   const decays = (name: string): boolean => network.weights[name]?.decay === true;
   const optimise = optimiser(config.optimiser, { weightDecay: config.weightDecay, decays });
   const startSlots = checkpoint?.slots ?? initialSlots(optimise, network.weights);
-  const sampler = new BatchSampler({ length: trainSplit.length, batchSize: config.batch, seed: config.seed });
+  const sampler = new BatchSampler({ length: trainSplit.length, batchSize: config.batch, seed: config.seed, order: trainSplit.order });
   if (checkpoint !== undefined) sampler.restore(checkpoint.state.sampler);
   const totalSteps = config.epochs * sampler.batchesPerEpoch;
 
@@ -137,8 +156,14 @@ async function runTraining(
     validation: null,
     seconds: 0,
     dataFingerprint: trainSplit.fingerprint,
+    bad: [],
     engine: engine.name,
   };
+  const badImages = new BadImages(config.maxBad, state.bad);
+  const [height, width] = network.inputShape;
+  const recipe = { size: [height, width] as const, resize: config.resize, augmentation: config.augmentation };
+  let waited = 0;
+  let worked = 0;
   const started = performance.now();
   const secondsBefore = state.seconds;
   const secondsNow = (): number => secondsBefore + (performance.now() - started) / 1000;
@@ -165,6 +190,8 @@ async function runTraining(
     validation: state.validation ?? undefined,
     best: state.best ?? undefined,
     seconds: secondsNow(),
+    bad: badImages.list,
+    waiting: worked === 0 ? 0 : waited / worked,
   });
   if (state.step === totalSteps && !state.epochEndPending) return result(startWeights);
 
@@ -173,14 +200,25 @@ async function runTraining(
     optimiser: optimise,
     batchSize: config.batch,
     input: config.cacheFeatures ? 'features' : 'images',
+    mixed: mixes(config.augmentation),
+    labelSmoothing: smoothingOf(config.augmentation),
     ...(config.linearMapPenalty === undefined ? {} : { linearMapPenalty: config.linearMapPenalty }),
   });
   const compiled = await engine.compile(step.fn, step.signature(startWeights, startSlots));
   let opened: RunFolder | undefined;
+  let trainFeatures: Features | undefined;
+  let validationFeatures: Features | undefined;
   try {
     const run = (opened = await openRun());
-    let trainFeatures: Features | undefined;
-    let validationFeatures: Features | undefined;
+    /** Tells of images that were not told of before. Throws where there are too many. */
+    const note = async (batch: Pick<MadeBatch, 'bad' | 'labels'>, step: number): Promise<void> => {
+      if (batch.bad.length === 0) return;
+      for (const { file, reason } of badImages.add(batch)) {
+        await run.log({ type: 'bad-image', step, file, reason });
+        onEvent?.({ type: 'bad-image', file, reason, count: badImages.count });
+      }
+    };
+    const noteAll = (bad: MadeBatch['bad'] | undefined): Promise<void> => note({ bad: bad ?? [], labels: new Int32Array(0) }, state.step);
     if (config.cacheFeatures) {
       const compute = (split: ImageSplit, name: 'train' | 'validation'): Promise<Features | undefined> =>
         computeFeatures({
@@ -189,13 +227,18 @@ async function runTraining(
           weights: startWeights,
           split,
           precision: config.featurePrecision,
-          copies: name === 'train' ? copiesOf(config.augmentation) : ['none'],
+          copies: name === 'train' ? copiesOf(config.augmentation, config.featureCopies) : ['none'],
+          ...recipe,
+          seed: config.seed,
+          maker,
           onProgress: (done, total) => onEvent?.({ type: 'features', split: name, done, total }),
           ...(featureCacheFolder === undefined ? {} : { cacheFolder: featureCacheFolder }),
           ...(signal === undefined ? {} : { signal }),
         });
       trainFeatures = await compute(trainSplit, 'train');
       if (validationSplit !== undefined && !aborted()) validationFeatures = await compute(validationSplit, 'validation');
+      await noteAll(trainFeatures?.bad);
+      await noteAll(validationFeatures?.bad);
       // nothing was trained yet: there is nothing to save
       if (aborted()) return result(startWeights);
     }
@@ -203,7 +246,8 @@ async function runTraining(
     const source: BatchSource = {
       sampler,
       split: trainSplit,
-      augmentation: config.augmentation,
+      recipe,
+      maker,
       features: trainFeatures,
       penalty: config.linearMapPenalty && { perImage: config.linearMapPenalty.classes, of: network.classes },
     };
@@ -212,7 +256,11 @@ async function runTraining(
       const split = validationSplit ?? trainSplit;
       const indices = Uint32Array.from({ length: Math.min(config.alignmentImages, split.length) }, (_, i) => i);
       const features = validationSplit === undefined ? trainFeatures : validationFeatures;
-      const batch = features === undefined ? assembleBatch(split, indices).images : features.batch(indices, 'none');
+      const batch = await (features === undefined
+        ? maker
+            .make(batchTask(split, indices, { ...recipe, augmentation: noAugmentation }))
+            .then((made) => imagesOfBatch(made, recipe.size))
+        : features.batch(indices, 'none'));
       return measureAlignment({ engine, network, weights, [features === undefined ? 'images' : 'features']: batch });
     };
     let lastSave = performance.now();
@@ -223,15 +271,19 @@ async function runTraining(
     const save = async (): Promise<void> => {
       const { weights, slots } = await values();
       await run.flush();
-      const path = await writeCheckpoint(run.checkpoints, { state: { ...state, seconds: secondsNow() }, weights, slots });
+      const path = await writeCheckpoint(run.checkpoints, {
+        state: { ...state, bad: badImages.list.map(([file, reason]) => [file, reason]), seconds: secondsNow() },
+        weights,
+        slots,
+      });
       lastSave = performance.now();
       onEvent?.({ type: 'checkpoint', step: state.step, path });
     };
     const saveModel = async (path: string, weights: NamedArrays): Promise<void> => {
-      const [height, width] = network.inputShape;
+      const { size, resize } = recipe;
       await writeModel(path, {
         config: network.config,
-        preprocessing: options.preprocessing ?? { size: [height, width], layout: 'rgb', range: [0, 1] },
+        preprocessing: options.preprocessing ?? { size, layout: 'rgb', range: [0, 1], ...(resize !== undefined && { resize }) },
         classNames: dataset.classNames,
         weights,
         provenance: provenanceOf(config, dataset, state, engine),
@@ -251,11 +303,14 @@ async function runTraining(
               weights,
               engine,
               split: validationSplit,
+              resize: config.resize,
+              maker,
               onProgress: (done, total) => onEvent?.({ type: 'validation', done, total }),
               ...(validationFeatures === undefined ? {} : { features: validationFeatures }),
               ...(signal === undefined ? {} : { signal }),
             });
       if (aborted() && due && validationSplit !== undefined && validation === undefined) return false;
+      await noteAll(validation?.bad);
       const alignment = due ? await alignmentNow(weights) : undefined;
       const { steps, loss, correct, penalty } = state.epoch;
       const trainLoss = loss / steps;
@@ -303,7 +358,7 @@ async function runTraining(
     };
 
     let savedStep = checkpoint?.state.step ?? -1;
-    let prefetched: ReturnType<typeof nextBatch> | undefined;
+    const batches = trainingBatches(source, totalSteps - state.step);
     let rate = 0;
     let lastLog = performance.now();
     for (;;) {
@@ -314,12 +369,15 @@ async function runTraining(
       }
       if (state.step === totalSteps || aborted()) break;
       const begin = performance.now();
-      const batch = prefetched ?? nextBatch(source);
+      const batch = await batches.next();
+      if (batch === undefined) break;
+      await note(batch, state.step + 1);
+      waited += performance.now() - begin;
       const learningRate = learningRateAt(config.schedule, config.learningRate, state.step, totalSteps);
       current = undefined;
       const running = compiled.run({ ...batch.inputs, ...step.scalars({ learningRate, step: state.step + 1 }) });
       // beside the engine's work, where the engine works beside
-      prefetched = state.step + 1 === totalSteps ? undefined : nextBatch(source);
+      batches.prepare();
       const output = await running;
       const loss = output['loss']?.data[0] as number;
       const correct = output['correct']?.data[0] as number;
@@ -335,6 +393,7 @@ async function runTraining(
         epoch: added(state.epoch, { loss, correct, penalty: penalty ?? 0 }),
       };
       const now = performance.now();
+      worked += now - begin;
       const speed = config.batch / ((now - begin) / 1000);
       rate = rate === 0 ? speed : rate + 0.05 * (speed - rate);
       onEvent?.({
@@ -347,6 +406,7 @@ async function runTraining(
         accuracy: correct / config.batch,
         learningRate,
         imagesPerSecond: rate,
+        waiting: waited / worked,
         etaSeconds: ((totalSteps - state.step) * config.batch) / rate,
       });
       if (state.step % config.logEverySteps === 0) {
@@ -360,6 +420,7 @@ async function runTraining(
           accuracy: interval.correct / (interval.steps * config.batch),
           learningRate,
           imagesPerSecond: round((interval.steps * config.batch) / ((now - lastLog) / 1000)),
+          waiting: round(waited / worked),
           seconds: round(secondsNow()),
         });
         lastLog = now;
@@ -383,6 +444,8 @@ async function runTraining(
     if (options.resume !== true && state.step === 0) await opened?.discard();
     throw error;
   } finally {
+    await trainFeatures?.close();
+    await validationFeatures?.close();
     await opened?.close();
     await compiled.dispose();
   }

@@ -1,12 +1,14 @@
 /** The batches a step is fed with, from images or from kept features, in the sampler's order. Not the order itself: `data/batch-sampler.ts`. */
 import { CodaError, ndArray, type NamedArrays, type NdArray, type Random } from '@coda-nets/core';
-import { assembleBatch } from './data/assemble-batch.ts';
-import type { Augmentation } from './data/augmentation.ts';
+import { mixes, type Augmentation } from './data/augmentation.ts';
+import type { BatchMaker } from './data/batch-maker.ts';
 import type { BatchSampler, BatchSamplerState } from './data/batch-sampler.ts';
+import { Ahead, batchTask, type BatchRecipe } from './data/batch-stream.ts';
 import type { ImageSplit } from './data/image-dataset.ts';
+import { imagesOfBatch, type BadImage } from './data/make-batch.ts';
 import { labelsOf } from './evaluation.ts';
 import type { FeatureCopy, Features } from './frozen-features.ts';
-import { penaltyInput } from './training-step.ts';
+import { mixedInputs, penaltyInput } from './training-step.ts';
 
 export interface TrainingBatch {
   /** From 0. */
@@ -14,19 +16,33 @@ export interface TrainingBatch {
   readonly endsEpoch: boolean;
   /** Where the sampler stands after this batch. */
   readonly samplerAfter: BatchSamplerState;
-  /** `images` or `features`, `labels`, and with a penalty the classes under `penaltyInput`. */
+  /** `images` or `features`, `labels`, with mixed images the others under `mixedInputs`, and with a penalty the classes under `penaltyInput`. */
   readonly inputs: NamedArrays;
+  readonly labels: Int32Array;
+  readonly bad: readonly BadImage[];
 }
 
-/** The copies of each image that an augmentation chooses from. Throws a CodaError for one that has no finite number of them. */
-export function copiesOf(augmentation: Augmentation): readonly FeatureCopy[] {
+/**
+ * The copies of each image that features are kept of: those an augmentation chooses from, or where it has no finite number of them `copies` drawn ones.
+ * Throws a CodaError where that is none.
+ */
+export function copiesOf(augmentation: Augmentation, copies: number): readonly FeatureCopy[] {
   if (augmentation.kind === 'none') return ['none'];
-  if (augmentation.kind === 'flip') return ['none', 'flip'];
+  if (augmentation.kind === 'flip' && copies === 0) return ['none', 'flip'];
+  if (mixes(augmentation)) {
+    throw new CodaError({
+      kind: 'argument',
+      where: 'train: config: augmentation',
+      problem: 'features cannot be kept of images that are mixed with others of their batch',
+      expected: 'neither mixup nor cutmix with cacheFeatures',
+    });
+  }
+  if (copies > 0) return Array.from({ length: copies }, (_, k) => `copy-${k}` as const);
   throw new CodaError({
     kind: 'argument',
     where: 'train: config: augmentation',
     problem: `features cannot be kept for "${augmentation.kind}": every crop has its own`,
-    expected: '"none" or "flip" with cacheFeatures',
+    expected: '"none" or "flip" with cacheFeatures, or featureCopies',
     got: JSON.stringify(augmentation.kind),
   });
 }
@@ -34,30 +50,54 @@ export function copiesOf(augmentation: Augmentation): readonly FeatureCopy[] {
 export interface BatchSource {
   readonly sampler: BatchSampler;
   readonly split: ImageSplit;
-  readonly augmentation: Augmentation;
+  readonly recipe: BatchRecipe & { readonly augmentation: Augmentation };
+  readonly maker: BatchMaker;
   /** In the place of images. */
   readonly features: Features | undefined;
   /** `perImage` of `of` classes are penalised for each image. */
   readonly penalty: { readonly perImage: number; readonly of: number } | undefined;
 }
 
-/** The next batch. With features an image takes the same draw as without, so that both ways see the same images in the same order. */
-export function nextBatch({ sampler, split, augmentation, features, penalty }: BatchSource): TrainingBatch {
+/** The next `count` batches, made ahead: as many at a time as there are worker threads, and one more. */
+export function trainingBatches(source: BatchSource, count: number): Ahead<TrainingBatch> {
+  let left = count;
+  return new Ahead(source.maker.workers + 1, () => (left-- > 0 ? nextBatch(source) : undefined));
+}
+
+/** The sampler is asked at once, so that calls in a row get batches in a row. */
+async function nextBatch({ sampler, split, recipe, maker, features, penalty }: BatchSource): Promise<TrainingBatch> {
   const { epoch, endsEpoch, indices, random } = sampler.next();
-  const samplerAfter = sampler.state;
+  const place = { epoch, endsEpoch, samplerAfter: sampler.state };
   // a stream of its own: the images stay the same with a penalty and without
-  const extra: NamedArrays =
-    penalty === undefined
-      ? {}
-      : { [penaltyInput]: penalisedClasses(labelsOf(split, indices).data, penalty.perImage, penalty.of, random.split('classes')) };
-  if (features === undefined) {
-    const { images, labels } = assembleBatch(split, indices, augmentation, random);
-    return { epoch, endsEpoch, samplerAfter, inputs: { images, labels, ...extra } };
+  const penalised = (labels: Int32Array): NamedArrays =>
+    penalty === undefined ? {} : { [penaltyInput]: penalisedClasses(labels, penalty.perImage, penalty.of, random.split('classes')) };
+  if (features !== undefined) {
+    const labels = labelsOf(
+      split,
+      indices.map((index) => features.standIn(index)),
+    );
+    const batch = await features.batch(indices, copiesFor(features.copies, indices, random));
+    return { ...place, labels: labels.data, bad: [], inputs: { features: batch, labels, ...penalised(labels.data) } };
   }
-  const copies: readonly FeatureCopy[] | FeatureCopy =
-    augmentation.kind === 'flip' ? Array.from(indices, () => (random.uint32() >= 0x8000_0000 ? 'flip' : 'none')) : 'none';
-  const inputs = { features: features.batch(indices, copies), labels: labelsOf(split, indices), ...extra };
-  return { epoch, endsEpoch, samplerAfter, inputs };
+  const made = await maker.make(batchTask(split, indices, recipe, random));
+  const n = made.labels.length;
+  const mixed: NamedArrays =
+    made.mixed === undefined
+      ? {}
+      : {
+          [mixedInputs.labels]: ndArray('int32', [n], made.mixed.labels),
+          [mixedInputs.weights]: ndArray('float32', [n], made.mixed.weights),
+        };
+  const labels = ndArray('int32', [n], made.labels);
+  const inputs = { images: imagesOfBatch(made, recipe.size), labels, ...mixed, ...penalised(made.labels) };
+  return { ...place, labels: made.labels, bad: made.bad, inputs };
+}
+
+/** An image takes the same draw for its mirrored copy as for being mirrored, so that both ways see the same images in the same order. */
+function copiesFor(copies: readonly FeatureCopy[], indices: Uint32Array, random: Random): FeatureCopy | readonly FeatureCopy[] {
+  if (copies.length === 1) return copies[0] as FeatureCopy;
+  if (copies.includes('flip')) return Array.from(indices, () => (random.uint32() >= 0x8000_0000 ? 'flip' : 'none'));
+  return Array.from(indices, () => copies[random.below(copies.length)] as FeatureCopy);
 }
 
 /** [n, perImage]: for each image its label, then distinct other classes, every set of them equally likely (Fisher and Yates, cut short). */

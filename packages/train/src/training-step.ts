@@ -28,10 +28,17 @@ export interface TrainingStepOptions {
   readonly input?: 'images' | 'features';
   /** λ and the number of rows an image; see the config's key of the same name. */
   readonly linearMapPenalty?: TrainConfig['linearMapPenalty'];
+  /** Each image has a second label, of the image it was mixed with. */
+  readonly mixed?: boolean;
+  /** ε: targets become (1 − ε)·t + ε / classes. */
+  readonly labelSmoothing?: number;
 }
 
 /** The input that says whose rows are penalised: int32 [B, classes]. */
 export const penaltyInput = 'linearMapPenalty/classes';
+
+/** The inputs of mixed images: int32 [B], the second label of each, and float32 [B], the weight of its first. */
+export const mixedInputs = { labels: 'mixed/labels', weights: 'mixed/weights' } as const;
 
 export interface TrainingStep {
   /**
@@ -61,6 +68,8 @@ export function trainingStep({
   batchSize,
   input = 'images',
   linearMapPenalty: penalty,
+  mixed = false,
+  labelSmoothing = 0,
 }: TrainingStepOptions): TrainingStep {
   const { frozenStem } = network;
   if (penalty !== undefined) checkPenalty(network, penalty.classes);
@@ -96,7 +105,7 @@ export function trainingStep({
         // kept: the gradient ends the scope it was made in
         if (statistics[name] !== undefined) beside[name] = statistics[name];
       }
-      const targets = oneHot(labels, network.classes);
+      const targets = smoothed(mixed ? mixedTargets(labels, tensors, network.classes) : oneHot(labels, network.classes), labelSmoothing);
       const loss = network.loss(logits, targets);
       beside['loss'] = loss;
       if (penalty !== undefined && activations !== undefined) {
@@ -129,6 +138,10 @@ export function trainingStep({
         [input]: { shape: [batchSize, ...shape], dtype: 'float32' },
         labels: { shape: [batchSize], dtype: 'int32' },
       };
+      if (mixed) {
+        inputs[mixedInputs.labels] = { shape: [batchSize], dtype: 'int32' };
+        inputs[mixedInputs.weights] = { shape: [batchSize], dtype: 'float32' };
+      }
       if (penalty !== undefined) inputs[penaltyInput] = { shape: [batchSize, penalty.classes], dtype: 'int32' };
       for (const name of optimiser.scalarNames) inputs[scalarInput(name)] = { shape: [], dtype: 'float32' };
       return {
@@ -142,6 +155,19 @@ export function trainingStep({
         Object.entries(optimiser.scalars(step)).map(([name, value]) => [scalarInput(name), ndArray('float32', [], Float32Array.of(value))]),
       ),
   };
+}
+
+/** w·t(a) + (1 − w)·t(b) [B, classes]; t: one-hot. */
+function mixedTargets(labels: tf.Tensor1D, tensors: NamedTensors, classes: number): tf.Tensor2D {
+  const weights = tf.expandDims(tensors[mixedInputs.weights] as tf.Tensor1D, 1);
+  const others = oneHot(tensors[mixedInputs.labels] as tf.Tensor1D, classes);
+  return tf.add(tf.mul(weights, oneHot(labels, classes)), tf.mul(tf.sub(1, weights), others));
+}
+
+/** (1 − ε)·t + ε / classes (Szegedy et al., arXiv 1512.00567, section 7). */
+function smoothed(targets: tf.Tensor2D, epsilon: number): tf.Tensor2D {
+  if (epsilon === 0) return targets;
+  return tf.add(tf.mul(targets, 1 - epsilon), epsilon / (targets.shape[1] as number));
 }
 
 function checkPenalty(network: Network, classes: number): void {

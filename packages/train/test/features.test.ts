@@ -37,10 +37,10 @@ function twin(given: NamedArrays, image: number, copy: FeatureCopy, images = spl
   return out;
 }
 
-function expectTwin(features: Features, given: NamedArrays, images = split.images): void {
+async function expectTwin(features: Features, given: NamedArrays, images = split.images): Promise<void> {
   const indices = [6, 0, 3, 5];
   const copies: FeatureCopy[] = ['flip', 'none', 'flip', 'none'];
-  const batch = features.batch(indices, copies);
+  const batch = await features.batch(indices, copies);
   expect(batch.shape).toEqual([4, side, side, stemChannels]);
   expectClose(
     batch.data,
@@ -58,8 +58,8 @@ describe('computeFeatures', () => {
   });
 
   it('rounds to half precision where asked to, each feature by at most 2⁻¹¹ of itself', async () => {
-    const exact = (await computeFeatures(options)).batch([0, 6], 'flip').data;
-    const halves = (await computeFeatures({ ...options, precision: 'float16' })).batch([0, 6], 'flip').data;
+    const exact = (await (await computeFeatures(options)).batch([0, 6], 'flip')).data;
+    const halves = (await (await computeFeatures({ ...options, precision: 'float16' })).batch([0, 6], 'flip')).data;
     const [bits, same] = [new Uint16Array(halves.length), new Float32Array(halves.length)];
     encodeFloat16(halves, bits);
     decodeFloat16(bits, same);
@@ -76,7 +76,7 @@ describe('computeFeatures', () => {
 
   it('refuses a copy it has not, and a network without a frozen stem', async () => {
     const features = await computeFeatures({ ...options, copies: ['none'] });
-    expect(() => features.batch([0], 'flip')).toThrow('Features.batch: copy: this copy was not computed; expected none, got flip');
+    await expect(features.batch([0], 'flip')).rejects.toThrow('Features.batch: copy: this copy was not computed; expected none, got flip');
     await expect(computeFeatures({ ...options, network: tinyNetwork() })).rejects.toThrow(
       'computeFeatures: network: this network has no frozen stem whose features could be kept; got kind "tiny"',
     );
@@ -121,18 +121,18 @@ describe('the disk cache', () => {
     expect((await compute(folder))[0]).toBe(2);
     const [again, features] = await compute(folder);
     expect(again).toBe(0);
-    expectTwin(features, weights);
+    await expectTwin(features, weights);
     // a head may change: features do not depend on it
     expect((await compute(folder, { weights: changed('fc.weight') }))[0]).toBe(0);
 
     const other = changed('stem.weight');
     const [stemRuns, stemFeatures] = await compute(folder, { weights: other });
     expect(stemRuns).toBe(2);
-    expectTwin(stemFeatures, other);
+    await expectTwin(stemFeatures, other);
     const otherSplit = subset(dataset, [7, 1, 2, 3, 4, 5, 6]);
     const [splitRuns, splitFeatures] = await compute(folder, { split: otherSplit });
     expect(splitRuns).toBe(2);
-    expectTwin(splitFeatures, weights, otherSplit.images);
+    await expectTwin(splitFeatures, weights, otherSplit.images);
     expect((await compute(folder, { engine: engineCalled('b') }))[0]).toBe(2);
     expect((await compute(folder, { network: tinyNetwork({ frozen: true, name: 'other' }) }))[0]).toBe(2);
     expect(await readdir(folder)).toHaveLength(5);
@@ -148,11 +148,11 @@ describe('the disk cache', () => {
     await copyFile(join(folder, other, 'none-0.safetensors'), join(folder, own, 'none-0.safetensors'));
     const [runsOfStale, features] = await compute(folder);
     expect(runsOfStale).toBe(1);
-    expectTwin(features, weights);
+    await expectTwin(features, weights);
     expect((await compute(folder))[0]).toBe(0);
     await truncate(join(folder, own, 'flip-0.safetensors'), 500);
     const [runsOfSpoiled, whole] = await compute(folder);
     expect(runsOfSpoiled).toBe(1);
-    expectTwin(whole, weights);
+    await expectTwin(whole, weights);
   });
 });

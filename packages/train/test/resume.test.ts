@@ -67,7 +67,7 @@ const modelsOf = (out: string) => Promise.all(['last', 'best'].map((name) => rea
 async function metricsOf(out: string): Promise<Record<string, unknown>[]> {
   const lines = (await readFile(join(out, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n');
   return lines.map((line) => {
-    const { seconds: _, imagesPerSecond: __, ...rest } = JSON.parse(line) as Record<string, unknown>;
+    const { seconds: _, imagesPerSecond: __, waiting: ___, ...rest } = JSON.parse(line) as Record<string, unknown>;
     return rest;
   });
 }

@@ -7,7 +7,7 @@ import { readModel, writeModel } from '@coda-nets/core/node';
 import { eagerEngine } from '@coda-nets/engine';
 import { expectClose, expectNoLeak, useBackend } from '@coda-nets/tools/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { BatchSampler, syntheticDataset, train, type ImageSplit, type TrainEvent, type TrainOptions } from '../src/index.ts';
+import { BatchSampler, syntheticDataset, train, type PixelSplit, type TrainEvent, type TrainOptions } from '../src/index.ts';
 import { temporaryFolder } from './data/temporary-folder.ts';
 import { side, tinyNetwork } from './tiny-network.ts';
 import { watchedEngine } from './watched-engine.ts';
@@ -39,7 +39,7 @@ async function run(config: Config, options: Partial<TrainOptions> = {}) {
 }
 
 /** What images of a split are fed as, one text an image. */
-const imagesOfSplit = (split: ImageSplit): string[] =>
+const imagesOfSplit = (split: PixelSplit): string[] =>
   rowsOf(
     ndArray(
       'float32',

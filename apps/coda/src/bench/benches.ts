@@ -1,6 +1,7 @@
 /** All benches by the order in which `coda bench` runs them. */
 import type { Bench } from './bench.ts';
+import { dataBenchCommand } from './data/data-bench-command.ts';
 import { dauBenchCommand } from './dau/dau-bench-command.ts';
 import { engineBenchCommand } from './engine/engine-bench-command.ts';
 
-export const benches: readonly Bench[] = [dauBenchCommand, engineBenchCommand];
+export const benches: readonly Bench[] = [dauBenchCommand, engineBenchCommand, dataBenchCommand];

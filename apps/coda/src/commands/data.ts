@@ -1,5 +1,5 @@
 /** `coda data fetch` */
-import { datasetNames, fetchCifar10 } from '@coda-nets/train';
+import { fetchableNames, fetchCifar10 } from '@coda-nets/train';
 import { CodaError, nearestName } from '@coda-nets/core';
 import { Command } from 'commander';
 import type { CommandIo } from '../command-io.ts';
@@ -12,16 +12,16 @@ export function dataCommand(): Command {
     'fetches a data set into a cache, checks its hash, unpacks; a second call does nothing',
     'coda data fetch cifar10',
   )
-    .argument('<name>', `data set: ${datasetNames.join(', ')}`)
+    .argument('<name>', `data set: ${fetchableNames.join(', ')}`)
     .option('--to <dir>', 'folder to put it in (default: the cache of this machine)')
     .action(async (name: string, options: CommonOptions & { to?: string }) => {
-      if (!datasetNames.includes(name)) {
-        const nearest = nearestName(name, datasetNames);
+      if (!fetchableNames.includes(name)) {
+        const nearest = nearestName(name, fetchableNames);
         throw new CodaError({
           kind: 'argument',
           where: 'data fetch',
           problem: 'no data set of that name',
-          expected: datasetNames.join(', '),
+          expected: fetchableNames.join(', '),
           got: name,
           hint: nearest === undefined ? undefined : `Did you mean ${nearest}?`,
         });

@@ -1,7 +1,8 @@
 /** `coda train` */
-import { openDataset, type TrainConfigInput } from '@coda-nets/train';
+import { openDataset, type ClassSelection, type TrainConfigInput } from '@coda-nets/train';
 import type { Command } from 'commander';
 import { defineCommand, engineOf, ioOf, positiveNumber, wholeNumber, type CommonOptions } from '../define-command.ts';
+import { classSelection } from '../class-selection.ts';
 import { Interrupted } from '../interrupted.ts';
 import { duration } from '../progress.ts';
 import { quoted } from '../quoted.ts';
@@ -15,6 +16,10 @@ interface Options extends CommonOptions {
   readonly batch?: number;
   readonly lr?: number;
   readonly limit?: number;
+  readonly classes?: ClassSelection;
+  readonly maxBad?: number;
+  readonly workers?: number;
+  readonly featureCache?: string;
   readonly stem?: string;
   readonly cacheFeatures?: boolean;
   readonly resume?: true;
@@ -27,12 +32,16 @@ export function trainCommand(): Command {
     'coda train hybrid-cifar10-resnet20 --data cifar10 --out runs/hybrid',
   )
     .argument('<preset>', `a config file (.json), or a preset: ${Object.keys(trainPresets).join(', ')}`)
-    .requiredOption('--data <name>', 'a data set by name, or its folder')
+    .requiredOption('--data <name>', 'a data set by name, its folder, or a pattern of .tar files')
     .requiredOption('--out <dir>', 'the run folder')
     .option('--epochs <n>', 'how often every image is seen', wholeNumber(1))
     .option('--batch <n>', 'images in a step', wholeNumber(1))
     .option('--lr <x>', 'the schedule’s peak learning rate', positiveNumber)
     .option('--limit <n>', 'only the first so many training images', wholeNumber(1))
+    .option('--classes <list>', 'only these classes, in this order: so many of the first, or names between commas', classSelection)
+    .option('--max-bad <n>', 'stop when more images than this cannot be read', wholeNumber(0))
+    .option('--workers <n>', 'threads that decode and augment images; they change nothing but the time', wholeNumber(0))
+    .option('--feature-cache <dir>', 'keep a frozen stem’s features there, for other runs too')
     .option('--stem <file>', 'the model whose weights a hybrid’s stem takes')
     .option('--no-cache-features', 'compute a frozen stem’s features anew for every batch')
     .option('--resume', 'go on with the run in --out')
@@ -40,12 +49,14 @@ export function trainCommand(): Command {
       const io = ioOf(options);
       const dataset = await openDataset(options.data);
       const engine = await engineOf(options, io);
-      const { epochs, batch, lr, limit } = options;
+      const { epochs, batch, lr, limit, classes, maxBad } = options;
       const overrides: Partial<TrainConfigInput> = {
         ...(epochs !== undefined && { epochs }),
         ...(batch !== undefined && { batch }),
         ...(lr !== undefined && { learningRate: lr }),
         ...(limit !== undefined && { limit }),
+        ...(classes !== undefined && { classes: typeof classes === 'number' ? classes : [...classes] }),
+        ...(maxBad !== undefined && { maxBad }),
         ...(options.cacheFeatures === false && { cacheFeatures: false }),
         ...(command.getOptionValueSource('seed') === 'cli' && { seed: options.seed }),
       };
@@ -62,10 +73,14 @@ export function trainCommand(): Command {
           io,
           signal: controller.signal,
           resume: options.resume === true,
+          workers: options.workers,
+          featureCacheFolder: options.featureCache,
           overrides,
         });
-        const { step, totalSteps, seconds, finished, validation } = run;
-        io.result({ out: options.out, finished, step, totalSteps, seconds, validation });
+        const { step, totalSteps, seconds, finished, validation, bad, waiting } = run;
+        io.result({ out: options.out, finished, step, totalSteps, seconds, validation, waiting, bad });
+        if (bad.length > 0)
+          io.say(`${bad.length} images could not be read:\n${bad.map(([file, reason]) => `  ${file}: ${reason}`).join('\n')}`);
         if (!finished) {
           const saved = step === 0 ? 'nothing trained yet' : `saved at step ${step} of ${totalSteps} after ${duration(seconds)}`;
           io.say(`interrupted, ${saved}; go on with: ${resumeLine(command, preset)}`);

@@ -2,7 +2,7 @@
 import { CodaError, ndArray, Random, type Engine, type NdArray } from '@coda-nets/core';
 import { openOnnxFile, resolveEngine } from '@coda-nets/engine';
 import { readOnnxInfo } from '@coda-nets/onnx/node';
-import { assembleBatch, openDataset } from '@coda-nets/train';
+import { loadBatch, openDataset } from '@coda-nets/train';
 import type { Command } from 'commander';
 import { defineCommand, ioOf, positiveNumber, wholeNumber, type CommonOptions } from '../define-command.ts';
 import { firstDifference, type FirstDifference } from '../first-difference.ts';
@@ -95,7 +95,7 @@ async function imagesFor([height, width, channels]: readonly [number, number, nu
   if (options.data !== undefined) {
     const test = (await openDataset(options.data)).split('test');
     const indices = Array.from({ length: Math.min(limit, test.length) }, (_, i) => i);
-    return assembleBatch(test, indices).images;
+    return loadBatch(test, indices, { size: [height, width] });
   }
   const random = Random.seeded(options.seed).split('verify');
   const shape = [limit, height, width, channels];

@@ -2,8 +2,8 @@
  * Makes the arrays of one batch out of 8-bit images: picks, augments, scales to [0, 1]. The hot loop of the data side.
  */
 import { CodaError, ndArray, type NdArray, type Random } from '@coda-nets/core';
-import { noAugmentation, type Augmentation } from './augmentation.ts';
-import type { ImageSplit } from './image-dataset.ts';
+import { noAugmentation, type SimpleAugmentation } from './augmentation.ts';
+import type { PixelSplit } from './image-dataset.ts';
 
 export interface AssembledBatch {
   /** [n, H, W, C], in [0, 1]: byte / 255, rounded to float32. */
@@ -14,6 +14,12 @@ export interface AssembledBatch {
 
 const unit = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
 
+/** into[at + i] = bytes[i] / 255, rounded to float32. A function of its own, which a compiler makes fast. */
+export function toUnit(bytes: Uint8Array, into: Float32Array, at: number): void {
+  const table = unit;
+  for (let i = 0; i < bytes.length; i++) into[at + i] = table[bytes[i] as number] as number;
+}
+
 /**
  * The images `indices` of `split` in that order. Every image takes its draws from `random` in turn (crop row, crop
  * column, mirror), so a batch depends on the stream's state and its own indices only.
@@ -21,9 +27,9 @@ const unit = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
  * @throws CodaError `argument` for an index outside of the split, or an augmentation without `random`.
  */
 export function assembleBatch(
-  split: ImageSplit,
+  split: PixelSplit,
   indices: ArrayLike<number>,
-  augmentation: Augmentation = noAugmentation,
+  augmentation: SimpleAugmentation = noAugmentation,
   random?: Random,
 ): AssembledBatch {
   const [height, width, channels] = split.imageShape;

@@ -31,6 +31,8 @@ export interface BatchSamplerOptions {
   readonly seed: number;
   /** Leaves out the last, smaller batch of an epoch (default), so that all batches have one size. */
   readonly dropLast?: boolean;
+  /** The order of an epoch; default: `epochOrder`, any one. */
+  readonly order?: ((random: Random) => Uint32Array) | undefined;
 }
 
 /** An order of 0 … length − 1. */
@@ -53,11 +55,12 @@ export class BatchSampler {
   /** Images an epoch hands out. */
   readonly imagesPerEpoch: number;
   readonly #random: Random;
+  readonly #orderBy: (random: Random) => Uint32Array;
   #epoch = 0;
   #position = 0;
   #order: Uint32Array | undefined;
 
-  constructor({ length, batchSize, seed, dropLast = true }: BatchSamplerOptions) {
+  constructor({ length, batchSize, seed, dropLast = true, order }: BatchSamplerOptions) {
     const most = dropLast ? length : Number.MAX_SAFE_INTEGER;
     if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > most) {
       throw new CodaError({
@@ -73,6 +76,7 @@ export class BatchSampler {
     this.batchesPerEpoch = dropLast ? Math.floor(length / batchSize) : Math.ceil(length / batchSize);
     this.imagesPerEpoch = Math.min(length, this.batchesPerEpoch * batchSize);
     this.#random = Random.seeded(seed);
+    this.#orderBy = order ?? ((random) => epochOrder(length, random));
   }
 
   /** Where the next batch starts. */
@@ -108,7 +112,7 @@ export class BatchSampler {
   }
 
   next(): SampledBatch {
-    this.#order ??= epochOrder(this.length, this.#random.split('order').split(this.#epoch));
+    this.#order ??= this.#orderBy(this.#random.split('order').split(this.#epoch));
     const epoch = this.#epoch;
     const position = this.#position;
     const end = Math.min(position + this.batchSize, this.imagesPerEpoch);

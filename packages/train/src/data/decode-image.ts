@@ -1,6 +1,8 @@
 /** Decodes one JPEG, PNG or WebP into RGB bytes of a wanted size. */
 import { CodaError } from '@coda-nets/core';
-import { loadSharp } from './load-sharp.ts';
+import type { Box } from './augment/shape-operations.ts';
+import { jpegSize } from './jpeg-size.ts';
+import { loadSharp, type Sharp } from './load-sharp.ts';
 
 /**
  * - `crop`: the image is scaled until it just covers the target, and the middle is cut out
@@ -21,12 +23,22 @@ export interface DecodedImage {
   readonly values: Uint8Array;
 }
 
+/** Of an encoded image, after the camera's orientation is applied. */
+interface Size {
+  readonly height: number;
+  readonly width: number;
+}
+
 /** A hundred megapixels decode to 300 MB; a few hundred hostile bytes can claim gigapixels. */
 const maxPixels = 100_000_000;
+/** An encoded image of this size is decoded whole into memory: faster than line by line, and small. */
+const inMemoryBytes = 2 ** 20;
+/** From here on a smaller image is decoded instead of a part of the whole one. */
+const shrinksFrom = 2;
 
 /**
  * Decodes `bytes`; `where` names them in errors. Orientation of the camera is applied, alpha is dropped, all colour
- * spaces become sRGB. `target` is [H, W].
+ * spaces become sRGB, of an animation the first picture is taken. `target` is [H, W].
  *
  * @throws CodaError `malformed` for what is no whole JPEG, PNG or WebP, `mismatch` for a wrong size with `none`.
  */
@@ -37,6 +49,80 @@ export async function decodeImage(
   resize: ResizeMode = 'crop',
   interpolation: Interpolation = 'bilinear',
 ): Promise<DecodedImage> {
+  const kernel = kernels[interpolation];
+  const decoded = await decoding(bytes, where, async (image) => {
+    if (target === undefined || resize === 'none') return image;
+    const [height, width] = target;
+    if (typeof resize !== 'number') return image.resize({ height, width, fit: resize === 'crop' ? 'cover' : 'fill', kernel });
+    const sides = scaledSides(await orientedSize(image, bytes), resize);
+    // The cut is to the nearest pixel, as torchvision does.
+    const [top, left] = [Math.round((sides[0] - height) / 2), Math.round((sides[1] - width) / 2)];
+    return image.resize({ height: sides[0], width: sides[1], fit: 'fill', kernel }).extract({ top, left, height, width });
+  });
+  if (target !== undefined && (decoded.height !== target[0] || decoded.width !== target[1])) {
+    throw new CodaError({
+      kind: 'mismatch',
+      where,
+      problem: 'the image does not have the size asked for',
+      expected: `${target[0]} × ${target[1]}`,
+      got: `${decoded.height} × ${decoded.width}`,
+    });
+  }
+  return decoded;
+}
+
+/**
+ * Decodes the box that `choose` picks of the image, and scales it to `target` [H, W]. Of a JPEG at least twice as large a smaller one is
+ * decoded, and the box rounded to its pixels. Errors as of `decodeImage`.
+ */
+export function decodeBox(
+  bytes: Uint8Array,
+  where: string,
+  target: readonly [height: number, width: number],
+  choose: (height: number, width: number) => Box,
+): Promise<DecodedImage> {
+  return decoding(bytes, where, async (image) => {
+    const whole = await orientedSize(image, bytes);
+    const box = choose(whole.height, whole.width);
+    const [height, width] = target;
+    const [vertical, horizontal] = [height / box.height, width / box.width];
+    if (vertical * shrinksFrom > 1 || horizontal * shrinksFrom > 1) {
+      return image.extract(box).resize({ height, width, fit: 'fill', kernel: 'linear' });
+    }
+    const scaled = {
+      height: Math.max(height, Math.round(whole.height * vertical)),
+      width: Math.max(width, Math.round(whole.width * horizontal)),
+    };
+    const top = Math.min(scaled.height - height, Math.round(box.top * vertical));
+    const left = Math.min(scaled.width - width, Math.round(box.left * horizontal));
+    return image.resize({ ...scaled, fit: 'fill', kernel: 'linear' }).extract({ top, left, height, width });
+  });
+}
+
+/** Decodes the image scaled until its shorter side has `side` pixels. Errors as of `decodeImage`. */
+export function decodeScaled(bytes: Uint8Array, where: string, side: number): Promise<DecodedImage> {
+  return decoding(bytes, where, async (image) => {
+    const [height, width] = scaledSides(await orientedSize(image, bytes), side);
+    return image.resize({ height, width, fit: 'fill', kernel: 'linear' });
+  });
+}
+
+/** The shorter side becomes `side`; the longer one is rounded down, as torchvision does. */
+function scaledSides({ height, width }: Size, side: number): [height: number, width: number] {
+  const scale = side / Math.min(height, width);
+  return [height, width].map((d) => Math.max(side, Math.floor(d * scale + 1e-9))) as [number, number];
+}
+
+async function orientedSize(image: SharpImage, bytes: Uint8Array): Promise<Size> {
+  const known = isJpeg(bytes) ? jpegSize(bytes) : undefined;
+  if (known !== undefined) return known;
+  const { autoOrient } = await image.metadata();
+  return autoOrient;
+}
+
+type SharpImage = ReturnType<Sharp>;
+
+async function decoding(bytes: Uint8Array, where: string, shape: (image: SharpImage) => Promise<SharpImage>): Promise<DecodedImage> {
   // Other formats that the decoder knows (SVG, TIFF, PDF …) have no business here and a history of trouble.
   if (!isJpeg(bytes) && !isPng(bytes) && !isWebp(bytes)) {
     throw new CodaError({
@@ -48,24 +134,13 @@ export async function decodeImage(
     });
   }
   const sharp = await loadSharp();
-  const kernel = kernels[interpolation];
-  let decoded: DecodedImage;
   try {
-    let image = sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error' }).autoOrient();
-    if (target !== undefined && resize !== 'none') {
-      const [height, width] = target;
-      if (typeof resize === 'number') {
-        const { autoOrient: whole } = await image.metadata();
-        const scale = resize / Math.min(whole.height, whole.width);
-        // The longer side is rounded down and the cut to the nearest pixel, as torchvision does.
-        const sides = [whole.height, whole.width].map((side) => Math.max(resize, Math.floor(side * scale + 1e-9))) as [number, number];
-        const [top, left] = [Math.round((sides[0] - height) / 2), Math.round((sides[1] - width) / 2)];
-        image = image.resize({ height: sides[0], width: sides[1], fit: 'fill', kernel }).extract({ top, left, height, width });
-      } else image = image.resize({ height, width, fit: resize === 'crop' ? 'cover' : 'fill', kernel });
-    }
+    const image = await shape(
+      sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', sequentialRead: bytes.length > inMemoryBytes }).autoOrient(),
+    );
     const { data, info } = await image.toColourspace('srgb').removeAlpha().raw().toBuffer({ resolveWithObject: true });
     if (info.channels !== 3) throw new Error(`decoded to ${info.channels} channels`);
-    decoded = { height: info.height, width: info.width, values: data };
+    return { height: info.height, width: info.width, values: data };
   } catch (cause) {
     const said = cause instanceof Error ? (cause.message.split('\n')[0] as string) : String(cause);
     const tooLarge = said.includes('exceeds pixel limit');
@@ -78,16 +153,6 @@ export async function decodeImage(
       cause,
     });
   }
-  if (target !== undefined && (decoded.height !== target[0] || decoded.width !== target[1])) {
-    throw new CodaError({
-      kind: 'mismatch',
-      where,
-      problem: 'the image does not have the size asked for',
-      expected: `${target[0]} × ${target[1]}`,
-      got: `${decoded.height} × ${decoded.width}`,
-    });
-  }
-  return decoded;
 }
 
 function isPng(bytes: Uint8Array): boolean {

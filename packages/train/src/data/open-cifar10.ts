@@ -17,7 +17,7 @@ import {
   unpackRecords,
 } from './cifar10-format.ts';
 import { dataFolder } from './data-cache.ts';
-import { imageSplit, type ImageDataset, type ImageSplit, type SplitName } from './image-dataset.ts';
+import { imageSplit, type PixelDataset, type PixelSplit, type SplitName } from './image-dataset.ts';
 import { readManifest } from './dataset-manifest.ts';
 
 /** Ten names of any sensible length; the official file has 61 bytes. */
@@ -30,7 +30,7 @@ const maxNamesBytes = 4096;
  * @throws CodaError `unreadable` for a file that is missing, `malformed` for a wrong size or label; each names the
  * file.
  */
-export async function openCifar10(folder: string): Promise<ImageDataset> {
+export async function openCifar10(folder: string): Promise<PixelDataset> {
   const manifest = await readManifest(folder);
   const hint = manifest?.dataset === 'cifar10' ? repairHint(folder) : undefined;
   for (const file of [...trainFiles, testFile]) {
@@ -60,7 +60,7 @@ export async function openCifar10(folder: string): Promise<ImageDataset> {
     }
   }
   const classNames = await readClassNames(folder, hint);
-  const splits = new Map<SplitName, ImageSplit>();
+  const splits = new Map<SplitName, PixelSplit>();
   return {
     name: 'cifar10',
     classNames,
@@ -97,7 +97,7 @@ async function readClassNames(folder: string, hint: string | undefined): Promise
   return names;
 }
 
-function readSplit(folder: string, files: readonly string[], classes: number, hint: string | undefined): ImageSplit {
+function readSplit(folder: string, files: readonly string[], classes: number, hint: string | undefined): PixelSplit {
   const counts = files.map((file) => {
     try {
       return Math.floor(statSync(join(folder, file)).size / bytesPerRecord);

@@ -4,7 +4,7 @@
  * images.
  */
 import { CodaError, Random } from '@coda-nets/core';
-import { imageSplit, type ImageDataset, type ImageSplit, type SplitName } from './image-dataset.ts';
+import { imageSplit, type PixelDataset, type PixelSplit, type SplitName } from './image-dataset.ts';
 
 export interface SyntheticOptions {
   /** 1 to 10. */
@@ -51,13 +51,13 @@ export function syntheticDataset({
   testPerClass = Math.max(1, Math.floor(perClass / 5)),
   size = 32,
   seed = 0,
-}: SyntheticOptions = {}): ImageDataset {
+}: SyntheticOptions = {}): PixelDataset {
   check('classes', classes, 1, kinds.length);
   check('perClass', perClass, 1, 100_000);
   check('testPerClass', testPerClass, 1, 100_000);
   check('size', size, 8, 256);
   const random = Random.seeded(seed);
-  const splits = new Map<SplitName, ImageSplit>();
+  const splits = new Map<SplitName, PixelSplit>();
   return {
     name: 'synthetic',
     classNames: kinds.slice(0, classes).map(([name]) => name),
@@ -73,7 +73,7 @@ export function syntheticDataset({
   };
 }
 
-function draw(count: number, classes: number, size: number, random: Random): ImageSplit {
+function draw(count: number, classes: number, size: number, random: Random): PixelSplit {
   const images = new Uint8Array(count * size * size * 3);
   const labels = Uint8Array.from({ length: count }, (_, n) => n % classes);
   let to = 0;

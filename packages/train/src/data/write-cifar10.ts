@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { CodaError } from '@coda-nets/core';
 import { cifar10Shape, classNamesText, maxRecordsPerFile, namesFile, packRecords, testFile, trainFiles } from './cifar10-format.ts';
 import { writeManifest } from './dataset-manifest.ts';
-import type { ImageDataset } from './image-dataset.ts';
+import type { PixelDataset } from './image-dataset.ts';
 import { writeFileAtomic } from './write-file-atomic.ts';
 
 /**
@@ -18,7 +18,7 @@ import { writeFileAtomic } from './write-file-atomic.ts';
  * @throws CodaError `argument` unless images are 32 × 32 × 3, classes 1 to 10, training images 5 to 50,000, test
  * images 1 to 10,000.
  */
-export async function writeCifar10(folder: string, dataset: ImageDataset): Promise<void> {
+export async function writeCifar10(folder: string, dataset: PixelDataset): Promise<void> {
   const train = dataset.split('train');
   const test = dataset.split('test');
   const fits =

@@ -3,13 +3,13 @@ import { Random } from '@coda-nets/core';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { assembleBatch } from '../../src/data/assemble-batch.ts';
-import { flip, flipAndCrop, noAugmentation, type Augmentation } from '../../src/data/augmentation.ts';
+import { flip, flipAndCrop, noAugmentation, type SimpleAugmentation } from '../../src/data/augmentation.ts';
 import { BatchSampler, epochOrder, sequentialBatches } from '../../src/data/batch-sampler.ts';
 import { holdOut } from '../../src/data/hold-out.ts';
-import { imageSplit, type ImageSplit } from '../../src/data/image-dataset.ts';
+import { imageSplit, type PixelSplit } from '../../src/data/image-dataset.ts';
 import { syntheticDataset } from '../../src/data/synthetic-dataset.ts';
 
-function noise(length: number, shape: readonly [number, number, number], seed: number): ImageSplit {
+function noise(length: number, shape: readonly [number, number, number], seed: number): PixelSplit {
   const random = Random.seeded(seed);
   const bytes = Uint8Array.from({ length: length * shape[0] * shape[1] * shape[2] }, () => random.below(256));
   return imageSplit(
@@ -20,7 +20,7 @@ function noise(length: number, shape: readonly [number, number, number], seed: n
 }
 
 /** The augmentation as it is described: a padded copy, a window of it, columns reversed; one number at a time. */
-function slowBatch(split: ImageSplit, indices: readonly number[], augmentation: Augmentation, random: Random): number[] {
+function slowBatch(split: PixelSplit, indices: readonly number[], augmentation: SimpleAugmentation, random: Random): number[] {
   const [height, width, channels] = split.imageShape;
   const pad = augmentation.kind === 'flip-and-crop' ? augmentation.pad : 0;
   const out: number[] = [];
@@ -220,7 +220,7 @@ describe('syntheticDataset', () => {
 
   test('can be learnt: the mean colour of the most coloured pixels tells the classes apart', () => {
     const dataset = syntheticDataset({ perClass: 20 });
-    const feature = (split: ImageSplit, n: number) => {
+    const feature = (split: PixelSplit, n: number) => {
       const sum = [0, 0, 0];
       const pixels = Array.from({ length: 1024 }, (_, p) => split.images.subarray((n * 1024 + p) * 3, (n * 1024 + p) * 3 + 3));
       for (const [r = 0, g = 0, b = 0] of pixels) {

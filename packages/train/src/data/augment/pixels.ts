@@ -1,0 +1,38 @@
+/** An image while it is augmented: 8-bit RGB. Not a batch, and not what the network sees: that is in [0, 1]. */
+
+export interface Pixels {
+  readonly height: number;
+  readonly width: number;
+  /** [H, W, 3], C order, 0 … 255. */
+  readonly data: Uint8Array;
+}
+
+/** Every value v becomes table[v], or with three tables that of its channel. In place. */
+export function lookUp({ data }: Pixels, tables: readonly [Uint8Array, Uint8Array, Uint8Array]): void {
+  const [red, green, blue] = tables;
+  for (let i = 0; i < data.length; i += 3) {
+    data[i] = red[data[i] as number] as number;
+    data[i + 1] = green[data[i + 1] as number] as number;
+    data[i + 2] = blue[data[i + 2] as number] as number;
+  }
+}
+
+/** round((0.299 r + 0.587 g + 0.114 b)) of ITU-R BT.601, with 16-bit weights: integers alone, the same on every machine. */
+export function luma(red: number, green: number, blue: number): number {
+  return (red * 19_595 + green * 38_470 + blue * 7471 + 0x8000) >> 16;
+}
+
+/** Mirrored left to right, in place. */
+export function mirror({ height, width, data }: Pixels): void {
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width >> 1; x++) {
+      const left = (y * width + x) * 3;
+      const right = (y * width + width - 1 - x) * 3;
+      for (let c = 0; c < 3; c++) {
+        const value = data[left + c] as number;
+        data[left + c] = data[right + c] as number;
+        data[right + c] = value;
+      }
+    }
+  }
+}

@@ -1,0 +1,71 @@
+/** Some classes of a data set, numbered anew in the order in which they are asked for. */
+import { CodaError, nearestName } from '@coda-nets/core';
+import { subset } from './hold-out.ts';
+import type { ImageDataset, ImageSplit, SplitName } from './image-dataset.ts';
+
+/** How many: the first ones; or which, by name, id or number. */
+export type ClassSelection = number | readonly string[];
+
+/** Throws a CodaError of kind `argument` for a class that is not there, or is named twice. */
+export function selectClasses(dataset: ImageDataset, selection: ClassSelection): ImageDataset {
+  const { classNames, classIds } = dataset;
+  const chosen =
+    typeof selection === 'number' ? firstClasses(classNames.length, selection) : selection.map((name) => classOf(dataset, name));
+  const twice = chosen.find((c, i) => chosen.indexOf(c) !== i);
+  if (twice !== undefined) {
+    throw new CodaError({ kind: 'argument', where: 'classes', problem: 'a class is named twice', got: JSON.stringify(classNames[twice]) });
+  }
+  const numbers = new Map(chosen.map((c, i) => [c, i]));
+  const splits = new Map<SplitName, ImageSplit>();
+  return {
+    ...dataset,
+    classNames: chosen.map((c) => classNames[c] as string),
+    ...(classIds !== undefined && { classIds: chosen.map((c) => classIds[c] as string) }),
+    split(name) {
+      const split = splits.get(name) ?? part(dataset.split(name), numbers, `${dataset.name}: ${name}`);
+      splits.set(name, split);
+      return split;
+    },
+  };
+}
+
+function part(split: ImageSplit, numbers: ReadonlyMap<number, number>, where: string): ImageSplit {
+  const indices: number[] = [];
+  const labels: number[] = [];
+  for (const [i, label] of split.labels.entries()) {
+    const number = numbers.get(label);
+    if (number === undefined) continue;
+    indices.push(i);
+    labels.push(number);
+  }
+  if (indices.length > 0) return subset(split, indices, labels);
+  throw new CodaError({ kind: 'mismatch', where, problem: 'there is no image of the chosen classes' });
+}
+
+function firstClasses(all: number, count: number): readonly number[] {
+  if (Number.isInteger(count) && count >= 1 && count <= all) return Array.from({ length: count }, (_, c) => c);
+  throw new CodaError({
+    kind: 'argument',
+    where: 'classes',
+    problem: 'the data set has not so many classes',
+    expected: `1 to ${all}`,
+    got: String(count),
+  });
+}
+
+/** By id, by name, and where no class is called so, by number. */
+function classOf({ classNames, classIds = [] }: ImageDataset, wanted: string): number {
+  for (const names of [classIds, classNames]) {
+    const found = names.indexOf(wanted);
+    if (found !== -1) return found;
+  }
+  if (/^\d+$/.test(wanted) && Number(wanted) < classNames.length) return Number(wanted);
+  const nearest = nearestName(wanted, [...classNames, ...classIds]);
+  throw new CodaError({
+    kind: 'argument',
+    where: 'classes',
+    problem: 'the data set has no class of that name',
+    got: JSON.stringify(wanted),
+    hint: nearest === undefined ? undefined : `Did you mean ${JSON.stringify(nearest)}?`,
+  });
+}

@@ -1,0 +1,269 @@
+/**
+ * Makes one batch: reads, decodes, augments, mixes. What it is made of is plain data, what it makes depends on that alone: so it may run on any thread.
+ * An image that cannot be had is told of, and its place taken by the next one of the batch that can, augmented as that place would have been.
+ */
+import { CodaError, ndArray, Random, type RandomState } from '@coda-nets/core';
+import { mixImages } from './augment/mix-images.ts';
+import { paint } from './augment/shape-operations.ts';
+import { mirror, type Pixels } from './augment/pixels.ts';
+import { randAugment, trivialAugment } from './augment/policies.ts';
+import { erasedBox, randomResizedCrop } from './augment/random-crop.ts';
+import { assembleBatch, toUnit } from './assemble-batch.ts';
+import { mixes, type Augmentation, type AugmentationRecipe, type EraseRecipe, type SimpleAugmentation } from './augmentation.ts';
+import { decodeBox, decodeImage, decodeScaled } from './decode-image.ts';
+import { imageSplit } from './image-dataset.ts';
+import { readImageFile, type ImageFile } from './image-file.ts';
+
+export interface BatchTask {
+  readonly source: BatchImages;
+  /** [n] */
+  readonly labels: Int32Array;
+  /** H, W of what comes out. */
+  readonly size: readonly [height: number, width: number];
+  /** Pixels of the shorter side before the middle is cut out; where not given, as few as cover `size`. */
+  readonly resize?: number | undefined;
+  readonly augmentation: Augmentation;
+  /** Of the batch; needed by every augmentation but `none`. */
+  readonly random?: RandomState | undefined;
+  /** A stream for each image in the place of those split from `random`: what an image becomes is then the same in any batch. */
+  readonly streams?: readonly RandomState[] | undefined;
+}
+
+export type BatchImages =
+  | { readonly kind: 'files'; readonly files: readonly ImageFile[] }
+  /** [n, H, W, C] bytes */
+  | { readonly kind: 'pixels'; readonly shape: readonly [number, number, number]; readonly data: Uint8Array };
+
+export interface MadeBatch {
+  /** [n, H, W, C] in [0, 1] */
+  readonly images: Float32Array;
+  readonly channels: number;
+  /** [n], of the images that are there. */
+  readonly labels: Int32Array;
+  /** [n], with mixup or cutmix: the other label of each image, and the weight of its own. */
+  readonly mixed?: { readonly labels: Int32Array; readonly weights: Float32Array };
+  readonly bad: readonly BadImage[];
+}
+
+export interface BadImage {
+  /** Where in the batch. */
+  readonly place: number;
+  readonly file: string;
+  readonly reason: string;
+}
+
+/** A batch of which no image can be had has zeros, and every image in `bad`. */
+export async function makeBatch(task: BatchTask): Promise<MadeBatch> {
+  const made = task.augmentation.kind === 'recipe' ? await byRecipe(task, task.augmentation) : await simple(task, task.augmentation);
+  const { augmentation } = task;
+  if (!mixes(augmentation)) return made;
+  const [height, width] = task.size;
+  const n = made.labels.length;
+  const { partners, weight } = mixImages(
+    made.images,
+    [n, height, width, made.channels],
+    { mixup: augmentation.mixup ?? 0, cutmix: augmentation.cutmix ?? 0 },
+    randomOf(task).split('mix'),
+  );
+  const labels = Int32Array.from(partners, (partner) => made.labels[partner] as number);
+  return { ...made, mixed: { labels, weights: new Float32Array(n).fill(weight) } };
+}
+
+/** The three that draw from the batch's one stream, on bytes. */
+async function simple(task: BatchTask, augmentation: SimpleAugmentation): Promise<MadeBatch> {
+  const { source, size, labels, resize } = task;
+  const n = labels.length;
+  let shape: readonly [number, number, number] = [size[0], size[1], 3];
+  let data: Uint8Array;
+  let filled: { places: Int32Array; bad: readonly BadImage[] } = { places: Int32Array.from(labels.keys()), bad: [] };
+  if (source.kind === 'pixels') ({ shape, data } = source);
+  else {
+    data = new Uint8Array(n * size[0] * size[1] * 3);
+    filled = await fill(n, source.files, async (place, file) => {
+      const { values } = await decodeImage(readImageFile(file), file.name, size, resize ?? 'crop');
+      data.set(values, place * values.length);
+    });
+  }
+  const own = Int32Array.from(filled.places, (place) => labels[place] as number);
+  const random = augmentation.kind === 'none' ? undefined : randomOf(task);
+  const { images } = assembleBatch(
+    imageSplit(shape, data, new Uint8Array(n)),
+    filled.places.map((_, i) => i),
+    augmentation,
+    random,
+  );
+  return { images: images.data, channels: shape[2], labels: own, bad: filled.bad };
+}
+
+async function byRecipe(task: BatchTask, recipe: AugmentationRecipe): Promise<MadeBatch> {
+  const { source, size, labels } = task;
+  const n = labels.length;
+  const imageLength = size[0] * size[1] * 3;
+  const images = new Float32Array(n * imageLength);
+  const batchRandom = task.streams === undefined ? randomOf(task) : undefined;
+  const one = async (place: number, cropped: (random: Random) => Promise<Pixels>): Promise<void> => {
+    const state = task.streams?.[place];
+    const random = state === undefined ? (batchRandom as Random).split(place) : Random.fromState(state);
+    // streams of their own: what one step draws changes nothing in the others
+    const { data } = augmented(await cropped(random.split('crop')), recipe, random);
+    toUnit(data, images, place * imageLength);
+  };
+  if (source.kind === 'pixels') {
+    const [height, width, channels] = source.shape;
+    checkRecipeShape(channels);
+    const length = height * width * 3;
+    for (let i = 0; i < n; i++) {
+      const pixels = { height, width, data: source.data.slice(i * length, (i + 1) * length) };
+      await one(i, (random) => Promise.resolve(cropOfPixels(pixels, task, recipe, random)));
+    }
+    return { images, channels: 3, labels, bad: [] };
+  }
+  const { places, bad } = await fill(n, source.files, (place, file) => one(place, (random) => cropOfFile(file, task, recipe, random)));
+  return { images, channels: 3, labels: Int32Array.from(places, (place) => labels[place] as number), bad };
+}
+
+/** Two images at a time: one is decoded while the other is augmented. */
+const atOnce = 2;
+
+/** Puts file i into place i, or the next one that works; `places[i]` is which it became. */
+async function fill(
+  n: number,
+  files: readonly ImageFile[],
+  put: (place: number, file: ImageFile) => Promise<void>,
+): Promise<{ places: Int32Array; bad: readonly BadImage[] }> {
+  const places = Int32Array.from({ length: n }, (_, i) => i);
+  const bad: BadImage[] = [];
+  const attempt = async (place: number): Promise<void> => {
+    try {
+      await put(place, files[place] as ImageFile);
+    } catch (error) {
+      if (!CodaError.isInstance(error) || error.kind === 'unavailable') throw error;
+      bad.push({ place, file: error.where, reason: error.got === undefined ? error.problem : `${error.problem}: ${error.got}` });
+    }
+  };
+  let next = 0;
+  await Promise.all(
+    Array.from({ length: atOnce }, async () => {
+      while (next < n) await attempt(next++);
+    }),
+  );
+  bad.sort((a, b) => a.place - b.place);
+  const isBad = new Set(bad.map(({ place }) => place));
+  if (isBad.size === n) return { places, bad };
+  for (const place of isBad) {
+    let from = place;
+    do from = (from + 1) % n;
+    while (isBad.has(from));
+    await put(place, files[from] as ImageFile);
+    places[place] = from;
+  }
+  return { places, bad };
+}
+
+async function cropOfFile(file: ImageFile, { size, resize }: BatchTask, { crop }: AugmentationRecipe, random: Random): Promise<Pixels> {
+  const bytes = readImageFile(file);
+  if (crop?.kind === 'random-resized') {
+    const { values } = await decodeBox(bytes, file.name, size, (h, w) => randomResizedCrop(h, w, crop.scale, crop.ratio, random));
+    return { height: size[0], width: size[1], data: values };
+  }
+  if (crop?.kind === 'random') {
+    const scaled = await decodeScaled(bytes, file.name, Math.max(resize ?? 0, ...size));
+    return window({ ...scaled, data: scaled.values }, size, crop.pad, random);
+  }
+  const { values } = await decodeImage(bytes, file.name, size, resize ?? 'crop');
+  return { height: size[0], width: size[1], data: values };
+}
+
+/** Images in memory have the size of the network's input: there is nothing to scale, but for a random share of one. */
+function cropOfPixels(pixels: Pixels, { size }: BatchTask, { crop }: AugmentationRecipe, random: Random): Pixels {
+  if (crop?.kind === 'random') return window(pixels, size, crop.pad, random);
+  if (crop?.kind !== 'random-resized') return pixels;
+  const box = randomResizedCrop(pixels.height, pixels.width, crop.scale, crop.ratio, random);
+  return scaledBox(pixels, box, size);
+}
+
+/** A window of `size` at a random place of the image with `pad` zero pixels on every side. */
+function window(image: Pixels, [height, width]: readonly [number, number], pad: number, random: Random): Pixels {
+  const top = random.below(image.height + 2 * pad - height + 1) - pad;
+  const left = random.below(image.width + 2 * pad - width + 1) - pad;
+  const data = new Uint8Array(height * width * 3);
+  const [first, end] = [Math.max(0, -left), Math.min(width, image.width - left)];
+  for (let y = Math.max(0, -top); y < Math.min(height, image.height - top); y++) {
+    const from = ((y + top) * image.width + left) * 3;
+    data.set(image.data.subarray(from + first * 3, from + end * 3), (y * width + first) * 3);
+  }
+  return { height, width, data };
+}
+
+/** The box scaled to `size` with linear interpolation between pixel centres, as the images of a data set in memory are too small to shrink much. */
+function scaledBox(
+  image: Pixels,
+  box: { top: number; left: number; height: number; width: number },
+  size: readonly [number, number],
+): Pixels {
+  const [height, width] = size;
+  const data = new Uint8Array(height * width * 3);
+  const columns = Array.from({ length: width }, (_, x) => between(x, box.width, width));
+  for (let y = 0, to = 0; y < height; y++) {
+    const [above, below, down] = between(y, box.height, height);
+    const [upper, lower] = [(box.top + above) * image.width + box.left, (box.top + below) * image.width + box.left];
+    for (const [left, right, along] of columns) {
+      for (let c = 0; c < 3; c++, to++) {
+        const at = (row: number, column: number): number => image.data[(row + column) * 3 + c] as number;
+        const top = at(upper, left) + along * (at(upper, right) - at(upper, left));
+        const bottom = at(lower, left) + along * (at(lower, right) - at(lower, left));
+        data[to] = Math.round(top + down * (bottom - top));
+      }
+    }
+  }
+  return { height, width, data };
+}
+
+/** The two pixels of `from` between which the centre of pixel `i` of `to` falls, and how far it is from the first to the second. */
+function between(i: number, from: number, to: number): readonly [number, number, number] {
+  const at = Math.min(from - 1, Math.max(0, ((i + 0.5) * from) / to - 0.5));
+  const first = Math.floor(at);
+  return [first, Math.min(from - 1, first + 1), at - first];
+}
+
+function augmented(image: Pixels, { flip, policy, erase }: AugmentationRecipe, random: Random): Pixels {
+  let result = image;
+  if (flip === true && random.split('flip').uint32() >= 0x8000_0000) mirror(result);
+  if (policy?.kind === 'rand-augment') result = randAugment(result, policy.operations, policy.magnitude, random.split('policy'));
+  if (policy?.kind === 'trivial-augment') result = trivialAugment(result, random.split('policy'));
+  if (erase !== undefined) eraseBox(result, erase, random.split('erase'));
+  return result;
+}
+
+function eraseBox(image: Pixels, { probability, area, ratio, fill: filling }: EraseRecipe, random: Random): void {
+  if (random.uniform() >= probability) return;
+  const box = erasedBox(image.height, image.width, area, ratio, random);
+  if (box !== undefined) paint(image, box, filling === 'black' ? [0, 0, 0] : () => random.below(256));
+}
+
+function randomOf({ random, augmentation }: BatchTask): Random {
+  if (random !== undefined) return Random.fromState(random);
+  throw new CodaError({
+    kind: 'argument',
+    where: 'makeBatch: random',
+    problem: `the augmentation ${augmentation.kind} needs random numbers`,
+    expected: 'the state of a Random',
+    got: 'undefined',
+  });
+}
+
+function checkRecipeShape(channels: number): void {
+  if (channels === 3) return;
+  throw new CodaError({
+    kind: 'unsupported',
+    where: 'makeBatch: source',
+    problem: 'a recipe augments images of three channels',
+    expected: '3',
+    got: String(channels),
+  });
+}
+
+/** [n, H, W, C] of a made batch. */
+export function imagesOfBatch({ images, labels, channels }: MadeBatch, [height, width]: readonly [number, number]) {
+  return ndArray('float32', [labels.length, height, width, channels], images);
+}

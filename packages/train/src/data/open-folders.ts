@@ -1,0 +1,172 @@
+/**
+ * Data sets of image files in folders: `train` and `val` (or `test`, `validation`) with a folder for each class, as ImageNet and TinyImageNet-200 are
+ * laid out, their validation images in one folder with a list included; or the folders of the classes alone, which is then the training split.
+ */
+import { readFile, stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { CodaError } from '@coda-nets/core';
+import { folderNames, imageFile, listClassFolders } from './class-folders.ts';
+import { fileSplit, type FileSplit, type ImageDataset } from './image-dataset.ts';
+import type { ImageFile } from './image-file.ts';
+
+/** Where the images that are not trained on lie, the first there is. */
+const testFolders = ['val', 'validation', 'test'];
+/** Names a line: 22,000 synsets have 1.2 MB, 50,000 validation images 2 MB. */
+const maxListBytes = 64 * 2 ** 20;
+/** Labels are 16 bits. */
+const maxClasses = 65_536;
+
+/** `lists`: the folder of the lists of names and labels. Throws a CodaError of kind `malformed` where there are no folders of classes, `unreadable` where one cannot be listed. */
+export async function openFolders(root: string, lists = root): Promise<ImageDataset> {
+  const names = await folderNames(root);
+  const train = names.includes('train') ? 'train' : '';
+  const test = train === '' ? undefined : await firstWithEntries(root, lists, names);
+  const classIds = await folderNames(join(root, train));
+  if (classIds.length === 0 || classIds.length > maxClasses) {
+    throw new CodaError({
+      kind: 'malformed',
+      where: join(root, train),
+      problem: 'not a data set: there is no folder for each class',
+      expected: `1 to ${maxClasses} folders`,
+      got: `${classIds.length}`,
+    });
+  }
+  const trained = await listClassFolders(root, train, classIds);
+  const splits: { train: FileSplit; test?: FileSplit } = { train: nonEmpty(fileSplit(trained.files, trained.labels), join(root, train)) };
+  if (test !== undefined) splits.test = nonEmpty(await testSplit(root, lists, test, classIds), join(root, test));
+  const readable = await readableNames(lists);
+  return {
+    name: basename(resolve(root)),
+    classIds,
+    classNames: classIds.map((id) => readable.get(id) ?? id),
+    inputShape: undefined,
+    split: (name) => splitOf(splits, name, root),
+  };
+}
+
+/** The split of that name. Throws a CodaError that says what to do where there is none. */
+export function splitOf<Split>(splits: { readonly train: Split; readonly test?: Split }, name: 'train' | 'test', where: string): Split {
+  const split = splits[name];
+  if (split !== undefined) return split;
+  throw new CodaError({
+    kind: 'argument',
+    where,
+    problem: 'this data set has no test split',
+    expected: `a folder ${testFolders.join(', ')} beside train, or shards of those names`,
+    hint: 'Training can hold images out: `"validation": { "kind": "held-out", "count": … }` in a config.',
+  });
+}
+
+async function firstWithEntries(root: string, lists: string, names: readonly string[]): Promise<string | undefined> {
+  for (const name of testFolders) {
+    if (!names.includes(name)) continue;
+    // the test folder of TinyImageNet and ImageNet has no labels
+    if ((await folderNames(join(root, name))).length > 0 || (await listedLabels(root, lists, name)) !== undefined) return name;
+  }
+  return undefined;
+}
+
+async function testSplit(root: string, lists: string, folder: string, classIds: readonly string[]): Promise<FileSplit> {
+  const list = await listedLabels(root, lists, folder);
+  if (list !== undefined) return listedSplit(root, list, classIds);
+  const own = await folderNames(join(root, folder));
+  const unknown = own.find((name) => !classIds.includes(name));
+  if (unknown !== undefined) {
+    throw new CodaError({
+      kind: 'malformed',
+      where: join(root, folder, unknown),
+      problem: 'this class is not among those that are trained',
+      expected: `one of the ${classIds.length} folders of train`,
+      got: unknown,
+    });
+  }
+  const { files, labels } = await listClassFolders(root, folder, own);
+  return fileSplit(
+    files,
+    labels.map((label) => classIds.indexOf(own[label] as string)),
+  );
+}
+
+interface ListedLabels {
+  /** The list itself, for people. */
+  readonly where: string;
+  /** The folder the images are in. */
+  readonly folder: string;
+  readonly lines: readonly (readonly [file: string, classId: string])[];
+}
+
+/** TinyImageNet: `val/val_annotations.txt`, tab-separated; ImageNet of Kaggle: `LOC_val_solution.csv`, whose second column begins with the synset. */
+async function listedLabels(root: string, lists: string, folder: string): Promise<ListedLabels | undefined> {
+  const tiny = join(root, folder, 'val_annotations.txt');
+  const tinyText = await textOf(tiny);
+  if (tinyText !== undefined) {
+    const lines = linesOf(tinyText).map((line) => line.split('\t') as [string, string]);
+    return { where: tiny, folder: `${folder}/images`, lines };
+  }
+  const kaggle = join(lists, 'LOC_val_solution.csv');
+  const kaggleText = folder === 'val' ? await textOf(kaggle) : undefined;
+  if (kaggleText === undefined) return undefined;
+  const rows = linesOf(kaggleText).slice(1);
+  return { where: kaggle, folder, lines: rows.map((row) => [`${row.split(',')[0]}.JPEG`, (row.split(',')[1] ?? '').split(' ')[0] ?? '']) };
+}
+
+async function listedSplit(root: string, { where, folder, lines }: ListedLabels, classIds: readonly string[]): Promise<FileSplit> {
+  const numbers = new Map(classIds.map((id, c) => [id, c]));
+  const files: ImageFile[] = [];
+  const labels: number[] = [];
+  for (const [i, [name, id]] of lines.entries()) {
+    const label = numbers.get(id);
+    // a name of a list must not lead out of the folder
+    if (label === undefined || !/^[^/\\\0]{1,255}$/.test(name) || name.startsWith('.')) {
+      throw new CodaError({
+        kind: 'malformed',
+        where: `${where}: line ${i + 1}`,
+        problem: label === undefined ? 'this class is not among those that are trained' : 'not the name of an image',
+        got: JSON.stringify(label === undefined ? id : name),
+      });
+    }
+    files.push(await imageFile(root, `${folder}/${name}`));
+    labels.push(label);
+  }
+  return fileSplit(files, Uint16Array.from(labels));
+}
+
+/** Names of the classes by id, where a file beside the folders has them: `n01440764 tench, Tinca tinca`, the id and the rest of the line. */
+async function readableNames(folder: string): Promise<ReadonlyMap<string, string>> {
+  for (const file of ['LOC_synset_mapping.txt', 'synset_words.txt', 'words.txt']) {
+    const text = await textOf(join(folder, file));
+    if (text === undefined) continue;
+    return new Map(
+      linesOf(text).flatMap((line) => {
+        const [, id, name] = /^(\S+)\s+(\S.*)$/.exec(line) ?? [];
+        return id === undefined || name === undefined ? [] : [[id, name]];
+      }),
+    );
+  }
+  return new Map();
+}
+
+export async function textOf(path: string): Promise<string | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  if (found === undefined || !found.isFile()) return undefined;
+  if (found.size > maxListBytes) {
+    throw new CodaError({
+      kind: 'unsupported',
+      where: path,
+      problem: 'the list is too large',
+      expected: `at most ${maxListBytes} bytes`,
+      got: `${found.size}`,
+    });
+  }
+  return readFile(path, 'utf8');
+}
+
+/** Without empty ones. */
+export function linesOf(text: string): readonly string[] {
+  return text.split(/\r?\n/).filter((line) => line.trim() !== '');
+}
+
+function nonEmpty(split: FileSplit, where: string): FileSplit {
+  if (split.length > 0) return split;
+  throw new CodaError({ kind: 'malformed', where, problem: 'there is no image in these folders', expected: '.jpg, .jpeg, .png or .webp' });
+}
