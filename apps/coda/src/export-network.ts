@@ -35,7 +35,7 @@ export const mapOutput = (tap: string): string => (tap === 'input' ? 'contributi
 /** The taps whose maps a file of these options has, from the input to the output. */
 export function exportedTaps(network: Network, { explain = false, taps }: ExportOptions): readonly string[] {
   if (!explain) return [];
-  checkTaps(network, taps ?? []);
+  checkTaps('export', network, taps ?? []);
   const wanted = taps ?? network.taps.filter(({ exact }) => exact).map(({ name }) => name);
   return network.taps.map(({ name }) => name).filter((name) => name === 'input' || wanted.includes(name));
 }
