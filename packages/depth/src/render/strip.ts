@@ -14,6 +14,8 @@ export interface StripOptions extends Pick<HeatMapOptions, 'percentile' | 'inter
   readonly label?: string;
   /** Maps over the grey image in place of maps alone. Default false. */
   readonly over?: boolean;
+  /** What maps that are not exact are called. Default `grad×act`. */
+  readonly kind?: string;
 }
 
 const EXACT: Colour = [16, 110, 70];
@@ -21,18 +23,18 @@ const INEXACT: Colour = [150, 84, 0];
 
 /** The image, then a tile for each tap from the input to the output. */
 export function strip(image: Picture, explanation: Explanation, options: StripOptions = {}): Picture {
-  const { tile = 128, label = '', over = false, percentile = 99.5, interpolation = 'nearest' } = options;
+  const { tile = 128, label = '', over = false, kind = 'grad×act', percentile = 99.5, interpolation = 'nearest' } = options;
   const first = enlarged(image, Math.max(1, Math.ceil(tile / Math.max(image.width, image.height))));
   const { width, height } = first;
   const tiles = explanation.taps.map((tap) => ({
     picture: over ? overlay(first, tap.map, { percentile, interpolation }) : heatMap(tap.map, { width, height, percentile, interpolation }),
-    lines: [{ text: tap.name }, { text: kindOf(tap), colour: tap.exact ? EXACT : INEXACT }],
+    lines: [{ text: tap.name }, { text: kindOf(tap, kind), colour: tap.exact ? EXACT : INEXACT }],
   }));
   const lines = [{ text: label }, { text: `P ${explanation.probability.toFixed(3)}` }];
   return contactSheet([[{ picture: first, lines }, ...tiles]]);
 }
 
 /** `EXACT 2.1E-7` or `GRAD×ACT`: what the numbers of a tap are. */
-function kindOf({ exact, residual }: TapExplanation): string {
-  return exact ? `exact ${residual.toExponential(1)}` : 'grad×act';
+function kindOf({ exact, residual }: TapExplanation, kind: string): string {
+  return exact ? `exact ${residual.toExponential(1)}` : kind;
 }
