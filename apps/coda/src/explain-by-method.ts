@@ -25,9 +25,13 @@ export async function explainByMethod(options: ExplainByMethodOptions): Promise<
     return explain.explain(images, targets).finally(() => explain.dispose());
   }
   const attribute = await attributor({ ...common, method: method.method });
-  const { logits, probabilities, targets: classes, expected, taps } = await attribute
-    .attribute(images, targets)
-    .finally(() => attribute.dispose());
+  const {
+    logits,
+    probabilities,
+    targets: classes,
+    expected,
+    taps,
+  } = await attribute.attribute(images, targets).finally(() => attribute.dispose());
   return Array.from(classes, (target, n): Explanation => {
     const own = row(logits, n);
     const logit = own.data[target] as number;

@@ -21,7 +21,9 @@ export interface WriteOptions {
 /** Returns the files written, `explanation.json` last: where it is, all others are. */
 export async function writeExplanations(options: WriteOptions): Promise<readonly string[]> {
   const { out, inputs, explanations, network, classNames, method, interpolation } = options;
-  const inexact = isGradientTimesActivation(method) ? { text: 'gradient × activation', short: 'grad×act' } : { text: method.name, short: method.name };
+  const inexact = isGradientTimesActivation(method)
+    ? { text: 'gradient × activation', short: 'grad×act' }
+    : { text: method.name, short: method.name };
   await mkdir(out, { recursive: true }).catch((cause: unknown) => {
     const { code } = cause as NodeJS.ErrnoException;
     const problem =

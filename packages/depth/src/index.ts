@@ -15,6 +15,8 @@ export {
   type TapModel,
   type TapModelOptions,
 } from './tap-model.ts';
+export { ownNetwork, type OwnNetwork } from './own-network.ts';
+export { quickshift, type QuickshiftOptions } from './methods/quickshift.ts';
 export { rowsWithin, type RowsWithinOptions } from './memory-budget.ts';
 export { confidentGrids, type Grid, type GridList, type GridListOptions } from './grids/grid-list.ts';
 export { gridPresets, smoothingOf, type GridPreset } from './grids/grid-presets.ts';

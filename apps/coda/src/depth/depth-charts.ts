@@ -117,7 +117,14 @@ function profiles(results: DepthResults, colours: Colours): DepthChart {
         Plot.ruleY([1 / gridList.n ** 2], { stroke: INK, strokeDasharray: '3 3' }),
         Plot.ruleY([models[0]?.methods[0]?.interpretableDepth?.threshold ?? 0.5], { stroke: INK, strokeOpacity: 0.35 }),
         Plot.line(rows, { ...at, strokeWidth: 2 }),
-        Plot.dot(rows, { ...at, fill: (row: (typeof rows)[number]) => (row.exact ? row.method : '#ffffff'), r: 3.5 }),
+        Plot.dot(
+          rows.filter(({ exact }) => exact),
+          { ...at, fill: 'method', r: 3.5 },
+        ),
+        Plot.dot(
+          rows.filter(({ exact }) => !exact),
+          { ...at, fill: '#ffffff', r: 3.5 },
+        ),
       ],
     },
     methods.map((name) => ({ name, colour: colours.get(name) as string })),
