@@ -1,7 +1,6 @@
-import { ndArray } from '@coda-nets/core';
+import { ndArray, Random } from '@coda-nets/core';
 import { attributionMethods, attributor, ownNetwork } from '@coda-nets/depth';
 import { resolveEngine } from '@coda-nets/engine';
-import * as tf from '@tensorflow/tfjs-core';
 import { layers, sequential } from '@tensorflow/tfjs-layers';
 
 // a model of your own; one loaded from a file will do as well
@@ -15,11 +14,18 @@ model.add(layers.dense({ units: 4 }));
 // every layer a tap
 const network = ownNetwork({
   inputShape: [16, 16, 3],
-  logits: (images, tap) => model.layers.reduce((x, layer) => tap(layer.name, layer.apply(x)), images),
+  logits: (images, tap) => {
+    /** @type {any} */
+    let x = images;
+    for (const layer of model.layers) x = tap(layer.name, layer.apply(x));
+    return x;
+  },
 });
 
 const { engine } = await resolveEngine();
-const images = ndArray('float32', [2, 16, 16, 3], (await tf.randomUniform([2, 16, 16, 3], 0, 1, 'float32', 1).data()).slice());
+const random = Random.seeded(1);
+const pixels = Float32Array.from({ length: 2 * 16 * 16 * 3 }, () => random.uniform());
+const images = ndArray('float32', [2, 16, 16, 3], pixels);
 for (const method of [attributionMethods.inputXGradient(), attributionMethods.deepLift(), attributionMethods.occlusion({ window: 4 })]) {
   const explain = await attributor({ engine, network, weights: {}, method });
   const { taps } = await explain.attribute(images);

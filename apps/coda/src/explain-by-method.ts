@@ -1,6 +1,6 @@
 /** Explanations of images by any method, in the form that contributions have: for each image its logits, and a map a tap. */
 import { CodaError, ndArray, sizeOf, type Engine, type NamedArrays, type NdArray, type Network } from '@coda-nets/core';
-import { attributor, completenessResidual, explainer, type Explanation } from '@coda-nets/depth';
+import { attributor, completenessResidual, explainer, type Attribution, type Explanation } from '@coda-nets/depth';
 import type { NamedMethod } from './depth/named-method.ts';
 
 export interface ExplainByMethodOptions {
@@ -22,16 +22,20 @@ export async function explainByMethod(options: ExplainByMethodOptions): Promise<
   const common = { ...rest, network, imageSize: images.shape.slice(1, 3) as unknown as readonly [number, number] };
   if (method.method.name === 'contributions') {
     const explain = await explainer(common);
-    return explain.explain(images, targets).finally(() => explain.dispose());
+    try {
+      return await explain.explain(images, targets);
+    } finally {
+      await explain.dispose();
+    }
   }
   const attribute = await attributor({ ...common, method: method.method });
-  const {
-    logits,
-    probabilities,
-    targets: classes,
-    expected,
-    taps,
-  } = await attribute.attribute(images, targets).finally(() => attribute.dispose());
+  let found: Attribution;
+  try {
+    found = await attribute.attribute(images, targets);
+  } finally {
+    await attribute.dispose();
+  }
+  const { logits, probabilities, targets: classes, expected, taps } = found;
   return Array.from(classes, (target, n): Explanation => {
     const own = row(logits, n);
     const logit = own.data[target] as number;

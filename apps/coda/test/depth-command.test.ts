@@ -19,12 +19,10 @@ import { coda, codaInterruptedAt } from './run-coda.ts';
 
 let folder = '';
 let models: readonly string[] = [];
-const call = (out: string, ...more: string[]): string[] => [
-  'depth',
-  ...models,
-  ...['--data', join(folder, 'data'), '--out', join(folder, out), '--cells', '2', '--grids', '2', '--removal', '1'],
-  ...['--methods', 'contributions,gradCam,occlusion9', ...more],
-];
+const call = (out: string, ...more: string[]): string[] => {
+  const fixed = ['--cells', '2', '--grids', '2', '--removal', '1', '--methods', 'contributions,gradCam,occlusion9'];
+  return ['depth', ...models, '--data', join(folder, 'data'), '--out', join(folder, out), ...fixed, ...more];
+};
 const resultsIn = async (out: string): Promise<DepthResults> => JSON.parse(await readFile(join(folder, out, 'results.json'), 'utf8'));
 
 beforeAll(async () => {

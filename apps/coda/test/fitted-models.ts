@@ -78,7 +78,7 @@ async function sums(network: Network, weights: NamedArrays, tap: string, images:
   await model.dispose();
   const [count = 0, h = 0, w = 0, channels = 0] = shape;
   return Array.from({ length: count }, (_, n) => {
-    const sum = new Array<number>(channels).fill(0);
+    const sum = Array.from({ length: channels }, () => 0);
     for (let i = 0; i < h * w * channels; i++) (sum[i % channels] as number) += data[n * h * w * channels + i] as number;
     return sum;
   });

@@ -33,7 +33,7 @@ const IMAGES = 9;
 const TOLERANCE = 1e-4;
 const QUICK_MASKS = 600;
 
-export interface DepthBenchWork {
+interface DepthBenchWork {
   readonly id: string;
   readonly label: string;
   /** Of the twin's time over ours. */
@@ -75,7 +75,7 @@ const works: readonly DepthBenchWork[] = [
   },
 ];
 
-export interface DepthBenchRow {
+interface DepthBenchRow {
   readonly id: string;
   readonly label: string;
   readonly goal: number;
@@ -119,7 +119,7 @@ interface Inputs {
 
 /** The CIFAR preset with one more 3×3 layer: twelve taps. */
 function benchNetwork(): Network {
-  const preset = hybridPreset('hybrid-cifar10-resnet20');
+  const preset = hybridPreset('cifar10-resnet20');
   const { head } = preset;
   const [first, ...rest] = head.layers;
   const layers = [first, { out: 64, kernel: 3, stride: 1, rank: 8, padding: 1 }, ...rest] as typeof head.layers;
