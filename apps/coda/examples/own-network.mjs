@@ -3,6 +3,9 @@ import { attributionMethods, attributor, ownNetwork } from '@coda-nets/depth';
 import { resolveEngine } from '@coda-nets/engine';
 import { layers, sequential } from '@tensorflow/tfjs-layers';
 
+// where the model's weights live
+await resolveEngine('cpu');
+
 // a model of your own; one loaded from a file will do as well
 const model = sequential();
 model.add(layers.conv2d({ name: 'edges', inputShape: [16, 16, 3], filters: 8, kernelSize: 3, padding: 'same', activation: 'relu' }));
@@ -17,7 +20,7 @@ const network = ownNetwork({
   logits: (images, tap) => {
     /** @type {any} */
     let x = images;
-    for (const layer of model.layers) x = tap(layer.name, layer.apply(x));
+    for (const layer of model.layers) x = tap(layer.name, /** @type {any} */ (layer.apply(x)));
     return x;
   },
 });
