@@ -3,6 +3,7 @@ import { CodaError } from '@coda-nets/core';
 import { Command, CommanderError } from 'commander';
 import { benchCommand } from './commands/bench.ts';
 import { dataCommand } from './commands/data.ts';
+import { depthCommand } from './commands/depth.ts';
 import { enginesCommand } from './commands/engines.ts';
 import { evaluateCommand } from './commands/evaluate.ts';
 import { explainCommand } from './commands/explain.ts';
@@ -29,6 +30,7 @@ export function program(): Command {
     evaluateCommand(),
     predictCommand(),
     explainCommand(),
+    depthCommand(),
     exportCommand(),
     verifyCommand(),
     importCommand(),

@@ -41,7 +41,7 @@ export const residualOutput = (tap: string): string => (tap === 'input' ? 'resid
 /** The taps whose maps a file of these options has, from the input to the output. */
 export function exportedTaps(network: Network, { explain = false, taps }: ExportOptions): readonly string[] {
   if (!explain) return [];
-  checkTaps(network, taps ?? []);
+  checkTaps('export', network, taps ?? []);
   const wanted = taps ?? network.taps.filter(({ exact }) => exact).map(({ name }) => name);
   return network.taps.map(({ name }) => name).filter((name) => name === 'input' || wanted.includes(name));
 }

@@ -1,9 +1,10 @@
 /** The files of an explanation: pictures, maps as .npy, and one JSON that says what each number is. */
 import { CodaError, encodeNpy, ndArray, sizeOf, type NdArray, type Network } from '@coda-nets/core';
 import { writeFileAtomic } from '@coda-nets/core/node';
-import { encodePng, pictureOf, strip, type Explanation } from '@coda-nets/depth';
+import { encodePng, pictureOf, strip, type Explanation, type Interpolation } from '@coda-nets/depth';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { NamedMethod } from './depth/named-method.ts';
 import type { ImageInputs } from './image-inputs.ts';
 
 export interface WriteOptions {
@@ -12,12 +13,17 @@ export interface WriteOptions {
   readonly explanations: readonly Explanation[];
   readonly network: Network;
   readonly classNames: readonly string[];
-  readonly method: string;
+  readonly method: NamedMethod;
+  /** How maps are enlarged in pictures. */
+  readonly interpolation: Interpolation;
 }
 
 /** Returns the files written, `explanation.json` last: where it is, all others are. */
 export async function writeExplanations(options: WriteOptions): Promise<readonly string[]> {
-  const { out, inputs, explanations, network, classNames, method } = options;
+  const { out, inputs, explanations, network, classNames, method, interpolation } = options;
+  const inexact = isGradientTimesActivation(method)
+    ? { text: 'gradient × activation', short: 'grad×act' }
+    : { text: method.name, short: method.name };
   await mkdir(out, { recursive: true }).catch((cause: unknown) => {
     const { code } = cause as NodeJS.ErrnoException;
     const problem =
@@ -39,13 +45,19 @@ export async function writeExplanations(options: WriteOptions): Promise<readonly
   } else {
     for (const [n, explanation] of explanations.entries()) {
       const name = inputs.names[n] as string;
-      const picture = strip(pictureOf(imageOf(inputs.images, n)), explanation, { label: classNames[explanation.target] ?? '' });
+      const picture = strip(pictureOf(imageOf(inputs.images, n)), explanation, {
+        label: classNames[explanation.target] ?? '',
+        kind: inexact.short,
+        interpolation,
+      });
       await write(`${name}.png`, await encodePng(picture));
       for (const tap of explanation.taps) await write(`${name}.${tap.name}.npy`, encodeNpy(tap.map));
     }
   }
   const record = {
-    method,
+    method: method.name,
+    preset: method.preset,
+    parameters: method.method.parameters,
     logitBias: network.logitBias,
     inputs: explanations.map((explanation, n) => ({
       input: inputs.names[n],
@@ -55,7 +67,7 @@ export async function writeExplanations(options: WriteOptions): Promise<readonly
       probability: explanation.probability,
       taps: explanation.taps.map(({ name, exact, sum, expected, residual, map }) => ({
         tap: name,
-        kind: exact ? 'exact' : 'gradient × activation',
+        kind: exact ? 'exact' : inexact.text,
         exact,
         shape: map.shape,
         sumOfContributions: sum,
@@ -74,6 +86,10 @@ export function explanationFiles(out: string, { names, batch }: ImageInputs, tap
     ? ['logits.npy', ...taps.map((tap) => `${tap}.npy`)]
     : names.flatMap((name) => [`${name}.png`, ...taps.map((tap) => `${name}.${tap}.npy`)]);
   return [...files, 'explanation.json'].map((name) => join(out, name));
+}
+
+function isGradientTimesActivation({ method: { name } }: NamedMethod): boolean {
+  return name === 'contributions' || name === 'inputXGradient';
 }
 
 /** Image n of a batch [N, H, W, 3]. */

@@ -72,3 +72,12 @@ test('the example explains an image of the demo', async () => {
     ['head.0', [8, 8], 'exact, residual r'],
   ]);
 });
+
+test('the example explains every layer of a model of one’s own', async () => {
+  const log = vi.spyOn(console, 'log').mockImplementation(() => undefined);
+  onTestFinished(() => log.mockRestore());
+  await import('../examples/own-network.mjs');
+  const maps = log.mock.calls.map(([method, tap, shape]) => `${String(method)} ${String(tap)} ${String(shape)}`);
+  const taps = ['input 2,16,16', 'edges 2,16,16', 'pool 2,8,8', 'parts 2,8,8'];
+  expect(maps).toEqual(['inputXGradient', 'deepLift', 'occlusion'].flatMap((method) => taps.map((tap) => `${method} ${tap}`)));
+});

@@ -23,6 +23,8 @@ export interface AttributorOptions {
   readonly chunk?: number;
   /** [H, W] of the images; default the network's own. */
   readonly imageSize?: readonly [number, number];
+  /** Ends the work between two calls of the engine, by throwing its reason. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface TapMaps {
@@ -59,13 +61,13 @@ export interface Attributor {
 
 /** Compiles an attributor; `dispose` it when done. */
 export async function attributor(options: AttributorOptions): Promise<Attributor> {
-  const { engine, network, weights, method, taps = network.taps.map(({ name }) => name) } = options;
+  const { engine, network, weights, method, signal, taps = network.taps.map(({ name }) => name) } = options;
   const { imageSize = [network.inputShape[0], network.inputShape[1]] } = options;
   const { chunk = rowsWithin({ network, imageSize }) } = options;
-  checkTaps(network, taps);
+  checkTaps('attribute', network, taps);
   const names = network.taps.map(({ name }) => name).filter((name) => taps.includes(name));
   const onePass = 'formula' in method ? method : undefined;
-  const models = onePass === undefined ? names.map((tap) => tapModel({ engine, network, weights, tap, chunk, imageSize })) : [];
+  const models = onePass === undefined ? names.map((tap) => tapModel({ engine, network, weights, tap, chunk, imageSize, signal })) : [];
   const image: ArraySpec = { shape: ['batch', ...imageSize, 3], dtype: 'float32' };
   const compiled = await engine.compile(
     (tensors) => {
@@ -91,7 +93,7 @@ export async function attributor(options: AttributorOptions): Promise<Attributor
       const image = Number.isInteger(each) && each > 0 ? repeatRows(images, each) : images;
       const wanted = checkTargets('attribute', image, targets, network.classes, imageSize);
       const target = ndArray('int32', [wanted.length], wanted);
-      const outputs = (await inChunks(compiled, { image, target }, chunk)) as Record<string, NdArray<'float32'>>;
+      const outputs = (await inChunks('attribute', compiled, { image, target }, { chunk, signal })) as Record<string, NdArray<'float32'>>;
       const chosen = classesOf(outputs['selector'] as NdArray<'float32'>);
       const maps: TapMaps[] = [];
       for (const [i, name] of names.entries()) {
@@ -125,7 +127,7 @@ interface Given {
 }
 
 function mapsOf(network: Network, weights: NamedTensors, given: Given, names: readonly string[], method?: OnePassMethod): NamedTensors {
-  const passes = (): TapPass => passAtTaps(network, weights, given.images, given.target, names);
+  const passes = (): TapPass => passAtTaps('attribute', network, weights, given.images, given.target, names);
   const { logits, selector, expected, activations, gradients } = method?.within === undefined ? passes() : method.within(passes);
   const maps = names.map((name, i) => {
     const map = method?.formula(activations[name] as tf.Tensor4D, gradients[name] as tf.Tensor4D);

@@ -2,21 +2,28 @@
  * How well each tap explains the output: localisation in grids, completeness and negative mass of one method at every tap. For a formula of
  * activation and gradient each grid takes one forward and one backward pass for each of its n² classes, all taps together.
  */
-import { ndArray, type NdArray } from '@coda-nets/core';
+import { CodaError, ndArray, type NdArray } from '@coda-nets/core';
 import { attributor, type AttributorOptions } from './attributor.ts';
 import { cellClass, separateCells } from './grids/separate-cells.ts';
-import type { GridList } from './grids/grid-list.ts';
+import type { Grid, GridList } from './grids/grid-list.ts';
 import { tileGrid } from './grids/tile-grid.ts';
 import { completenessResidual } from './metrics/completeness.ts';
 import { gridLocalisation, poolDivides } from './metrics/grid-localisation.ts';
 import { negativeMass } from './metrics/negative-mass.ts';
 
-export interface DepthProfileOptions extends Omit<AttributorOptions, 'imageSize'> {
+export interface DepthProfilerOptions extends Omit<AttributorOptions, 'imageSize'> {
   /** [N, H, W, 3]: what the grids take their images from. */
   readonly images: NdArray<'float32'>;
-  readonly gridList: GridList;
+  /** Cells along each side of the grids. */
+  readonly n: number;
   /** `whole`: the network sees the grid. `difull`: each cell goes through it alone (the control, `separateCells`). Default whole. */
   readonly setting?: 'whole' | 'difull';
+  /** Side of a box in pixels, over which maps are averaged before they are scored (at a tap, so many positions as cover it). Default 1. */
+  readonly smooth?: number;
+}
+
+export interface DepthProfileOptions extends Omit<DepthProfilerOptions, 'n'> {
+  readonly gridList: GridList;
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -42,54 +49,101 @@ export type DepthProfile = {
   readonly taps: readonly TapProfile[];
 };
 
-export async function depthProfile(options: DepthProfileOptions): Promise<DepthProfile> {
-  const { network, images, gridList, method, setting = 'whole', onProgress, ...rest } = options;
-  const { n, grids } = gridList;
+export interface DepthProfiler {
+  /** The taps of one grid after another; rejects with the signal's reason where it is aborted. */
+  measure(grids: readonly Grid[], onGrid?: (done: number) => void): Promise<readonly TapProfile[]>;
+  dispose(): Promise<void>;
+}
+
+/** Compiled once, for any number of grids: who measures in parts joins them by `joinTapProfiles`. `dispose` it when done. */
+export async function depthProfiler(options: DepthProfilerOptions): Promise<DepthProfiler> {
+  const { network, images, n, method, setting = 'whole', smooth = 1, ...rest } = options;
   const [, height = 0, width = 0] = images.shape;
   const gridSize = [n * height, n * width] as const;
   const measured = setting === 'whole' ? network : separateCells(network, n);
   const attribute = await attributor({ ...rest, network: measured, method, imageSize: gridSize });
-  const profiles = new Map<string, MutableProfile>();
-  try {
-    for (const [done, grid] of grids.entries()) {
-      onProgress?.(done, grids.length);
-      const targets = grid.classes.map((c, cell) => (setting === 'whole' ? c : cellClass(network, cell, c)));
-      const { taps, expected } = await attribute.attribute(ndArray('float32', [1, ...gridSize, 3], tileGrid(images, grid).data), targets);
-      for (const { name, exact, maps } of taps) {
-        const [, h = 0, w = 0] = maps.shape;
-        const known = profiles.get(name) ?? {
-          name,
-          exact,
-          size: [h, w],
-          pool: poolDivides([h, w], n) ? [] : null,
-          upsample: [],
-          residual: [],
-          negativeMass: [],
-        };
-        profiles.set(name, known);
-        for (let cell = 0; cell < n * n; cell++) {
-          const map = ndArray('float32', [h, w], maps.data.subarray(cell * h * w, (cell + 1) * h * w));
-          known.pool?.push(gridLocalisation(map, { n, cell, scoring: 'pool' }));
-          known.upsample.push(gridLocalisation(map, { n, cell, scoring: 'upsample', gridSize }));
-          known.residual.push(completenessResidual(map, expected[cell] as number, network.logitBias));
-          known.negativeMass.push(negativeMass(map));
-        }
+  const ofGrid = async (grid: Grid): Promise<readonly TapProfile[]> => {
+    const targets = grid.classes.map((c, cell) => (setting === 'whole' ? c : cellClass(network, cell, c)));
+    const tiled = ndArray('float32', [1, ...gridSize, 3], tileGrid(images, grid).data);
+    const { taps, expected } = await attribute.attribute(tiled, targets);
+    return taps.map(({ name, exact, maps }) => {
+      const [, h = 0, w = 0] = maps.shape;
+      const mapOf = (cell: number): NdArray<'float32'> => ndArray('float32', [h, w], maps.data.subarray(cell * h * w, (cell + 1) * h * w));
+      const each = (value: (map: NdArray<'float32'>, cell: number) => number): number[] =>
+        targets.map((_, cell) => value(mapOf(cell), cell));
+      const pooled = { n, scoring: 'pool', smooth: boxOf(smooth, h, gridSize[0]) } as const;
+      const pool = poolDivides([h, w], n) ? each((map, cell) => gridLocalisation(map, { ...pooled, cell })) : null;
+      // at the grid's own size the two are one
+      const same = pool !== null && h === gridSize[0] && w === gridSize[1];
+      const upsample = same ? pool : each((map, cell) => gridLocalisation(map, { n, cell, scoring: 'upsample', gridSize, smooth }));
+      return {
+        name,
+        exact,
+        size: [h, w] as const,
+        localisation: { pool, upsample },
+        residual: each((map, cell) => completenessResidual(map, expected[cell] as number, network.logitBias)),
+        negativeMass: each((map) => negativeMass(map)),
+      };
+    });
+  };
+  return {
+    measure: async (grids, onGrid) => {
+      const parts: (readonly TapProfile[])[] = [];
+      for (const grid of grids) {
+        rest.signal?.throwIfAborted();
+        parts.push(await ofGrid(grid));
+        onGrid?.(parts.length);
       }
-    }
-  } finally {
-    await attribute.dispose();
-  }
-  onProgress?.(grids.length, grids.length);
-  const taps = [...profiles.values()].map(({ pool, upsample, ...tap }): TapProfile => ({ ...tap, localisation: { pool, upsample } }));
-  return { method: { name: method.name, parameters: method.parameters }, setting, gridList, taps };
+      return joinTapProfiles(parts);
+    },
+    dispose: () => attribute.dispose(),
+  };
 }
 
-interface MutableProfile {
-  readonly name: string;
-  readonly exact: boolean;
-  readonly size: readonly [number, number];
-  readonly pool: number[] | null;
-  readonly upsample: number[];
-  readonly residual: number[];
-  readonly negativeMass: number[];
+export async function depthProfile(options: DepthProfileOptions): Promise<DepthProfile> {
+  const { gridList, onProgress, ...rest } = options;
+  const { method, setting = 'whole' } = rest;
+  const profiler = await depthProfiler({ ...rest, n: gridList.n });
+  try {
+    onProgress?.(0, gridList.grids.length);
+    const taps = await profiler.measure(gridList.grids, (done) => onProgress?.(done, gridList.grids.length));
+    return { method: { name: method.name, parameters: method.parameters }, setting, gridList, taps };
+  } finally {
+    await profiler.dispose();
+  }
+}
+
+/** Profiles of the same taps over one part of the grids after another. Throws a CodaError for others. */
+export function joinTapProfiles(parts: readonly (readonly TapProfile[])[]): readonly TapProfile[] {
+  const [first = []] = parts;
+  return first.map((tap, i) => {
+    const same = parts.map((part) => {
+      const one = part[i];
+      if (one === undefined || one.name !== tap.name || one.size.join() !== tap.size.join()) throw notTheSame(tap, one);
+      return one;
+    });
+    const joined = (values: (one: TapProfile) => readonly number[]): readonly number[] => same.flatMap(values);
+    const pool = tap.localisation.pool === null ? null : joined(({ localisation }) => localisation.pool as readonly number[]);
+    return {
+      ...tap,
+      localisation: { pool, upsample: joined(({ localisation }) => localisation.upsample) },
+      residual: joined(({ residual }) => residual),
+      negativeMass: joined((one) => one.negativeMass),
+    };
+  });
+}
+
+/** The odd number of positions, of h that cover `pixels`, whose box is nearest to a box of `smooth` pixels from below. */
+function boxOf(smooth: number, h: number, pixels: number): number {
+  return 2 * Math.floor((smooth * h) / pixels / 2) + 1;
+}
+
+function notTheSame({ name, size }: TapProfile, other?: TapProfile): CodaError {
+  return new CodaError({
+    kind: 'argument',
+    where: 'joinTapProfiles',
+    problem: 'parts of different taps',
+    expected: `${name} [${size.join(', ')}]`,
+    got: other === undefined ? 'none' : `${other.name} [${other.size.join(', ')}]`,
+  });
 }

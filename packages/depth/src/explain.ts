@@ -79,7 +79,7 @@ function gradientTimesActivation(
   tapNames: readonly string[],
 ): Contributions {
   return tf.tidy(() => {
-    const { logits, selector, expected, activations, gradients } = passAtTaps(network, weights, images, target, tapNames);
+    const { logits, selector, expected, activations, gradients } = passAtTaps('explain', network, weights, images, target, tapNames);
     const size = tf.maximum(tf.abs(expected), residualFloor(network.logitBias));
     const taps: Record<string, TapContributions> = {};
     for (const name of tapNames) {

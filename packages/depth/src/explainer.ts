@@ -76,7 +76,7 @@ export async function explainer({
   chunk = 16,
   imageSize = [network.inputShape[0], network.inputShape[1]],
 }: ExplainerOptions): Promise<Explainer> {
-  checkTaps(network, taps);
+  checkTaps('explain', network, taps);
   if (!Number.isInteger(chunk) || chunk < 1) {
     throw argumentError('explainer: chunk', 'not a number of images', 'an integer from 1', String(chunk));
   }

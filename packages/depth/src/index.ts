@@ -15,12 +15,23 @@ export {
   type TapModel,
   type TapModelOptions,
 } from './tap-model.ts';
+export { ownNetwork, type OwnNetwork } from './own-network.ts';
+export { quickshift, type QuickshiftOptions } from './methods/quickshift.ts';
 export { rowsWithin, type RowsWithinOptions } from './memory-budget.ts';
 export { confidentGrids, type Grid, type GridList, type GridListOptions } from './grids/grid-list.ts';
-export { gridPresets, type GridPreset } from './grids/grid-presets.ts';
+export { gridPresets, smoothingOf, type GridPreset } from './grids/grid-presets.ts';
 export { tileGrid } from './grids/tile-grid.ts';
 export { cellClass, separateCells } from './grids/separate-cells.ts';
-export { depthProfile, type DepthProfile, type DepthProfileOptions, type TapProfile } from './depth-profile.ts';
+export {
+  depthProfile,
+  depthProfiler,
+  joinTapProfiles,
+  type DepthProfile,
+  type DepthProfileOptions,
+  type DepthProfiler,
+  type DepthProfilerOptions,
+  type TapProfile,
+} from './depth-profile.ts';
 export { interpretableDepth, type InterpretableDepth, type InterpretableDepthOptions } from './interpretable-depth.ts';
 export { summaryOf, type Summary } from './metrics/summary.ts';
 export { gridLocalisation, type GridLocalisationOptions, type Scoring } from './metrics/grid-localisation.ts';
@@ -34,7 +45,18 @@ export { cascade, randomisationCheck, type RandomisationCheckOptions, type Rando
 export { emptyPicture, enlarged, paste, pictureOf, type Colour, type Picture } from './render/picture.ts';
 export { drawText } from './render/draw-text.ts';
 export { resizeMap, type Interpolation } from './render/resize-map.ts';
-export { divergingColour, heatMap, heatMapScale, overlay, type HeatMapOptions, type OverlayOptions } from './render/heat-map.ts';
+export {
+  divergingColour,
+  heatMap,
+  heatMapScale,
+  overlay,
+  sharedScale,
+  type HeatMapOptions,
+  type OverlayOptions,
+} from './render/heat-map.ts';
 export { linearMapPicture, type LinearMapPictureOptions } from './render/linear-map-picture.ts';
+export { contactSheet, type Captioned } from './render/contact-sheet.ts';
 export { strip, type StripOptions } from './render/strip.ts';
+export { mapGrid, type MapGridOptions, type MapRow } from './render/map-grid.ts';
 export { encodePng } from './render/encode-png.ts';
+export { encodeGif, type GifOptions } from './render/encode-gif.ts';

@@ -22,21 +22,22 @@ export type TapPass = {
   readonly gradients: Readonly<Record<string, tf.Tensor4D>>;
 };
 
-/** images [N, H, W, 3]. The result belongs to the caller's `tf.tidy`. Throws a CodaError for a tap the network lacks, or one that is no map. */
+/** images [N, H, W, 3]. The result belongs to the caller's `tf.tidy`. Throws a CodaError, named after the caller, for a tap the network lacks, or one that is no map. */
 export function passAtTaps(
+  caller: string,
   network: Network,
   weights: NamedTensors,
   images: tf.Tensor4D,
   target: Target,
   tapNames: readonly string[],
 ): TapPass {
-  checkTaps(network, tapNames);
+  checkTaps(caller, network, tapNames);
   const { activations, gradients, extra } = gradientsAtTaps((context) => {
     const { logits, scores = tf.sub(logits, network.logitBias) } = network.forward(weights, images, context);
     const selector = selectorOf(logits, target);
     return { objective: tf.sum(tf.mul(logits, selector)), logits, scores, selector };
   }, tapNames);
-  for (const [name, { shape }] of Object.entries(activations)) if (shape.length !== 4) throw notAMap(name, shape);
+  for (const [name, { shape }] of Object.entries(activations)) if (shape.length !== 4) throw notAMap(caller, name, shape);
   const selector = extra['selector'] as tf.Tensor2D;
   return {
     logits: extra['logits'] as tf.Tensor2D,
@@ -64,15 +65,15 @@ function selectorOf(logits: tf.Tensor2D, target: Target): tf.Tensor2D {
   return op(logits) as tf.Tensor2D;
 }
 
-/** Throws for the first name that is not a tap of the network, or stands twice. */
-export function checkTaps(network: Network, tapNames: readonly string[]): void {
+/** Throws a CodaError named after the caller for the first name that is not a tap of the network, or stands twice. */
+export function checkTaps(caller: string, network: Network, tapNames: readonly string[]): void {
   const known = network.taps.map((tap) => tap.name);
   for (const [i, name] of tapNames.entries()) {
     if (!known.includes(name)) {
       const near = nearestName(name, known);
       throw new CodaError({
         kind: 'argument',
-        where: `explain: tap ${JSON.stringify(name)}`,
+        where: `${caller}: tap ${JSON.stringify(name)}`,
         problem: 'the network has no such tap',
         expected: `one of ${known.join(', ')}`,
         hint: near === undefined ? undefined : `Did you mean ${JSON.stringify(near)}?`,
@@ -81,17 +82,17 @@ export function checkTaps(network: Network, tapNames: readonly string[]): void {
     if (tapNames.indexOf(name) !== i) {
       throw new CodaError({
         kind: 'argument',
-        where: `explain: tap ${JSON.stringify(name)}`,
+        where: `${caller}: tap ${JSON.stringify(name)}`,
         problem: 'the tap is named twice',
       });
     }
   }
 }
 
-function notAMap(name: string, shape: readonly number[]): CodaError {
+function notAMap(caller: string, name: string, shape: readonly number[]): CodaError {
   return new CodaError({
     kind: 'unsupported',
-    where: `explain: tap ${JSON.stringify(name)}`,
+    where: `${caller}: tap ${JSON.stringify(name)}`,
     problem: 'its activation is not a map',
     expected: 'shape [N, h, w, C]',
     got: `[${shape.join(', ')}]`,

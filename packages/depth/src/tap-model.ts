@@ -38,6 +38,8 @@ export interface TapModelOptions {
   readonly chunk?: number;
   /** [H, W] of the images; default the network's own. */
   readonly imageSize?: readonly [number, number];
+  /** Ends the work between two calls of the engine, by throwing its reason. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What a perturbation is judged by: z_c, or the network's probability of c. */
@@ -66,8 +68,9 @@ export function tapModel({
   tap,
   imageSize = [network.inputShape[0], network.inputShape[1]],
   chunk = rowsWithin({ network, imageSize }),
+  signal,
 }: TapModelOptions): TapModel {
-  checkTaps(network, [tap]);
+  checkTaps('tapModel', network, [tap]);
   const constants = Object.fromEntries(Object.entries(weights).map(([name, array]) => [`weight:${name}`, array]));
   const weightsOf = (tensors: NamedTensors): NamedTensors =>
     Object.fromEntries(Object.keys(weights).map((name) => [name, tensors[`weight:${name}`] as tf.Tensor]));
@@ -102,7 +105,12 @@ export function tapModel({
         network.forward(weightsOf(tensors), tensors['image'] as tf.Tensor4D, { training: false, tap: record });
         return { activation: activation as tf.Tensor };
       };
-      const { activation } = await inChunks(await compileOnce('below', below, { image: images }), { image: images }, chunk);
+      const { activation } = await inChunks(
+        'tapModel',
+        await compileOnce('below', below, { image: images }),
+        { image: images },
+        { chunk, signal },
+      );
       return activation as NdArray<'float32'>;
     },
     run: async (fn, inputs) => {
@@ -117,7 +125,7 @@ export function tapModel({
         };
         return fn(above, tensors);
       };
-      return inChunks(await compileOnce(fn, onTensors, inputs), inputs, chunk);
+      return inChunks('tapModel', await compileOnce(fn, onTensors, inputs), inputs, { chunk, signal });
     },
     dispose: async () => {
       for (const one of compiled.values()) await (await one).dispose();
@@ -127,11 +135,16 @@ export function tapModel({
 }
 
 /** Runs rows `chunk` at a time; outputs are joined along the first axis. */
-export async function inChunks(compiled: Compiled, inputs: NamedArrays, chunk: number): Promise<NamedArrays> {
+export async function inChunks(
+  caller: string,
+  compiled: Compiled,
+  inputs: NamedArrays,
+  { chunk, signal }: { readonly chunk: number; readonly signal?: AbortSignal | undefined },
+): Promise<NamedArrays> {
   if (!Number.isInteger(chunk) || chunk < 1) {
     throw new CodaError({
       kind: 'argument',
-      where: 'chunk',
+      where: `${caller}: chunk`,
       problem: 'not a number of rows',
       expected: 'an integer from 1',
       got: String(chunk),
@@ -140,6 +153,7 @@ export async function inChunks(compiled: Compiled, inputs: NamedArrays, chunk: n
   const rows = Object.values(inputs)[0]?.shape[0] ?? 0;
   const parts: NamedArrays[] = [];
   for (let start = 0; start < rows; start += chunk) {
+    signal?.throwIfAborted();
     const end = Math.min(rows, start + chunk);
     const part = Object.entries(inputs).map(([name, array]) => [name, rowsOf(array, start, end)] as const);
     parts.push(await compiled.run(Object.fromEntries(part)));

@@ -1,7 +1,8 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { ndArray, type NdArray } from '@coda-nets/core';
 import { randomValues, useBackend } from '@coda-nets/tools/testkit';
-import { depthProfile, type DepthProfile } from '../src/depth-profile.ts';
+import { depthProfile, depthProfiler, joinTapProfiles, type DepthProfile } from '../src/depth-profile.ts';
+import { gridLocalisation } from '../src/metrics/grid-localisation.ts';
 import { confidentGrids, type GridListOptions } from '../src/grids/grid-list.ts';
 import { tileGrid } from '../src/grids/tile-grid.ts';
 import { interpretableDepth } from '../src/interpretable-depth.ts';
@@ -100,6 +101,40 @@ describe('the depth profile', () => {
       else expect(Math.max(...residual)).toBeGreaterThan(0.01);
     }
     expect(JSON.parse(JSON.stringify(profile))).toEqual(profile);
+  });
+
+  test('is the same measured in parts, in one row at a time, and joined', async () => {
+    const grids = [...gridList.grids, { images: [3, 1, 0, 2], classes: [0, 1, 2, 3] }];
+    const method = methods.contributions();
+    const whole = await depthProfile({ ...base, gridList: { ...gridList, grids }, method });
+    const profiler = await depthProfiler({ ...base, n: 2, method, chunk: 1 });
+    const parts = [await profiler.measure(grids.slice(0, 1)), await profiler.measure(grids.slice(1))];
+    expect(joinTapProfiles(parts)).toEqual(whole.taps);
+    expect(whole.taps[0]?.localisation.upsample).toHaveLength(8);
+    const [first = []] = parts;
+    expect(() => joinTapProfiles([first, first.toReversed()])).toThrow(
+      'joinTapProfiles: parts of different taps; expected input [10, 14], got layer2 [10, 14]',
+    );
+    const controller = new AbortController();
+    controller.abort(new Error('enough'));
+    const aborted = await depthProfiler({ ...base, n: 2, method, signal: controller.signal });
+    await expect(aborted.measure(grids)).rejects.toThrow('enough');
+  });
+
+  test('smoothing comes before clamping: a checkerboard in the cell is nothing to speak of', async () => {
+    // ±1 outside of cell 0, 1 in it
+    const checkers = Float32Array.from({ length: 36 }, (_, p) => {
+      const [y, x] = [Math.floor(p / 6), p % 6];
+      return y < 3 && x < 3 ? 1 : (y + x) % 2 === 0 ? 1 : -1;
+    });
+    const map = ndArray('float32', [6, 6], checkers);
+    const plain = gridLocalisation(map, { n: 2, cell: 0, scoring: 'pool' });
+    const smooth = gridLocalisation(map, { n: 2, cell: 0, scoring: 'pool', smooth: 3 });
+    expect(plain).toBeLessThan(0.5);
+    expect(smooth).toBeGreaterThan(0.65);
+    expect(() => gridLocalisation(map, { n: 2, cell: 0, scoring: 'pool', smooth: 2 })).toThrow(
+      'gridLocalisation: smooth: not the side of a box with a middle; expected an odd whole number, got 2',
+    );
   });
 
   test('DiFull gives gradient methods exactly 1, Grad-CAM less, and uniform maps 1/n²; in the whole grid cells do interact', async () => {

@@ -5,8 +5,10 @@ import { expectClose, expectNoLeak, useBackend } from '@coda-nets/tools/testkit'
 import { attributor } from '../src/attributor.ts';
 import { attributionMethods as methods, methodPresets, presetMethod } from '../src/methods/attribution-methods.ts';
 import type { Method } from '../src/methods/method.ts';
+import { quickshift } from '../src/methods/quickshift.ts';
 import { completenessResidual } from '../src/metrics/completeness.ts';
 import { added, PIXELS, pixelImages, pixelNetwork, pixelWeights, twin, type Unit } from './pixel-network.ts';
+import { scores, tapModel } from '../src/tap-model.ts';
 import { eagerEngine, TOY_BIAS, toyImages, toyNetwork, toyWeights } from './toy-network.ts';
 
 /** Float32 against float64 loops over a few terms. */
@@ -258,3 +260,60 @@ describe('use', () => {
 function twinSum({ data }: NdArray<'float32'>): Float64Array {
   return Float64Array.from({ length: data.length / 3 }, (_, p) => [0, 1, 2].reduce((sum, i) => sum + (data[p * 3 + i] as number), 0));
 }
+
+test('DeepLIFT is complete through max pooling too, windows that overlap included', async () => {
+  const conv = (x: tf.Tensor4D, w: tf.Tensor): tf.Tensor4D => tf.conv2d(x, w as tf.Tensor4D, 1, 'same');
+  const toy = toyNetwork({ linear: true });
+  const network = {
+    ...toy,
+    taps: toy.taps.slice(0, 1),
+    forward: (...[weights, images, context]: Parameters<typeof toy.forward>) => {
+      const x = context.tap('input', tf.concat([images, tf.sub(1, images)], 3) as tf.Tensor4D);
+      // −0.5, so that windows of the black reference have maxima of their own
+      const y = tf.maxPool(tf.sub(conv(x, weights['a0'] as tf.Tensor), 0.5) as tf.Tensor4D, 3, 2, 'valid');
+      return { logits: tf.sum(conv(tf.relu(y), weights['a1'] as tf.Tensor), [1, 2]) as tf.Tensor2D, statistics: {} };
+    },
+  };
+  const weights = toyWeights(network);
+  const model = tapModel({ engine: eagerEngine, network, weights, tap: 'input', chunk: 2 });
+  const activations = await model.activations(toyImages(2));
+  const maps = await methods.deepLift().attribute(model, activations, Int32Array.of(1, 3));
+  const zeros = { ...activations, data: new Float32Array(activations.data.length) };
+  const [at, black] = [await model.run(scores, { activation: activations }), await model.run(scores, { activation: zeros })];
+  for (const [n, c] of [1, 3].entries()) {
+    const i = n * 4 + c;
+    const change = (at['logit']?.data[i] as number) - (black['logit']?.data[i] as number);
+    const sum = maps.data.subarray(n * 35, (n + 1) * 35).reduce((a, b) => a + b, 0);
+    expect(Math.abs(sum - change) / Math.abs(change)).toBeLessThan(1e-4);
+  }
+});
+
+describe('superpixels', () => {
+  // three flat areas: left, and on the right an upper and a lower one; C = 2
+  const [h, w] = [10, 12];
+  const area = (p: number): number => (p % w < 5 ? 0 : Math.floor(p / w) < 4 ? 1 : 2);
+  const values = Float32Array.from({ length: h * w * 2 }, (_, i) => (area(Math.floor(i / 2)) === (i % 2) + 1 ? 1 : 0));
+
+  test('never cross an edge, and are numbered in reading order', () => {
+    const { segments, count } = quickshift(values, [h, w, 2], { kernelSize: 2 });
+    expect(count).toBeGreaterThanOrEqual(3);
+    expect(count).toBeLessThan(12);
+    const areas = new Map<number, number>();
+    for (const [p, s] of segments.entries()) expect(areas.set(s, areas.get(s) ?? area(p)).get(s)).toBe(area(p));
+    expect([...areas.keys()]).toEqual(Array.from({ length: count }, (_, i) => i));
+    expect(quickshift(values, [h, w, 2], { maxDistance: 0.5 }).count).toBe(h * w);
+    expect(() => quickshift(values, [h, w, 2], { ratio: 0 })).toThrow(
+      'quickshift: ratio: not above 0; expected a finite number above 0, got 0',
+    );
+  });
+
+  test('LIME by superpixels finds an additive game, image by image', async () => {
+    // a segment a pixel, as the pixels of these images have little in common
+    const method = methods.lime({ samples: 60, segmentation: 'superpixels', ridgePenalty: 1e-9, score: 'logit' });
+    expect(method.parameters).toMatchObject({ segmentation: 'superpixels' });
+    const both = await mapsOf(method);
+    const places = both.data.length / 2;
+    const one = await mapsOf(method, { images: pixelImages(1) });
+    expectClose(one.data, both.data.slice(0, places), TWIN);
+  });
+});

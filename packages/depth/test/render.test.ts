@@ -7,17 +7,22 @@ import {
   divergingColour,
   emptyPicture,
   encodePng,
+  encodeGif,
+  contactSheet,
   enlarged,
   heatMap,
   heatMapScale,
   linearMapPicture,
+  mapGrid,
   overlay,
   paste,
   pictureOf,
   resizeMap,
+  sharedScale,
   strip,
   type Picture,
 } from '../src/index.ts';
+import { boxMean } from '../src/render/box-mean.ts';
 import { drawText, fitText, textWidth } from '../src/render/draw-text.ts';
 import { absolutePercentile } from '../src/render/percentile.ts';
 
@@ -300,4 +305,75 @@ describe('text and strip', () => {
     expect(inks(6 + 140)).toEqual(new Set(['255,255,255', '16,110,70', '30,34,42']));
     expect(strip(emptyPicture(4, 4, [9, 9, 9]), explanation, { tile: 64, label: 'cat' })).toEqual(picture);
   });
+});
+
+describe('several maps', () => {
+  const [small, large] = [map([1, 2], 0, 1), map([1, 2], 0, 4)];
+
+  test('share a scale where they are to compare', () => {
+    expect(sharedScale([small, large], 100)).toBe(4);
+    const image = emptyPicture(2, 1);
+    const rows = [
+      {
+        name: 'method',
+        maps: [
+          { name: 'a', map: small },
+          { name: 'b', map: large, note: 'x' },
+        ],
+      },
+    ];
+    // tiles of 2 × 1 and a gap of 6: the right pixels of the two maps
+    const rightPixels = (picture: Picture): number[][] => [pixel(picture, 6 + 8 + 1, 6), pixel(picture, 6 + 16 + 1, 6)];
+    expect(rightPixels(mapGrid(image, rows, { tile: 1, percentile: 100 }))).toEqual([RED, RED]);
+    expect(rightPixels(mapGrid(image, rows, { tile: 1, percentile: 100, scale: 'row' }))).toEqual([[...divergingColour(0.25)], RED]);
+  });
+
+  test('a sheet leaves empty places white and refuses pictures of two sizes', () => {
+    const one = { picture: emptyPicture(3, 2, [9, 9, 9]), lines: [] };
+    const sheet = contactSheet([[undefined, one], [one]]);
+    expect([sheet.width, sheet.height]).toEqual([6 + 2 * 9, 6 + 2 * 8]);
+    expect([pixel(sheet, 6, 6), pixel(sheet, 15, 6), pixel(sheet, 6, 14), pixel(sheet, 15, 14)]).toEqual([
+      WHITE,
+      [9, 9, 9],
+      [9, 9, 9],
+      WHITE,
+    ]);
+    expect(() => contactSheet([[one, { ...one, picture: emptyPicture(2, 2) }]])).toThrow(
+      'contactSheet: not pictures of one size; expected 3×2, got 2×2',
+    );
+    expect(() => contactSheet([])).toThrow('contactSheet: not pictures of one size; expected at least one, got none');
+  });
+
+  test('frames become a GIF that plays them in order', async () => {
+    const frames = [small, large].map((frame) => heatMap(frame, { scale: 4, width: 8, height: 4 }));
+    const gif = await encodeGif(frames, { delay: 40 });
+    expect(await sharp(gif, { animated: true }).metadata()).toMatchObject({
+      format: 'gif',
+      pages: 2,
+      pageHeight: 4,
+      width: 8,
+      delay: [40, 40],
+      loop: 0,
+    });
+    for (const [page, frame] of frames.entries()) {
+      const { data } = await sharp(gif, { page }).ensureAlpha().raw().toBuffer({ resolveWithObject: true });
+      expectClose(Float32Array.from(data), Float32Array.from(frame.data), { atol: 8 });
+    }
+    expect(await encodeGif(frames, { delay: 40 })).toEqual(gif);
+    await expect(encodeGif([])).rejects.toThrow('encodeGif: frames: not pictures of one size; expected at least one, got none');
+    await expect(encodeGif([emptyPicture(1, 2), emptyPicture(2, 1)])).rejects.toThrow('expected 1×2, got 2×1');
+  });
+});
+
+test('a box mean is what loops say', () => {
+  const [height, width, side] = [5, 7, 3];
+  const values = randomValues(height * width, 4);
+  const slow = Float64Array.from(values, (_, p) => {
+    const [y, x] = [Math.floor(p / width), p % width];
+    let sum = 0;
+    for (let v = y - 1; v <= y + 1; v++)
+      for (let u = x - 1; u <= x + 1; u++) if (v >= 0 && u >= 0 && v < height && u < width) sum += values[v * width + u] as number;
+    return sum / side ** 2;
+  });
+  expectClose(boxMean(values, height, width, side), slow, { rtol: 1e-12, atol: 1e-12 });
 });

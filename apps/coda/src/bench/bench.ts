@@ -26,8 +26,8 @@ export interface Bench {
   readonly description: string;
   /** Its rows by id. */
   readonly works: readonly string[];
-  /** The row that `--profile` means without a name. */
-  readonly profiled: string;
+  /** The row that `--profile` means without a name, where the bench can take one apart. */
+  readonly profiled?: string;
   /** Tells people through `io`; what it returns is the JSON of this bench. */
   run(options: BenchRun): Promise<{ readonly finished: boolean } & object>;
 }

@@ -2,6 +2,7 @@
 import type { Bench } from './bench.ts';
 import { dataBenchCommand } from './data/data-bench-command.ts';
 import { dauBenchCommand } from './dau/dau-bench-command.ts';
+import { depthBench } from './depth/depth-bench.ts';
 import { engineBenchCommand } from './engine/engine-bench-command.ts';
 
-export const benches: readonly Bench[] = [dauBenchCommand, engineBenchCommand, dataBenchCommand];
+export const benches: readonly Bench[] = [dauBenchCommand, engineBenchCommand, depthBench, dataBenchCommand];

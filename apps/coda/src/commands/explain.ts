@@ -1,9 +1,11 @@
 /** `coda explain` */
 import { CodaError, decodeNpy, nearestName } from '@coda-nets/core';
 import { readFileBytes } from '@coda-nets/core/node';
-import { explainer } from '@coda-nets/depth';
+import { gridPresets, type PresetName } from '@coda-nets/depth';
 import type { Command } from 'commander';
 import { defineCommand, engineOf, ioOf, nameList, oneOf, usageError, type CommonOptions } from '../define-command.ts';
+import { isOnePass, methodNames, namedMethod, presetNames } from '../depth/named-method.ts';
+import { explainByMethod } from '../explain-by-method.ts';
 import { imageInputs } from '../image-inputs.ts';
 import { imagesAtATime } from '../images-at-a-time.ts';
 import { openModel } from '../open-model.ts';
@@ -19,7 +21,8 @@ const MOST_AT_A_TIME = 16;
 interface Options extends CommonOptions {
   readonly target?: string;
   readonly tap: readonly string[];
-  readonly method: 'contributions' | 'inputTimesGradient';
+  readonly method: string;
+  readonly preset: PresetName;
   readonly out: string;
 }
 
@@ -30,14 +33,11 @@ export function explainCommand(): Command {
     .requiredOption('--out <dir>', 'folder for the maps')
     .option('--target <class>', 'a class by number or name, or a .npy of integers [N] (default: the top class of each)')
     .option('--tap <names>', 'taps between commas, or all', nameList, ['all'])
-    .option(
-      '--method <name>',
-      'contributions, or the baseline inputTimesGradient',
-      oneOf('contributions', 'inputTimesGradient'),
-      'contributions',
-    )
+    .option('--method <name>', `one of ${methodNames('original').join(', ')}, or a preset’s own`, 'contributions')
+    .option('--preset <name>', 'whose parameters the method has', oneOf(...presetNames), 'original')
     .action(async (path: string, paths: string[], options: Options) => {
       const io = ioOf(options);
+      const method = namedMethod(options.method, options.preset, 'explain: --method');
       if (options.tap.length === 0) throw usageError('explain: --tap', 'no tap is named', 'names between commas, or all');
       const open = await openModel(path);
       const { network, model } = open;
@@ -49,18 +49,28 @@ export function explainCommand(): Command {
       const targetFile = options.target?.endsWith('.npy') === true ? options.target : undefined;
       await refuseOverwriting('explain: --out', outputs, [path, targetFile, ...inputs.files]);
       const [, height, width] = inputs.images.shape as [number, number, number, number];
-      const explain = await explainer({
+      const explanations = await explainByMethod({
         engine: await engineOf(options, io),
         network,
         weights: model.weights,
         taps,
-        method: options.method,
-        imageSize: [height, width],
-        chunk: imagesAtATime(height, width, MOST_AT_A_TIME),
+        method,
+        images: inputs.images,
+        targets,
+        // probing methods choose by an estimate of memory how many changed copies go in at once
+        ...(isOnePass(method) && { chunk: imagesAtATime(height, width, MOST_AT_A_TIME) }),
       });
-      const explanations = await explain.explain(inputs.images, targets);
-      await explain.dispose();
-      const files = await writeExplanations({ ...options, inputs, explanations, network, classNames: model.classNames });
+      const { interpolation } = gridPresets[options.preset === 'original' ? 'attr-eval' : options.preset];
+      const files = await writeExplanations({
+        out: options.out,
+        inputs,
+        explanations,
+        network,
+        classNames: model.classNames,
+        method,
+        // exact maps are drawn as they are
+        interpolation: method.name === 'contributions' ? 'nearest' : interpolation,
+      });
       for (const [n, { target, probability, taps: all }] of explanations.entries()) {
         const exact = all.filter((tap) => tap.exact);
         const worst =

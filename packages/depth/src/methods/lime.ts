@@ -4,6 +4,7 @@ import { scores, type ScoreKind } from '../tap-model.ts';
 import { positiveInteger } from './check-options.ts';
 import type { ProbingMethod } from './method.ts';
 import { overSamples, rowsOfTargets } from './over-samples.ts';
+import { quickshift } from './quickshift.ts';
 import { ridge } from './ridge.ts';
 
 export interface LimeOptions {
@@ -13,6 +14,8 @@ export interface LimeOptions {
   readonly features?: number;
   /** Squares along each side that the map is cut into. Default 8. */
   readonly segments?: number;
+  /** `superpixels`: the segments of `quickshift` in each activation, as LIME has it for images, in place of squares. Default squares. */
+  readonly segmentation?: 'squares' | 'superpixels';
   /** Width of the kernel exp(−d²/width²), d the cosine distance to the whole image. Default 0.25. */
   readonly width?: number;
   /** λ of the ridge regression. Default 1. */
@@ -26,21 +29,35 @@ export interface LimeOptions {
 /**
  *     min_{β, β₀} Σ_s π_s (f(a ⊙ z_s) − β₀ − βᵀz_s)² + λ ‖β‖²         π_s = exp(−d_s²/width²)        map_p = β of p's segment
  *
- * z_s ∈ {0, 1}^segments is uniform, z_0 all ones. With `features` the largest |β| are kept and fitted again without the others. How we differ:
- * segments are squares of the tap's map and not superpixels of the image (quickshift), which an inner tap does not have.
+ * z_s ∈ {0, 1}^segments is uniform, z_0 all ones; of a random stream's first as many as an image has segments. With `features` the largest |β| are kept
+ * and fitted again without the others. Squares are the default, for an inner tap has no colours to cut by.
  */
 export function lime(options: LimeOptions = {}): ProbingMethod {
-  const { samples = 1000, features, segments = 8, width = 0.25, ridgePenalty = 1, seed = 0, score = 'probability' } = options;
+  const {
+    samples = 1000,
+    features,
+    segments = 8,
+    segmentation = 'squares',
+    width = 0.25,
+    ridgePenalty = 1,
+    seed = 0,
+    score = 'probability',
+  } = options;
   positiveInteger(samples, 'lime: samples');
   positiveInteger(segments, 'lime: segments');
   if (features !== undefined) positiveInteger(features, 'lime: features');
   return {
     name: 'lime',
-    parameters: { samples, features: features ?? 'all', segments, width, ridgePenalty, seed, score, baseline: 'zero' },
+    parameters: { samples, features: features ?? 'all', segments, segmentation, width, ridgePenalty, seed, score, baseline: 'zero' },
     attribute: async (model, activations, targets) => {
       const [images = 0, h = 0, w = 0, channels = 0] = activations.shape;
-      const [down, across] = [Math.min(segments, h), Math.min(segments, w)];
-      const segmentOf = (p: number): number => Math.floor((Math.floor(p / w) * down) / h) * across + Math.floor(((p % w) * across) / w);
+      const size = h * w * channels;
+      const cuts = Array.from({ length: images }, (_, n) =>
+        segmentation === 'squares'
+          ? squares(h, w, segments)
+          : quickshift(activations.data.subarray(n * size, (n + 1) * size), [h, w, channels]),
+      );
+      const most = Math.max(...cuts.map(({ count }) => count));
       const random = Random.seeded(seed);
       const designs: Uint8Array[] = [];
       const answers = Array.from(targets, () => new Float64Array(samples));
@@ -51,12 +68,13 @@ export function lime(options: LimeOptions = {}): ProbingMethod {
         samples,
         draw: (s) => {
           const stream = random.split(s);
-          const z = Uint8Array.from({ length: down * across }, () => (s === 0 || stream.uniform() < 0.5 ? 1 : 0));
+          const z = Uint8Array.from({ length: most }, () => (s === 0 || stream.uniform() < 0.5 ? 1 : 0));
           designs.push(z);
           return { s, z };
         },
-        perturb: (row, { z }) => {
-          for (let p = 0; p < h * w; p++) if (z[segmentOf(p)] === 0) row.fill(0, p * channels, (p + 1) * channels);
+        perturb: (row, { z }, n) => {
+          const { segments: of } = cuts[n] as Cut;
+          for (let p = 0; p < h * w; p++) if (z[of[p] as number] === 0) row.fill(0, p * channels, (p + 1) * channels);
         },
         ask: scores,
         output: score,
@@ -64,15 +82,27 @@ export function lime(options: LimeOptions = {}): ProbingMethod {
           for (const [row, target] of rows[n] ?? []) (answers[row] as Float64Array)[s] = answer[target] as number;
         },
       });
-      const kernel = designs.map((z) => Math.exp(-(cosineDistance(z) ** 2) / width ** 2));
       const data = new Float32Array(targets.length * h * w);
-      for (const [n, y] of answers.entries()) {
-        const beta = fitted(designs, y, kernel, ridgePenalty, features);
-        for (let p = 0; p < h * w; p++) data[n * h * w + p] = beta[segmentOf(p)] as number;
+      for (const [n, own] of rows.entries()) {
+        const { segments: of, count } = cuts[n] as Cut;
+        const design = designs.map((z) => z.subarray(0, count));
+        const kernel = design.map((z) => Math.exp(-(cosineDistance(z) ** 2) / width ** 2));
+        for (const [row] of own) {
+          const beta = fitted(design, answers[row] as Float64Array, kernel, ridgePenalty, features);
+          for (let p = 0; p < h * w; p++) data[row * h * w + p] = beta[of[p] as number] as number;
+        }
       }
       return ndArray('float32', [targets.length, h, w], data);
     },
   };
+}
+
+type Cut = ReturnType<typeof quickshift>;
+
+function squares(h: number, w: number, segments: number): Cut {
+  const [down, across] = [Math.min(segments, h), Math.min(segments, w)];
+  const of = (p: number): number => Math.floor((Math.floor(p / w) * down) / h) * across + Math.floor(((p % w) * across) / w);
+  return { segments: Uint32Array.from({ length: h * w }, (_, p) => of(p)), count: down * across };
 }
 
 /** 1 − cos ∠(z, 1) = 1 − √(share of ones). */

@@ -42,7 +42,10 @@ export function rise({ masks = 4000, cells = 7, p = 0.5, seed = 0, score = 'prob
         samples: masks,
         draw: (m) => riseMask({ random: random.split(m), cells, p, height: h, width: w }),
         perturb: (row, mask) => {
-          for (let i = 0; i < row.length; i++) (row[i] as number) *= mask[Math.floor(i / channels)] as number;
+          for (let p = 0, i = 0; p < mask.length; p++) {
+            const share = mask[p] as number;
+            for (let c = 0; c < channels; c++, i++) (row[i] as number) *= share;
+          }
         },
         ask: scores,
         output: score,
@@ -78,18 +81,27 @@ function riseMask({ random, cells, p, height, width }: MaskOptions): Float32Arra
   const rows = places(height, down, (cells + 1) * cellHeight, cells);
   const columns = places(width, across, (cells + 1) * cellWidth, cells);
   const mask = new Float32Array(height * width);
-  for (const [y, [top, bottom, b]] of rows.entries()) {
-    for (const [x, [left, right, r]] of columns.entries()) {
-      const at = (i: number, j: number): number => kept[i * cells + j] as number;
-      mask[y * width + x] =
-        (1 - b) * ((1 - r) * at(top, left) + r * at(top, right)) + b * ((1 - r) * at(bottom, left) + r * at(bottom, right));
+  const at = (i: number, j: number): number => kept[i * cells + j] as number;
+  // Rows of cells enlarged across, then two of them mixed for each row of the mask.
+  const line = (i: number, x: number): number => {
+    const [left, right, r] = columns[x] as Place;
+    return (1 - r) * at(i, left) + r * at(i, right);
+  };
+  const stretched = Float64Array.from({ length: cells * width }, (_, k) => line(Math.floor(k / width), k % width));
+  for (let y = 0; y < height; y++) {
+    const [top, bottom, b] = rows[y] as Place;
+    for (let x = 0; x < width; x++) {
+      mask[y * width + x] = (1 - b) * (stretched[top * width + x] as number) + b * (stretched[bottom * width + x] as number);
     }
   }
   return mask;
 }
 
-/** Bilinear with half-pixel centres: for each position its two cells and the share of the second. */
-function places(length: number, shift: number, enlarged: number, cells: number): (readonly [number, number, number])[] {
+/** Two cells and the share of the second. */
+type Place = readonly [number, number, number];
+
+/** Bilinear with half-pixel centres, for each position. */
+function places(length: number, shift: number, enlarged: number, cells: number): Place[] {
   return Array.from({ length }, (_, i) => {
     const position = Math.min(cells - 1, Math.max(0, ((i + shift + 0.5) * cells) / enlarged - 0.5));
     const first = Math.floor(position);

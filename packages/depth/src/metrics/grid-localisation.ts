@@ -1,5 +1,6 @@
 /** Localisation in a grid of images: which share of a class's positive attribution lies in its own cell (arXiv 2104.00032, section 4.2). */
-import { CodaError, type NdArray } from '@coda-nets/core';
+import { CodaError, ndArray, type NdArray } from '@coda-nets/core';
+import { boxMean, checkBoxSide } from '../render/box-mean.ts';
 import { mapSize, resizeMap, type Interpolation } from '../render/resize-map.ts';
 import { energyPointingGame } from './energy-pointing-game.ts';
 
@@ -19,6 +20,8 @@ export interface GridLocalisationOptions {
   readonly gridSize?: readonly [number, number];
   /** For `upsample`. Default bilinear. */
   readonly interpolation?: Interpolation;
+  /** Side of a box, in positions of the map that is scored, over which it is averaged before negative parts are dropped. Default 1: not at all. */
+  readonly smooth?: number;
 }
 
 /** Whether `pool` can score a map of this size. */
@@ -33,7 +36,8 @@ export function poolDivides([h, w]: readonly [number, number], n: number): boole
  * channels summed before, and that the class is in no other cell. Source of the setting: arXiv 2104.00032; of `upsample`: arXiv 2205.10435.
  */
 export function gridLocalisation(map: NdArray<'float32'>, options: GridLocalisationOptions): number {
-  const { n, cell, scoring, gridSize, interpolation = 'bilinear' } = options;
+  const { n, cell, scoring, gridSize, interpolation = 'bilinear', smooth = 1 } = options;
+  checkBoxSide(smooth, 'gridLocalisation: smooth');
   const size = mapSize(map, 'gridLocalisation');
   if (!Number.isInteger(n) || n < 1 || !Number.isInteger(cell) || cell < 0 || cell >= n * n) {
     throw argumentError('cell', 'not in the grid', `n from 1, cell from 0 to n² − 1`, `n ${n}, cell ${cell}`);
@@ -50,7 +54,8 @@ export function gridLocalisation(map: NdArray<'float32'>, options: GridLocalisat
   }
   const [height, width] = [target[0] / n, target[1] / n];
   const same = size[0] === target[0] && size[1] === target[1];
-  const scored = same ? map : resizeMap(map, target[0], target[1], interpolation);
+  const sized = same ? map : resizeMap(map, target[0], target[1], interpolation);
+  const scored = smooth === 1 ? sized : ndArray('float32', target, Float32Array.from(boxMean(sized.data, target[0], target[1], smooth)));
   return energyPointingGame(scored, { top: Math.floor(cell / n) * height, left: (cell % n) * width, height, width });
 }
 

@@ -2,7 +2,7 @@
  * A contribution map as a picture: red speaks for the class, blue against it, white is nothing. The scale is symmetric about zero, so that
  * equal colours are equal amounts; it is part of what a picture means, so it can be given, to compare pictures.
  */
-import { CodaError, type NdArray } from '@coda-nets/core';
+import { CodaError, ndArray, type NdArray } from '@coda-nets/core';
 import { absolutePercentile } from './percentile.ts';
 import { byteOf, emptyPicture, type Colour, type Picture } from './picture.ts';
 import { mapSize, resizeMap, type Interpolation } from './resize-map.ts';
@@ -40,6 +40,17 @@ export function divergingColour(v: number): Colour {
 /** What full colour stands for: the percentile, the largest magnitude where that is 0, and 1 for a map of zeros. */
 export function heatMapScale(map: NdArray<'float32'>, percentile = 99.5): number {
   return absolutePercentile(map.data, percentile) || absolutePercentile(map.data, 100) || 1;
+}
+
+/** One scale for several maps, so that their colours compare: as `heatMapScale` of all their values together. Frames of a sequence have it in common. */
+export function sharedScale(maps: readonly NdArray<'float32'>[], percentile = 99.5): number {
+  const data = new Float32Array(maps.reduce((sum, map) => sum + map.data.length, 0));
+  let offset = 0;
+  for (const map of maps) {
+    data.set(map.data, offset);
+    offset += map.data.length;
+  }
+  return heatMapScale(ndArray('float32', [data.length], data), percentile);
 }
 
 /** A map [h, w] as an opaque picture. */

@@ -4,6 +4,7 @@
  *     ŵ = max(0, w / max|w|)      colour_i = ŵ_i / (ŵ_i + ŵ_{i+3})      alpha = min(1, smooth(‖w‖ where Σ w ⊙ x ≥ 0, else 0) / P₉₉.₅)
  */
 import { CodaError, type NdArray } from '@coda-nets/core';
+import { boxMean, checkBoxSide } from './box-mean.ts';
 import { absolutePercentile } from './percentile.ts';
 import { byteOf, emptyPicture, type Picture } from './picture.ts';
 
@@ -28,15 +29,7 @@ export function linearMapPicture(
     throw shapeError('contributions', `[${height}, ${width}]`, contributions.shape);
   }
   const { percentile = 99.5, smooth = defaultSmooth(width) } = options;
-  if (!Number.isInteger(smooth) || smooth < 1 || smooth % 2 === 0) {
-    throw new CodaError({
-      kind: 'argument',
-      where: 'linearMapPicture: smooth',
-      problem: 'not the side of a box with a middle',
-      expected: 'an odd whole number',
-      got: String(smooth),
-    });
-  }
+  checkBoxSide(smooth, 'linearMapPicture: smooth');
   const picture = emptyPicture(width, height);
   const strength = new Float64Array(width * height);
   for (let p = 0; p < strength.length; p++) {
@@ -58,28 +51,6 @@ export function linearMapPicture(
 
 function defaultSmooth(width: number): number {
   return 2 * Math.max(0, Math.round(((15 / 224) * width - 1) / 2)) + 1;
-}
-
-/** Mean over a box of `side`, outside counted as 0. Separable: rows, then columns. */
-function boxMean(values: Float64Array, height: number, width: number, side: number): Float64Array {
-  const reach = (side - 1) / 2;
-  const rows = new Float64Array(values.length);
-  const result = new Float64Array(values.length);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      for (let u = Math.max(0, x - reach); u <= Math.min(width - 1, x + reach); u++) {
-        rows[y * width + x] = (rows[y * width + x] as number) + (values[y * width + u] as number) / side;
-      }
-    }
-  }
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      for (let v = Math.max(0, y - reach); v <= Math.min(height - 1, y + reach); v++) {
-        result[y * width + x] = (result[y * width + x] as number) + (rows[v * width + x] as number) / side;
-      }
-    }
-  }
-  return result;
 }
 
 function shapeError(argument: string, expected: string, got: readonly number[]): CodaError {

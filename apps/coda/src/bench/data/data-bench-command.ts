@@ -55,6 +55,7 @@ const works: readonly Work[] = [
 export const dataBenchCommand: Bench = {
   name: 'data',
   description: 'JPEGs decoded and augmented to batches, against a PyTorch DataLoader with Pillow',
+  works: works.map(({ id }) => id),
   run: async ({ threads, rounds, quick, seed, works: ids, python, io, signal }) => {
     const chosen = ids === undefined ? works : ids.map(workOf);
     const root = await mkdtemp(join(tmpdir(), 'coda-bench-data-'));

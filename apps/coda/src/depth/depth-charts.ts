@@ -1,0 +1,209 @@
+/** The figures of a depth analysis as SVG, drawn without a browser: Observable Plot on linkedom's document. Colours are written out, so that files stand by themselves. */
+import * as Plot from '@observablehq/plot';
+import { parseHTML } from 'linkedom';
+import sharp from 'sharp';
+import { escapeHtml } from '../report/escape-html.ts';
+import { valuesOf, type DepthResults, type ModelResult } from './depth-results.ts';
+
+export interface DepthChart {
+  /** Of a file, without its ending. */
+  readonly id: string;
+  readonly title: string;
+  readonly caption: string;
+  readonly svg: string;
+}
+
+/** After Okabe and Ito, who chose them to be told apart by everybody; more methods than that begin again. */
+const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#7f6000', '#5b5b5b'];
+const INK = '#1d2128';
+const WIDTH = 960;
+const LEGEND = 26;
+/** Of a letter at 13 px. */
+const LETTER = 7.4;
+
+export function depthCharts(results: DepthResults): readonly DepthChart[] {
+  const names = [...new Set(results.models.flatMap(({ methods }) => methods.map(({ name }) => name)))];
+  const colours = new Map(names.map((name, i) => [name, COLOURS[i % COLOURS.length] as string]));
+  return [
+    ...results.models.map((model, i) => boxes(results, model, i, colours)),
+    profiles(results, colours),
+    ...results.models.flatMap((model, i) => removals(model, i, colours)),
+  ];
+}
+
+/** Twice the size of the SVG. */
+export async function chartPng({ svg }: DepthChart): Promise<Uint8Array> {
+  return new Uint8Array(
+    await sharp(Buffer.from(svg), { density: 144 }).flatten({ background: '#ffffff' }).png({ compressionLevel: 9 }).toBuffer(),
+  );
+}
+
+type Colours = ReadonlyMap<string, string>;
+
+function boxes(results: DepthResults, model: ModelResult, index: number, colours: Colours): DepthChart {
+  const { scoring, gridList } = results;
+  const rows = model.methods.flatMap(({ name: method, taps }) =>
+    taps.map((tap) => {
+      const sorted = valuesOf(tap, scoring).values.toSorted((a, b) => a - b);
+      const at = (share: number): number => sorted[Math.round(share * (sorted.length - 1))] as number;
+      return { method, tap: tap.tap, low: at(0.05), q1: at(0.25), median: at(0.5), q3: at(0.75), high: at(0.95) };
+    }),
+  );
+  const methods = model.methods.map(({ name }) => name);
+  const place = { fx: 'tap', x: 'method' } as const;
+  const svg = draw(
+    {
+      height: 340,
+      marginLeft: 44,
+      marginBottom: 30,
+      marginTop: 34,
+      fx: { domain: model.taps.map(({ name }) => name), label: null, padding: 0.12 },
+      x: { domain: methods, axis: null, padding: 0.15 },
+      y: { domain: [0, 1], label: null, grid: true, ticks: 5 },
+      color: { domain: methods, range: methods.map((name) => colours.get(name) as string) },
+      marks: [
+        Plot.ruleY([1 / gridList.n ** 2], { stroke: INK, strokeDasharray: '3 3' }),
+        Plot.ruleX(rows, { ...place, y1: 'low', y2: 'high', stroke: 'method' }),
+        Plot.barY(rows, { ...place, y1: 'q1', y2: 'q3', fill: 'method' }),
+        Plot.tickY(rows, { ...place, y: 'median', stroke: INK, strokeWidth: 2 }),
+      ],
+    },
+    methods.map((name) => ({ name, colour: colours.get(name) as string })),
+    `Localisation of ${model.name} by tap and method`,
+  );
+  return {
+    id: `localisation-${index}`,
+    title: `${model.name}: localisation at every tap`,
+    caption: `From the input (left) to the output. Box: quartiles; mark: median; line: 5 to 95 %; ${results.gridList.grids.length * gridList.n ** 2} values each, scoring ${scoring}. Dashed: uniform maps, 1/${gridList.n ** 2}.`,
+    svg,
+  };
+}
+
+function profiles(results: DepthResults, colours: Colours): DepthChart {
+  const { models, scoring, gridList } = results;
+  const many = models.length > 1;
+  const rows = models.flatMap((model) =>
+    model.methods.flatMap((method) =>
+      method.taps.map((tap) => ({
+        model: model.name,
+        method: method.name,
+        depth: model.taps.length - 1 - model.taps.findIndex(({ name }) => name === tap.tap),
+        median: valuesOf(tap, scoring).summary.median,
+        exact: tap.exact,
+      })),
+    ),
+  );
+  const methods = [...colours.keys()];
+  const most = Math.max(...models.map(({ taps }) => taps.length)) - 1;
+  const at = { x: 'depth', y: 'median', stroke: 'method', ...(many && { fx: 'model' }) } as const;
+  const svg = draw(
+    {
+      height: 320,
+      marginLeft: 44,
+      marginBottom: 40,
+      marginTop: many ? 34 : 14,
+      x: {
+        domain: [0, most],
+        ticks: Array.from({ length: most + 1 }, (_, i) => i),
+        tickFormat: String,
+        label: 'taps from the output',
+        labelArrow: 'none',
+        labelAnchor: 'center',
+      },
+      y: { domain: [0, 1], label: null, grid: true, ticks: 5 },
+      ...(many && { fx: { label: null, domain: models.map(({ name }) => name), padding: 0.06 } }),
+      color: { domain: methods, range: methods.map((name) => colours.get(name) as string) },
+      marks: [
+        Plot.ruleY([1 / gridList.n ** 2], { stroke: INK, strokeDasharray: '3 3' }),
+        Plot.ruleY([models[0]?.methods[0]?.interpretableDepth?.threshold ?? 0.5], { stroke: INK, strokeOpacity: 0.35 }),
+        Plot.line(rows, { ...at, strokeWidth: 2 }),
+        Plot.dot(
+          rows.filter(({ exact }) => exact),
+          { ...at, fill: 'method', r: 3.5 },
+        ),
+        Plot.dot(
+          rows.filter(({ exact }) => !exact),
+          { ...at, fill: '#ffffff', r: 3.5 },
+        ),
+      ],
+    },
+    methods.map((name) => ({ name, colour: colours.get(name) as string })),
+    'Median localisation over depth',
+  );
+  return {
+    id: 'depth-profile',
+    title: 'Depth profile',
+    caption:
+      'Median localisation, from the output (left) towards the input. Filled: contributions that sum to the score; hollow: everything else. Dashed: uniform maps; grey line: the threshold of interpretable depth.',
+    svg,
+  };
+}
+
+function removals(model: ModelResult, index: number, colours: Colours): DepthChart[] {
+  const taps = [...new Set(model.methods.flatMap(({ removal }) => removal.map(({ tap }) => tap)))];
+  return taps.map((tap) => {
+    const curves = model.methods.flatMap(({ name: method, removal }) =>
+      removal.filter((one) => one.tap === tap).map((one) => ({ ...one, method })),
+    );
+    const rows = curves.flatMap(({ method, order, removed, mean }) =>
+      removed.map((share, i) => ({
+        method,
+        order: order === 'least' ? 'least important first' : 'most important first',
+        share,
+        p: mean[i] as number,
+      })),
+    );
+    const methods = [...new Set(curves.map(({ method }) => method))];
+    const svg = draw(
+      {
+        height: 300,
+        marginLeft: 44,
+        marginBottom: 40,
+        marginTop: 34,
+        fx: { label: null, padding: 0.08 },
+        x: {
+          label: 'share of positions removed',
+          labelArrow: 'none',
+          labelAnchor: 'center',
+          tickFormat: (x: number) => `${Math.round(100 * x)}%`,
+          ticks: 5,
+        },
+        y: { label: null, grid: true, domain: [0, 1], ticks: 5 },
+        color: { domain: methods, range: methods.map((name) => colours.get(name) as string) },
+        marks: [Plot.line(rows, { x: 'share', y: 'p', stroke: 'method', fx: 'order', strokeWidth: 2 })],
+      },
+      methods.map((name) => ({ name, colour: colours.get(name) as string })),
+      `Probability of the true class of ${model.name} as positions of ${tap} are removed`,
+    );
+    return {
+      id: `removal-${index}-${tap.replaceAll(/[^\w.-]/g, '_')}`,
+      title: `${model.name}: removal at ${tap}`,
+      caption: `Mean probability of the true class over ${curves[0]?.images ?? 0} test images. Least first: higher is better; most first: lower is better.`,
+      svg,
+    };
+  });
+}
+
+/** A plot below its legend, as one SVG with all it needs. */
+function draw(options: Plot.PlotOptions, legend: readonly { readonly name: string; readonly colour: string }[], label: string): string {
+  const { document } = parseHTML('<!doctype html><html><body></body></html>');
+  const svg = Plot.plot({
+    ...options,
+    document: document as unknown as NonNullable<Plot.PlotOptions['document']>,
+    width: WIDTH,
+    style: { background: 'none', color: INK, fontSize: '12px', fontFamily: 'system-ui, sans-serif' },
+  });
+  // Plot's style sheet is for pages, in which it would reach other figures
+  for (const style of svg.querySelectorAll('style')) style.remove();
+  let left = 44;
+  const entries = legend.map(({ name, colour }) => {
+    const entry = `<rect x="${left}" y="8" width="12" height="12" fill="${colour}"/><text x="${left + 17}" y="18">${escapeHtml(name)}</text>`;
+    left += 17 + LETTER * name.length + 18;
+    return entry;
+  });
+  const height = (options.height ?? 0) + LEGEND;
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${escapeHtml(label)}" `,
+    `font-family="system-ui, sans-serif" font-size="13" fill="${INK}">${entries.join('')}<g transform="translate(0 ${LEGEND})">${svg.outerHTML}</g></svg>`,
+  ].join('');
+}
