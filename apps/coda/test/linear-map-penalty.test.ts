@@ -167,7 +167,7 @@ describe('a run with a penalty', () => {
     expect(second.finished).toBe(true);
     expect(second.weights).toEqual(whole.weights);
     const untimed = async (run: string) =>
-      (await metricsOf(join(folder, run))).map((line) => ({ ...line, seconds: 0, imagesPerSecond: 0 }));
+      (await metricsOf(join(folder, run))).map((line) => ({ ...line, seconds: 0, imagesPerSecond: 0, waiting: 0 }));
     expect(await untimed('parts')).toEqual(await untimed('whole'));
   });
 

@@ -63,32 +63,34 @@ export function batchNormTraining(
       got: `shape [${x.shape.join(', ')}]`,
     });
   }
-  const axes = [0, 1, 2];
-  const mean = tf.mean(x, axes) as tf.Tensor1D;
-  const centred = tf.sub(x, mean);
-  const variance = tf.mean(tf.square(centred), axes) as tf.Tensor1D;
-  const inverse = tf.rsqrt(tf.add(variance, epsilon));
-  const scale = tf.mul(weights.gamma, inverse);
+  return tf.tidy(() => {
+    const axes = [0, 1, 2];
+    const mean = tf.mean(x, axes) as tf.Tensor1D;
+    const centred = tf.sub(x, mean);
+    const variance = tf.mean(tf.square(centred), axes) as tf.Tensor1D;
+    const inverse = tf.rsqrt(tf.add(variance, epsilon));
+    const scale = tf.mul(weights.gamma, inverse);
 
-  const normalise = tf.customGrad((...args) => {
-    const [, , beta, save] = args as unknown as [tf.Tensor, tf.Tensor, tf.Tensor, tf.GradSaveFunc];
-    save([centred, inverse, scale]);
-    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]): tf.Tensor[] => {
-      const [d, r, a] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
-      const sumDy = tf.sum(dy, axes);
-      const sumDyD = tf.sum(tf.mul(dy, d), axes);
-      const dGamma = tf.mul(r, sumDyD);
-      const c1 = tf.mul(tf.mul(a, tf.mul(r, dGamma)), -1 / count);
-      const c0 = tf.mul(tf.mul(a, sumDy), -1 / count);
-      return [tf.add(tf.add(tf.mul(dy, a), tf.mul(d, c1)), c0), dGamma, sumDy];
+    const normalise = tf.customGrad((...args) => {
+      const [, , beta, save] = args as unknown as [tf.Tensor, tf.Tensor, tf.Tensor, tf.GradSaveFunc];
+      save([centred, inverse, scale]);
+      const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]): tf.Tensor[] => {
+        const [d, r, a] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
+        const sumDy = tf.sum(dy, axes);
+        const sumDyD = tf.sum(tf.mul(dy, d), axes);
+        const dGamma = tf.mul(r, sumDyD);
+        const c1 = tf.mul(tf.mul(a, tf.mul(r, dGamma)), -1 / count);
+        const c0 = tf.mul(tf.mul(a, sumDy), -1 / count);
+        return [tf.add(tf.add(tf.mul(dy, a), tf.mul(d, c1)), c0), dGamma, sumDy];
+      };
+      return { value: tf.add(tf.mul(centred, scale), beta), gradFunc };
+    });
+    return {
+      y: normalise(x, weights.gamma, weights.beta) as tf.Tensor4D,
+      runningMean: blend(weights.runningMean, mean, momentum, momentum),
+      runningVariance: blend(weights.runningVariance, variance, momentum, (momentum * count) / (count - 1)),
     };
-    return { value: tf.add(tf.mul(centred, scale), beta), gradFunc };
   });
-  return {
-    y: normalise(x, weights.gamma, weights.beta) as tf.Tensor4D,
-    runningMean: blend(weights.runningMean, mean, momentum, momentum),
-    runningVariance: blend(weights.runningVariance, variance, momentum, (momentum * count) / (count - 1)),
-  };
 }
 
 function blend(running: tf.Tensor1D, batch: tf.Tensor1D, momentum: number, share: number): tf.Tensor1D {
