@@ -8,6 +8,8 @@ import type { OnnxRuntime } from './load-onnx-runtime.ts';
 export interface SessionPlan {
   /** The bytes, or the path of a file that has weights beside it. */
   readonly model: Uint8Array | string;
+  /** Weights that the model has elsewhere, by name. */
+  readonly weights?: Readonly<Record<string, Uint8Array>> | undefined;
   readonly options: InferenceSession.SessionOptions;
   /** Computes inputs of `model` from `shared`, once. */
   readonly prologue?: Uint8Array | undefined;
@@ -39,6 +41,7 @@ export async function openSession(ort: OnnxRuntime, plan: SessionPlan): Promise<
   const onGpu = plan.onGpu === true && carriedNames.length > 0;
   const session = await ort.InferenceSession.create(plan.model as Uint8Array, {
     ...plan.options,
+    ...(plan.weights !== undefined && { externalData: Object.entries(plan.weights).map(([path, data]) => ({ path, data })) }),
     ...(onGpu && { preferredOutputLocation: Object.fromEntries([...carriedOutputs].map((name) => [name, 'gpu-buffer' as const])) }),
   });
   const reader = onGpu ? await ort.InferenceSession.create(copyingModel(plan.carried), plan.options) : undefined;

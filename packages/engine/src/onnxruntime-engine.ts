@@ -9,7 +9,16 @@ import {
   type Signature,
   type TensorFunction,
 } from '@coda-nets/core';
-import { encodeModel, readModelInfo, splitConstantPart, trace, type Graph, type ModelInfo, type Value } from '@coda-nets/onnx';
+import {
+  encodeModel,
+  encodeModelInMemory,
+  readModelInfo,
+  splitConstantPart,
+  trace,
+  type Graph,
+  type ModelInfo,
+  type Value,
+} from '@coda-nets/onnx';
 import { readOnnxInfo } from '@coda-nets/onnx/node';
 import type { InferenceSession } from 'onnxruntime-node';
 import { availableParallelism } from 'node:os';
@@ -197,7 +206,7 @@ async function compile(ort: OnnxRuntime, settings: CompileSettings, fn: TensorFu
   const constantBytes = bytesOf(traced.constants.values());
   const split = constantBytes > copyConstantsUpTo ? splitConstantPart(traced) : { main: traced, prologue: undefined, shared: {} };
   const plan: SessionPlan = {
-    model: encodeModel(split.main),
+    ...encodeModelInMemory(split.main),
     options,
     prologue: split.prologue === undefined ? undefined : encodeModel(split.prologue),
     shared: split.shared,

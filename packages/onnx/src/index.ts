@@ -5,10 +5,12 @@ export { runPasses, type Condition, type Pass } from './passes/pass.ts';
 export { exactPasses, inferencePasses } from './passes/export-passes.ts';
 export {
   encodeModel,
+  encodeModelInMemory,
   encodeModelWithData,
   readModelInfo,
   type ArrayInfo,
   type ModelInfo,
+  type ModelInMemory,
   type ModelOptions,
   type ModelWithData,
   type Probe,

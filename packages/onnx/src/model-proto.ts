@@ -79,15 +79,36 @@ export function encodeModelWithData(graph: Graph, location: string, options: Mod
     const at = offset + gap;
     for (let from = 0; from < bytes.length; from += PIECE_BYTES) pieces.push(bytes.subarray(from, from + PIECE_BYTES));
     offset = at + bytes.byteLength;
-    const place = { location, offset: String(at), length: String(bytes.byteLength) };
-    return {
-      ...proto,
-      dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
-      externalData: Object.entries(place).map(([key, value]) => ({ key, value })),
-    };
+    return external(proto, { location, offset: String(at), length: String(bytes.byteLength) });
   });
   return { model, data: pieces, dataBytes: offset };
 }
+
+export interface ModelInMemory {
+  /** The bytes of the model's protobuf, whose large weights are elsewhere. */
+  readonly model: Uint8Array;
+  /** The elsewhere: memory of the graph's own constants, by the name under which the model looks for it. */
+  readonly weights: Readonly<Record<string, Uint8Array>>;
+}
+
+/** The same for a runtime in this process that takes weights by reference: nothing of more than 1024 bytes is copied. */
+export function encodeModelInMemory(graph: Graph, options: ModelOptions = {}): ModelInMemory {
+  const weights: Record<string, Uint8Array> = {};
+  const model = encode(graph, options, (name, array) => {
+    const { rawData: bytes, ...proto } = tensorProto(name, array);
+    if (bytes.byteLength <= INSIDE_BYTES) return { ...proto, rawData: bytes };
+    const location = `weights/${Object.keys(weights).length}`;
+    weights[location] = bytes;
+    return external(proto, { location, offset: '0', length: String(bytes.byteLength) });
+  });
+  return { model, weights };
+}
+
+const external = (proto: object, place: Readonly<Record<string, string>>): Tensor => ({
+  ...proto,
+  dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
+  externalData: Object.entries(place).map(([key, value]) => ({ key, value })),
+});
 
 /** What the constants of a graph take. */
 export const weightBytes = (graph: Graph): number => [...graph.constants.values()].reduce((sum, { data }) => sum + data.byteLength, 0);

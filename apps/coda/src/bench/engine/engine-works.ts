@@ -52,8 +52,8 @@ export const engineNetworks: Readonly<Record<string, EngineNetwork>> = {
 export const engineWorks: readonly EngineWork[] = [
   { id: 'forward-50-1', label: 'forward', kind: 'forward', network: 'r50', batch: 1, goal: 1, eager: true },
   { id: 'forward-50-8', label: 'forward', kind: 'forward', network: 'r50', batch: 8, goal: 1 },
-  { id: 'train-20', label: 'training step', kind: 'train', network: 'r20', batch: 128 },
-  { id: 'train-50', label: 'training step', kind: 'train', network: 'r50', batch: 8 },
+  { id: 'train-20', label: 'training step', kind: 'train', network: 'r20', batch: 128, goal: 0.8 },
+  { id: 'train-50', label: 'training step', kind: 'train', network: 'r50', batch: 8, goal: 0.8 },
   { id: 'taps-50-1', label: 'forward with taps', kind: 'taps', network: 'r50', batch: 1, goal: 1.05 },
   { id: 'taps-50-8', label: 'forward with taps', kind: 'taps', network: 'r50', batch: 8, goal: 1.05 },
   { id: 'start-50', label: 'trace and session of the training step', kind: 'start', network: 'r50', batch: 8, goalMs: 5000 },
