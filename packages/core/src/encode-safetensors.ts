@@ -8,7 +8,7 @@ import { CodaError } from './errors.ts';
 import { encodeBfloat16, encodeFloat16 } from './half-floats.ts';
 import { requireLittleEndian } from './little-endian.ts';
 import { nearestName } from './nearest-name.ts';
-import { sizeOf, type NamedArrays, type NdArray } from './nd-array.ts';
+import { arrayConstructors, sizeOf, type NamedArrays, type NdArray } from './nd-array.ts';
 import { bytesOfDType, dtypes, fileDType, isHalf, type HalfDType, type SafetensorsDType } from './safetensors-dtypes.ts';
 import { isUnicode, metadataKey } from './safetensors-header.ts';
 import { shown } from './shown.ts';
@@ -58,6 +58,17 @@ export function safetensorsPieces(
   checkHalves(tensors, halves, where);
   const entries = Object.entries(tensors).map(([name, array]): Entry => {
     const half = Object.hasOwn(halves, name) ? halves[name] : undefined;
+    if (!array.shape.every((d) => Number.isSafeInteger(d) && d >= 0)) {
+      throw wrongArgument(placeOf(name, where), 'a shape that no array has', 'whole numbers from 0', `[${array.shape.join(', ')}]`);
+    }
+    if (!isArrayOf(array)) {
+      throw wrongArgument(
+        placeOf(name, where),
+        'data of another kind than its dtype',
+        array.dtype,
+        array.data?.constructor?.name ?? String(array.data),
+      );
+    }
     const size = sizeOf(array.shape);
     if (array.data.length !== size) {
       const problem = `data does not fill the shape [${array.shape.join(', ')}]`;
@@ -103,6 +114,8 @@ function rounded(values: Float32Array, dtype: HalfDType, place: string): Uint8Ar
     got: `${values[lost]}`,
   });
 }
+
+const isArrayOf = ({ dtype, data }: NdArray): boolean => data instanceof (arrayConstructors[dtype] as new () => object);
 
 export function checkHalves(tensors: NamedArrays, halves: Readonly<Record<string, HalfDType>>, where: string): void {
   for (const [name, dtype] of Object.entries(halves)) {

@@ -8,6 +8,7 @@
  * on every other, each group is a convolution of its own.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { checkOptions } from './check-argument.ts';
 import { CodaError } from './errors.ts';
 import { shown } from './shown.ts';
 import './tfjs.ts';
@@ -36,8 +37,10 @@ export interface GroupedConvAttrs {
 export function groupedConv2d(
   x: tf.Tensor4D,
   filter: tf.Tensor4D,
-  { groups, strides = 1, pad = 0 }: Partial<GroupedConvAttrs> & Pick<GroupedConvAttrs, 'groups'>,
+  options: Partial<GroupedConvAttrs> & Pick<GroupedConvAttrs, 'groups'>,
 ): tf.Tensor4D {
+  checkOptions('groupedConv2d', options, ['groups', 'strides', 'pad']);
+  const { groups, strides = 1, pad = 0 } = options;
   checkShapes(x.shape, filter.shape, groups);
   checkWhole('strides', strides, 1);
   checkWhole('pad', pad, 0);

@@ -4,7 +4,7 @@
  *
  *     s = max(‖v‖², 0) + ε          f = 2⁻¹⁸ S² = 32 e          N² = s + f·ρ,   ρ = f / (s + f)
  *
- * N² is s to f²/s², which is below 10⁻⁶ unless v cancels, and never below f/2. With an error of e the excess of ‖w‖ over 1 is at most ½·e²/f² = 5·10⁻⁴.
+ * N² is s to f²/s², which is below 10⁻⁶ unless v cancels (S² ≤ 256·‖v‖²; weights as they are drawn have S² ≈ r·‖v‖²), and never below f/2. With an error of e the excess of ‖w‖ over 1 is at most ½·e²/f² = 5·10⁻⁴.
  * Smooth, so that gradients stay those of the values: dN²/ds = 1 − ρ². f counts as a constant there; its part is √(f/S²) = 2·10⁻³ of the gradient and only where v cancels.
  */
 import { offTape } from '@coda-nets/core';

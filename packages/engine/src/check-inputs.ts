@@ -2,7 +2,10 @@
 import { CodaError, fitsShape, openSize, type ArraySpec, type NamedArrays } from '@coda-nets/core';
 
 export function checkInputs(inputs: NamedArrays, specs: Readonly<Record<string, ArraySpec>>): void {
-  const unexpected = Object.keys(inputs).filter((name) => !(name in specs));
+  if (typeof inputs !== 'object' || inputs === null) {
+    throw new CodaError({ kind: 'argument', where: 'run: inputs', problem: 'no arrays by name', got: String(inputs) });
+  }
+  const unexpected = Object.keys(inputs).filter((name) => !Object.hasOwn(specs, name));
   const missing = Object.keys(specs).filter((name) => inputs[name] === undefined);
   if (missing.length + unexpected.length > 0) {
     throw new CodaError({

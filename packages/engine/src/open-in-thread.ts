@@ -50,8 +50,22 @@ export async function openInThread(plan: SessionPlan): Promise<OnnxSession> {
   const ask = (method: Question['method'], inputs: NamedArrays = {}): Promise<unknown> => {
     if (ended !== undefined) return Promise.reject(ended);
     const answer = answered(++asked);
-    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread of Node has no origin
-    worker.postMessage({ id: asked, method, inputs } satisfies Question);
+    try {
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread of Node has no origin
+      worker.postMessage({ id: asked, method, inputs } satisfies Question);
+    } catch (cause) {
+      // what cannot be copied to a thread: a buffer that was given away, a function
+      waiting.get(asked)?.reject(
+        new CodaError({
+          kind: 'argument',
+          where: `${method}: inputs`,
+          problem: `cannot be copied to the thread: ${String(cause)}`,
+          cause,
+        }),
+      );
+      waiting.delete(asked);
+      if (waiting.size === 0) worker.unref();
+    }
     return answer;
   };
 
@@ -65,8 +79,11 @@ export async function openInThread(plan: SessionPlan): Promise<OnnxSession> {
     run: (inputs) => ask('run', inputs) as Promise<NamedArrays>,
     carried: () => ask('carried') as Promise<NamedArrays>,
     release: async () => {
-      await ask('release');
-      await worker.terminate();
+      try {
+        await ask('release');
+      } finally {
+        await worker.terminate();
+      }
     },
   };
 }

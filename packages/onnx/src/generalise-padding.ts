@@ -48,6 +48,9 @@ export function generalisePadding(nodes: readonly Node[]): Attributes | undefine
   const after = first.map((_, i) => Math.max(...traces.map((axes) => (axes[i] as Axis).after)));
   const fits = ({ size, count, window, stride, before: start }: Axis, i: number): boolean =>
     start === before[i] && Math.floor((size + start + (after[i] as number) - window) / stride) + 1 === count;
+  const same = traces.flat().every(isSame);
+  // three sizes do not show every remainder of a larger stride: what is "same" in all of them was asked for as that
+  if (same && first.some(({ stride }) => stride > 2)) return { ...rest, auto_pad: { string: 'SAME_UPPER' } };
   if (traces.every((axes) => axes.every(fits))) return { ...rest, pads: { ints: [...before, ...after] } };
-  return traces.flat().every(isSame) ? { ...rest, auto_pad: { string: 'SAME_UPPER' } } : undefined;
+  return same ? { ...rest, auto_pad: { string: 'SAME_UPPER' } } : undefined;
 }

@@ -63,7 +63,7 @@ export class GraphBuilder {
     { outputIndex, domain }: { readonly outputIndex?: number; readonly domain?: string } = {},
   ): StaticValue {
     const operands = inputs.map((v) => (v === undefined ? '' : this.#ids.get(v))).join();
-    const key = `${domain ?? ''}|${op}|${operands}|${dtype}|${outputIndex}|${JSON.stringify(attributes)}`;
+    const key = `${domain ?? ''}|${op}|${operands}|${dtype}|${outputIndex}|${attributeKey(attributes)}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const output = this.#value(dtype, shape);
@@ -85,6 +85,11 @@ export class GraphBuilder {
   /** Wishes for a name of a value that is computed and has none. */
   name(value: StaticValue, hint: string): void {
     if (this.#computed.has(value) && value.hint === undefined) (value as { hint?: string | undefined }).hint = hint;
+  }
+
+  /** The node that computes a value. */
+  originOf(value: Value | undefined): Node | undefined {
+    return this.#nodes.findLast(({ output }) => output === value);
   }
 
   /** The number a scalar constant holds. */
@@ -119,4 +124,13 @@ export class GraphBuilder {
 /** Bytes rather than numbers, so that 0 and −0 stay two. */
 function contentOf({ data }: NdArray): string {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).join();
+}
+
+/** Tells numbers apart that JSON does not: NaN, ±Infinity and −0. */
+export function attributeKey(attributes: Node['attributes']): string {
+  return JSON.stringify(attributes, (_, value: unknown) =>
+    typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0))
+      ? `number ${Object.is(value, -0) ? '-0' : value}`
+      : value,
+  );
 }

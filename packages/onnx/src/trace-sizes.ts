@@ -4,16 +4,19 @@ import { CodaError, openSize, type ArraySpec, type Signature } from '@coda-nets/
 /** What each symbol is in one trace. */
 export type Sizes = ReadonlyMap<string, number>;
 
-/** Primes: sizes that change with the batch are told from sizes that do not. Small, since tfjs allocates `ones(shape)`. */
-const BATCH = [13, 17, 11] as const;
+/**
+ * Sizes that change with the batch are told from sizes that do not. The first two are 17 apart, so their remainders differ by every number but 17, and a function
+ * that computes with them is found out; small, since tfjs allocates `ones(shape)`.
+ */
+const BATCH = [13, 30, 11] as const;
 /**
  * Of an axis that convolutions halve. 32·n stays even five times, 32·n + 1 odd (rounded up), so padding that depends on being even differs between the first
- * two traces; their remainders by 3 differ too. The third is odd and even by turns.
+ * two traces; the third is odd and even by turns. All three remainders by 3 occur.
  */
 const SPACE = [
-  [64, 129, 75],
-  [96, 65, 51],
-  [160, 97, 81],
+  [64, 129, 77],
+  [96, 65, 55],
+  [160, 161, 81],
 ] as const;
 /** Of an axis that is a multiple of what it is divided by. */
 const MULTIPLES = [

@@ -74,6 +74,7 @@ function traceOnce(
   { names, block, convolutionsAsProducts = true }: TraceOptions,
 ): Graph {
   const { inputs, constants = {}, carried = {} } = signature;
+  checkNames(signature);
   const previous = tf.getBackend();
   const named = new Map([...(names ?? [])].map(([tensor, name]) => [tensor.dataId as object, name]));
   const backend = new RecordingBackend({
@@ -97,7 +98,8 @@ function traceOnce(
     for (const [name, array] of Object.entries(constants)) {
       tensors[name] = backend.tensor(plain(builder.constant(tensorData(name, array), name)));
     }
-    const results = callRecorded(fn, tensors);
+    const results = callRecorded(fn, tensors, sizes);
+    checkResults(results, carried);
     const outputs: Record<string, Value> = {};
     for (const [name, result] of Object.entries(results)) {
       if (!(result instanceof tf.Tensor)) {
@@ -129,12 +131,53 @@ function placeholder(backend: RecordingBackend, name: string, spec: ArraySpec, s
   return backend.tensor(plain(cast(backend.builder, value, tensorDType(spec.dtype))));
 }
 
-function callRecorded(fn: TensorFunction, tensors: NamedTensors): NamedTensors {
+/** Inputs, constants and carried values share one list of names. */
+function checkNames({ inputs, constants = {}, carried = {} }: Signature): void {
+  const all = [...Object.keys(inputs), ...Object.keys(constants), ...Object.keys(carried)];
+  const twice = all.find((name, i) => all.indexOf(name) !== i);
+  if (twice === undefined && !all.includes('')) return;
+  const problem = twice === undefined ? 'an empty name' : 'two of its inputs, constants and carried values have this name';
+  throw new CodaError({ kind: 'argument', where: `trace: signature: ${JSON.stringify(twice ?? '')}`, problem });
+}
+
+function checkResults(results: unknown, carried: object): void {
+  if (typeof results !== 'object' || results === null || results instanceof tf.Tensor || results instanceof Promise) {
+    throw new CodaError({
+      kind: 'argument',
+      where: 'trace: results',
+      problem: 'the function has to return its results by name, at once',
+      expected: 'an object of tensors',
+      got: results instanceof tf.Tensor ? 'a tensor' : results instanceof Promise ? 'a promise' : String(results),
+    });
+  }
+  if (Object.keys(results).length === 0) {
+    throw new CodaError({ kind: 'argument', where: 'trace: results', problem: 'the function returns no tensor' });
+  }
+  const hidden = Object.keys(results).find((name) => Object.keys(carried).some((c) => carriedOutput(c) === name));
+  if (hidden === undefined) return;
+  throw new CodaError({
+    kind: 'argument',
+    where: `trace: result "${hidden}"`,
+    problem: 'a carried value leaves the graph under this name',
+  });
+}
+
+function callRecorded(fn: TensorFunction, tensors: NamedTensors, sizes: Sizes): NamedTensors {
   try {
     return fn(tensors);
   } catch (error) {
     const kernelName = error instanceof Error ? /(?:registered kernel|Kernel) '(\w+)'/.exec(error.message)?.[1] : undefined;
-    if (kernelName === undefined) throw error;
+    if (kernelName === undefined) {
+      if (sizes.size === 0 || CodaError.isInstance(error) || !(error instanceof Error)) throw error;
+      const given = [...sizes].map(([symbol, size]) => `${symbol} = ${size}`).join(', ');
+      throw new CodaError({
+        kind: 'argument',
+        where: 'trace',
+        problem: `the function fails where its open sizes are ${given}: ${error.message}`,
+        hint: 'Those sizes stand for any; a function for some sizes alone wants them fixed in its signature.',
+        cause: error,
+      });
+    }
     throw new CodaError({
       kind: 'unsupported',
       where: `trace: ${kernelName}`,

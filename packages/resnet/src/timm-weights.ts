@@ -66,7 +66,7 @@ function sets(
   return Object.fromEntries(entries);
 }
 
-/** By preset and tag: `timmPretrained.resnet50.a1_in1k` is timm's `resnet50.a1_in1k`. Sets that timm names and that are not here are of other designs or data. */
+/** By preset and tag: `timmPretrained.resnet50.a1_in1k` is timm's `resnet50.a1_in1k`. Not all that timm names: its gluon sets are missing, and sets of other designs or data. */
 export const timmPretrained: Readonly<Record<ResnetPresetName, Sets>> = {
   resnet18: sets('resnet18', {
     a1_in1k: ['r', 73.158, 91.026],

@@ -21,6 +21,15 @@ export function withSixChannels(
   { normalisation = 'folded' }: { readonly normalisation?: 'folded' | 'kept' } = {},
 ): ResnetWithWeights {
   const config = parseResnetConfig(options);
+  if (normalisation !== 'folded' && normalisation !== 'kept') {
+    throw new CodaError({
+      kind: 'argument',
+      where: 'withSixChannels: normalisation',
+      problem: 'no such way',
+      expected: 'folded or kept',
+      got: String(normalisation),
+    });
+  }
   if (config.encoding === 'rgb6') {
     throw new CodaError({
       kind: 'argument',
@@ -32,9 +41,11 @@ export function withSixChannels(
   checkWeights(resnet(config), weights, 'withSixChannels: weights');
   const { data, shape } = weights['conv1.weight'] as NdArray<'float32'>;
   const [height, width, channels, out] = shape as [number, number, number, number];
+  // without a normalisation there is nothing to keep: 1 − x has nothing that takes its half away again
+  const kept = normalisation === 'kept' && config.normalisation !== null;
   const { mean, std } = config.normalisation ?? { mean: [0, 0, 0], std: [1, 1, 1] };
-  const positive = [0, 1, 2].map((c) => (normalisation === 'kept' ? 0.5 : (1 - (mean[c] as number)) / (std[c] as number)));
-  const negative = [0, 1, 2].map((c) => (normalisation === 'kept' ? -0.5 : -(mean[c] as number) / (std[c] as number)));
+  const positive = [0, 1, 2].map((c) => (kept ? 0.5 : (1 - (mean[c] as number)) / (std[c] as number)));
+  const negative = [0, 1, 2].map((c) => (kept ? -0.5 : -(mean[c] as number) / (std[c] as number)));
   const factors = [...positive, ...negative];
   // [k, k, 3, out] → [k, k, 6, out]
   const kernel = Float32Array.from({ length: 2 * data.length }, (_, i) => {
@@ -43,7 +54,7 @@ export function withSixChannels(
     return (data[(position * channels + (channel % channels)) * out + (i % out)] as number) * (factors[channel] as number);
   });
   return {
-    config: { ...config, encoding: 'rgb6', normalisation: normalisation === 'kept' ? config.normalisation : null },
+    config: { ...config, encoding: 'rgb6', normalisation: kept ? config.normalisation : null },
     weights: { ...weights, 'conv1.weight': ndArray('float32', [height, width, 2 * channels, out], kernel) },
   };
 }

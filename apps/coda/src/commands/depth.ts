@@ -12,6 +12,7 @@ import {
   type CommonOptions,
 } from '../define-command.ts';
 import type { DepthResults } from '../depth/depth-results.ts';
+import { codaCommand } from '../coda-command.ts';
 import { valuesOf } from '../depth/depth-results.ts';
 import { presetNames } from '../depth/named-method.ts';
 import { runDepth } from '../depth/run-depth.ts';
@@ -131,5 +132,5 @@ function sameLine(command: Command, models: readonly string[]): string {
     const value: unknown = command.getOptionValue(option.attributeName());
     return value === true ? [option.long as string] : [option.long as string, quoted(String(value))];
   });
-  return ['coda depth', ...models.map(quoted), ...words].join(' ');
+  return [`${codaCommand()} depth`, ...models.map(quoted), ...words].join(' ');
 }

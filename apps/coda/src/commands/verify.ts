@@ -4,9 +4,10 @@ import { openOnnxFile, resolveEngine } from '@coda-nets/engine';
 import { readOnnxInfo } from '@coda-nets/onnx/node';
 import { loadBatch, openDataset } from '@coda-nets/train';
 import type { Command } from 'commander';
-import { defineCommand, ioOf, positiveNumber, wholeNumber, type CommonOptions } from '../define-command.ts';
+import { defineCommand, ioOf, positiveNumber, usageError, wholeNumber, type CommonOptions } from '../define-command.ts';
 import { firstDifference, type FirstDifference } from '../first-difference.ts';
 import { openModel, type OpenModel } from '../open-model.ts';
+import { tfjsModelPath } from '../open-tfjs-model.ts';
 import { MOST_IMAGES, verifyOnnx } from '../verify-onnx.ts';
 
 /**
@@ -46,6 +47,12 @@ failure the first tap whose activation differs is named, and the values of the f
     .option('--tolerance <x>', 'largest deviation that passes', positiveNumber, VERIFY_TOLERANCE)
     .action(async (path: string, options: Options) => {
       const io = ioOf(options);
+      if (tfjsModelPath(options.model) !== undefined) {
+        throw usageError(
+          'verify: --model',
+          'a model of TensorFlow.js, which is not compared yet: run both, as packages/onnx/README.md shows',
+        );
+      }
       const open = await openModel(options.model);
       const { engine } = await resolveEngine(options.engine ?? 'wasm');
       io.say(`file: ONNX Runtime; model: ${engine.name} (${engine.description})`);

@@ -1,4 +1,5 @@
 /** A file on disk, read a part at a time. It stays open, so that a file renamed over it does not mix with it. */
+import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { allocateBytes } from '../allocate-bytes.ts';
 import type { ByteSource } from '../byte-source.ts';
@@ -20,7 +21,8 @@ const reasons: Readonly<Record<string, string>> = {
 export async function fileSource(path: string): Promise<ByteSource> {
   let file: FileHandle | undefined;
   try {
-    const opened = await open(path, 'r');
+    // a pipe would have this wait until somebody writes to it
+    const opened = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
     file = opened;
     const stats = await file.stat();
     if (stats.isDirectory()) throw unreadable(path, reasons['EISDIR'] as string);

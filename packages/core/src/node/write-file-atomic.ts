@@ -25,10 +25,12 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array | string |
   try {
     // Where a link leads, so that the link stays one.
     const target = await realpath(path).catch(() => path);
-    const mode = await stat(target).then(
-      (stats) => stats.mode & 0o777,
-      () => 0o666,
-    );
+    const there = await stat(target).catch(() => undefined);
+    // a device or a pipe would be replaced by a file
+    if (there !== undefined && !there.isFile() && !there.isDirectory()) {
+      throw new CodaError({ kind: 'unavailable', where: path, problem: 'this is not a regular file, and would become one' });
+    }
+    const mode = there === undefined ? 0o666 : there.mode & 0o777;
     const temporary = `${target}.tmp-${process.pid}-${written++}`;
     const file = await open(temporary, 'wx', mode);
     beside = temporary;

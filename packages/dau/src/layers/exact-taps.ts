@@ -19,9 +19,11 @@ export const inputTap = 'input';
 const linearClasses: ReadonlySet<string> = new Set(
   (
     'DauConv2d DauDense Add Average Concatenate Dropout Flatten Reshape Permute ZeroPadding2D Cropping2D UpSampling2D ' +
-    'AveragePooling1D AveragePooling2D GlobalAveragePooling1D GlobalAveragePooling2D'
+    'GlobalAveragePooling1D GlobalAveragePooling2D'
   ).split(' '),
 );
+/** Linear; but with padding tfjs's gradient of the mean counts the zeros at the border, its result does not. */
+const poolingClasses: ReadonlySet<string> = new Set(['AveragePooling1D', 'AveragePooling2D']);
 /** Linear where they have neither bias nor activation. */
 const affineClasses: ReadonlySet<string> = new Set(['Conv1D', 'Conv2D', 'DepthwiseConv2D', 'Dense']);
 
@@ -141,7 +143,8 @@ function isLinear(layer: Layer): boolean {
   if (layer instanceof NetworkLayer) return layer.network.logitBias === 0 && isReadout(layer);
   if (layer instanceof LayersModel) return isReadout(layer) && biasOf(lastLayerOf(layer)) === 0;
   if (linearClasses.has(layer.getClassName())) return true;
-  const { useBias, activation } = layer.getConfig();
+  const { useBias, activation, padding } = layer.getConfig();
+  if (poolingClasses.has(layer.getClassName())) return padding === 'valid';
   return affineClasses.has(layer.getClassName()) && useBias === false && activation === 'linear';
 }
 

@@ -36,7 +36,8 @@ kernel<Unary, { clipValueMin: number; clipValueMax: number }>('ClipByValue', ({ 
   if (dtype === 'int32' && !(Number.isInteger(clipValueMin) && Number.isInteger(clipValueMax))) {
     throw refuse('a bound that is no whole number', { got: `${clipValueMin} and ${clipValueMax}` });
   }
-  const bounds = [clipValueMin, clipValueMax].map((limit) => number(builder, limit, dtype).value);
+  const representable = (limit: number): number => (dtype === 'int32' ? Math.min(Math.max(limit, -(2 ** 31)), 2 ** 31 - 1) : limit);
+  const bounds = [clipValueMin, clipValueMax].map((limit) => number(builder, representable(limit), dtype).value);
   return { ...x, value: builder.emit('Clip', [x.value, ...bounds], dtype, x.value.shape) };
 });
 

@@ -148,7 +148,10 @@ kernel<Record<string, TracedArray>>(
 
 kernel<object, { shape: number[]; value: number; dtype?: DType }>('Fill', (_, { attrs, builder, refuse }) => {
   if (typeof attrs.value !== 'number') throw refuse('a fill value that is no number', { got: typeof attrs.value });
-  return filled(cast(builder, builder.scalar(attrs.value), attrs.dtype ?? 'float32'), attrs.shape);
+  const { dtype = 'float32', shape, value } = attrs;
+  // a float32 has not the digits of an int32
+  const one = dtype === 'int32' ? number(builder, Math.trunc(value), dtype).value : cast(builder, builder.scalar(value), dtype);
+  return filled(one, shape);
 });
 
 export function cast(builder: GraphBuilder, value: StaticValue, dtype: DType): StaticValue {

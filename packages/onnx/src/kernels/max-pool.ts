@@ -34,17 +34,35 @@ const nhwc = (value: StaticValue): TracedArray => {
   return { value, shape: [n, h, w, c], order: NCHW };
 };
 
-kernel<{ x: TracedArray }, Attrs>('MaxPool', ({ x }, { attrs, layouts, builder }) => {
+kernel<{ x: TracedArray }, Attrs>('MaxPool', ({ x }, { attrs, layouts, builder, refuse }) => {
   const g = geometry(x.shape, attrs);
   const { top, left, bottom, right } = g.pads;
   const shape = [g.batchSize, g.outChannels, g.outHeight, g.outWidth];
-  const value = builder.emit('MaxPool', [layouts.dense(x, NCHW)], 'float32', shape, {
+  // a window that lies in the padding alone has no largest element
+  if (Math.max(top, bottom) >= g.filterHeight || Math.max(left, right) >= g.filterWidth) {
+    throw refuse('padding as large as the window', { expected: 'less than the window', got: `${top}, ${left}, ${bottom}, ${right}` });
+  }
+  const value = builder.emit('MaxPool', [apartFromPadding(layouts.dense(x, NCHW), builder)], 'float32', shape, {
     kernel_shape: ints([g.filterHeight, g.filterWidth]),
     strides: ints([g.strideHeight, g.strideWidth]),
     pads: ints([top, left, Math.max(0, bottom), Math.max(0, right)]),
   });
   return nhwc(value);
 });
+
+/**
+ * ONNX Runtime 1.30 makes zeros that a node puts around an image the padding of the max pool that reads them, where padding counts as −∞. A column more, which is
+ * cut off again, keeps the two apart.
+ */
+function apartFromPadding(x: StaticValue, builder: GraphBuilder): StaticValue {
+  let origin = builder.originOf(x);
+  while (origin !== undefined && movesData.has(origin.op)) origin = builder.originOf(origin.inputs[0]);
+  if (origin?.op !== 'Pad') return x;
+  const more = padValue(x, [...x.shape.slice(1).map((): [number, number] => [0, 0]), [0, 1]], 0, builder);
+  return builder.emit('Slice', [more, builder.int64([0]), builder.int64([-1]), builder.int64([x.shape.length - 1])], x.dtype, x.shape);
+}
+
+const movesData = new Set(['Transpose', 'Reshape', 'Identity']);
 
 /**
  * dL/dx[p] = Σ over windows w and places k of w with p = w·stride + k, of dy[w] where k is the first largest place of w, else 0. The windows lie beside

@@ -63,6 +63,11 @@ for (const [kernelName, op] of reductions) {
       const inBlocks = x.blocked === true ? blockedReduction(x, op, context) : undefined;
       if (inBlocks !== undefined) return inBlocks;
       const array = context.layouts.unblocked(x);
+      // ONNX orders truth values from opset 20 on
+      if (dtypeOf(array) === 'bool' && (op === 'ReduceMax' || op === 'ReduceMin')) {
+        const extreme = reduce(castArray(context.builder, array, 'int32'), op, context);
+        return castArray(context.builder, extreme, 'bool');
+      }
       // a mean is a float, whatever it is of
       return reduce(kernelName === 'Mean' ? castArray(context.builder, array, 'float32') : array, op, context);
     },

@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
 import { dtypeOf, filled, int, isFilled, isLazy, plain, type Layouts, type TracedArray } from '../traced-array.ts';
-import { cast } from './elementwise.ts';
+import { cast, number } from './elementwise.ts';
 
 type Unary = { x: TracedArray };
 
@@ -140,7 +140,9 @@ export function padValue(
 ): StaticValue {
   const shape = x.shape.map((d, p) => d + (pads[p]?.[0] as number) + (pads[p]?.[1] as number));
   const counts = builder.int64([...pads.map(([before]) => before), ...pads.map(([, after]) => after)]);
-  const fill = constant === 0 ? [] : [cast(builder, builder.scalar(constant), x.dtype)];
+  const one = (): StaticValue =>
+    x.dtype === 'int32' ? number(builder, Math.trunc(constant), 'int32').value : cast(builder, builder.scalar(constant), x.dtype);
+  const fill = constant === 0 ? [] : [one()];
   return builder.emit('Pad', [x, counts, ...fill], x.dtype, shape);
 }
 
@@ -156,7 +158,9 @@ function concatenate(arrays: readonly TracedArray[], axis: number, layouts: Layo
 }
 
 kernel<Record<string, TracedArray>, { axis: number }>('Concat', (inputs, { attrs, layouts }) => {
-  const arrays = Object.values(inputs).filter((a) => sizeOf(a.shape) > 0);
+  const all = Object.values(inputs);
+  const some = all.filter((a) => sizeOf(a.shape) > 0);
+  const arrays = some.length > 0 ? some : all;
   const [axis] = tf.util.parseAxisParam(attrs.axis, [...(arrays[0] as TracedArray).shape]) as [number];
   return concatenate(arrays, axis, layouts);
 });

@@ -47,7 +47,18 @@ interface Affine {
 
 type Origin = (value: Value) => Node | undefined;
 
+/** Where the factors, the terms and the filter times them are numbers that float32 has: ∞ · 0 is not what ∞ · Σ is. */
 function affine(node: Node, origin: Origin, constants: Graph['constants'], readers: ReadonlyMap<Value, number>): Affine | undefined {
+  const found = affineOf(node, origin, constants, readers);
+  if (found === undefined) return undefined;
+  const largest = (numbers: ArrayLike<number>): number =>
+    Array.prototype.reduce.call(numbers, (m, x) => Math.max(m as number, Math.abs(x as number)), 0) as number;
+  const filter = constants.get(found.conv.inputs[1] as Value) as NdArray<'float32'>;
+  const most = [largest(found.term), largest(found.factor), largest(found.factor) * largest(filter.data)];
+  return most.every((x) => Number.isFinite(Math.fround(x))) ? found : undefined;
+}
+
+function affineOf(node: Node, origin: Origin, constants: Graph['constants'], readers: ReadonlyMap<Value, number>): Affine | undefined {
   const convOf = (value: Value | undefined): Node | undefined => {
     const conv = value === undefined ? undefined : origin(value);
     const [, filter, bias] = conv?.inputs ?? [];

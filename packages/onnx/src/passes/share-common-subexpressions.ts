@@ -4,6 +4,7 @@
  *
  * Ensures: no two nodes with the same operator, attributes and operands. Outputs stay values of their own.
  */
+import { attributeKey } from '../graph-builder.ts';
 import type { NdArray } from '@coda-nets/core';
 import type { Graph, Node, Value } from '../graph.ts';
 import type { Pass } from './pass.ts';
@@ -35,8 +36,8 @@ function keys(): (node: Node) => string {
     ids.set(value, known);
     return known;
   };
-  return ({ op, inputs, output, outputIndex = 0, attributes }) =>
-    `${op}|${inputs.map(id).join()}|${output.dtype}|${outputIndex}|${JSON.stringify(attributes)}`;
+  return ({ op, domain = '', inputs, output, outputIndex = 0, attributes }) =>
+    `${domain}|${op}|${inputs.map(id).join()}|${output.dtype}|${outputIndex}|${attributeKey(attributes)}`;
 }
 
 /** Copies for outputs are the one thing that may stand twice. */
