@@ -5,19 +5,17 @@
  */
 import { join } from 'node:path';
 import { CodaError, sizeOf, type NamedArrays } from '@coda-nets/core';
-import { measureAlignment, type Alignment } from './alignment.ts';
 import { carriedValues, notFinite } from './carried-values.ts';
 import { listCheckpoints, writeCheckpoint, type Checkpoint, type CheckpointState } from './checkpoint.ts';
 import { BadImages } from './bad-images.ts';
-import { mixes, noAugmentation, smoothingOf } from './data/augmentation.ts';
+import { mixes, smoothingOf } from './data/augmentation.ts';
 import { batchMaker, defaultWorkers, type BatchMaker } from './data/batch-maker.ts';
 import { BatchSampler } from './data/batch-sampler.ts';
-import { batchTask } from './data/batch-stream.ts';
 import { selectClasses } from './data/class-subset.ts';
 import { withFolderLock } from './data/folder-lock.ts';
 import type { ImageSplit } from './data/image-dataset.ts';
-import { imagesOfBatch, type MadeBatch } from './data/make-batch.ts';
-import { evaluate } from './evaluation.ts';
+import type { MadeBatch } from './data/make-batch.ts';
+import { measureEpoch, type EpochContext } from './measure-epoch.ts';
 import { computeFeatures, type Features } from './frozen-features.ts';
 import { initialSlots, optimiser } from './optimisers.ts';
 import { checkRunFolder, createRunFolder, makeFolder, openRunFolder, refuseRun, type RunFolder } from './run-folder.ts';
@@ -201,18 +199,6 @@ async function runTraining(
       features: trainFeatures,
       penalty: config.linearMapPenalty && { perImage: config.linearMapPenalty.classes, of: network.classes },
     };
-    const alignmentNow = async (weights: NamedArrays): Promise<Alignment | undefined> => {
-      if (network.dynamicLinear === undefined || config.alignmentImages === 0) return undefined;
-      const split = validationSplit ?? trainSplit;
-      const indices = Uint32Array.from({ length: Math.min(config.alignmentImages, split.length) }, (_, i) => i);
-      const features = validationSplit === undefined ? trainFeatures : validationFeatures;
-      const batch = await (features === undefined
-        ? maker
-            .make(batchTask(split, indices, { ...recipe, augmentation: noAugmentation }))
-            .then((made) => imagesOfBatch(made, recipe.size))
-        : features.batch(indices, 'none'));
-      return measureAlignment({ engine, network, weights, [features === undefined ? 'images' : 'features']: batch });
-    };
     let lastSave = performance.now();
     let current: { weights: NamedArrays; slots: NamedArrays } | undefined;
     /** The weights and slots as they are now; fetched once a step. Throws where one is not finite. */
@@ -232,70 +218,45 @@ async function runTraining(
     const saveModel = (path: string, weights: NamedArrays): Promise<void> =>
       writeRunModel(path, weights, { network, dataset, engine, config, state, preprocessing: options.preprocessing });
 
+    const context: EpochContext = {
+      network,
+      engine,
+      config,
+      maker,
+      recipe,
+      signal,
+      onEvent,
+      batchesPerEpoch: sampler.batchesPerEpoch,
+      train: { split: trainSplit, features: trainFeatures },
+      validation: validationSplit && { split: validationSplit, features: validationFeatures },
+      noteBad: noteAll,
+    };
     /** Validation, the epoch's line, the models, a checkpoint. False where it was ended early: it is then done on resume. */
     const endEpoch = async (): Promise<boolean> => {
-      const epoch = state.step / sampler.batchesPerEpoch;
       const { weights } = await values();
-      const due = epoch % config.validateEvery === 0 || epoch === config.epochs;
-      const validation =
-        validationSplit === undefined || !due
-          ? undefined
-          : await evaluate({
-              network,
-              weights,
-              engine,
-              split: validationSplit,
-              resize: config.resize,
-              maker,
-              onProgress: (done, total) => onEvent?.({ type: 'validation', done, total }),
-              ...(validationFeatures === undefined ? {} : { features: validationFeatures }),
-              ...(signal === undefined ? {} : { signal }),
-            });
-      if (aborted() && due && validationSplit !== undefined && validation === undefined) return false;
-      await noteAll(validation?.bad);
-      const alignment = due ? await alignmentNow(weights) : undefined;
-      const { steps, loss, correct, penalty } = state.epoch;
-      const trainLoss = loss / steps;
-      const trainAccuracy = correct / (steps * config.batch);
-      const trainPenalty = config.linearMapPenalty === undefined ? {} : { trainPenalty: penalty / steps };
-      const score = validationSplit === undefined ? -trainLoss : validation?.top1;
-      const isBest = score !== undefined && (state.best === null || score > state.best.score);
+      const measured = await measureEpoch(context, state, weights);
+      if (measured === undefined) return false;
+      const { epoch, score, isBest, validation, alignment, training } = measured;
       state = {
         ...state,
         epochEndPending: false,
         epoch: noSums,
-        best: isBest ? { epoch, score } : state.best,
+        best: isBest && score !== undefined ? { epoch, score } : state.best,
         validation: validation === undefined ? state.validation : { loss: validation.loss, top1: validation.top1, top5: validation.top5 },
       };
       await run.log({
         type: 'epoch',
         step: state.step,
         epoch,
-        trainLoss,
-        ...trainPenalty,
-        trainAccuracy,
-        ...(validation === undefined
-          ? {}
-          : { validationLoss: validation.loss, validationAccuracy: validation.top1, validationTop5: validation.top5 }),
-        ...(alignment === undefined ? {} : { alignment }),
+        ...training,
+        ...(validation && { validationLoss: validation.loss, validationAccuracy: validation.top1, validationTop5: validation.top5 }),
+        ...(alignment && { alignment }),
         seconds: round(secondsNow()),
       });
       if (isBest) await saveModel(run.best, weights);
       await saveModel(run.last, weights);
       await save();
-      const { step: stepNow } = state;
-      onEvent?.({
-        type: 'epoch',
-        epoch,
-        epochs: config.epochs,
-        step: stepNow,
-        trainLoss,
-        ...trainPenalty,
-        trainAccuracy,
-        validation,
-        alignment,
-        isBest,
-      });
+      onEvent?.({ type: 'epoch', epoch, epochs: config.epochs, step: state.step, ...training, validation, alignment, isBest });
       return true;
     };
 
