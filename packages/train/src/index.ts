@@ -46,7 +46,8 @@ export { fetchCifar10, type FetchOptions, type FetchProgress, type FetchResult }
 export { npmCifar10, officialCifar10, type ArchiveSource } from './data/cifar10-sources.ts';
 export { loadImages, type LoadedImages, type LoadImagesOptions } from './data/load-images.ts';
 export { decodeImage, type DecodedImage, type Interpolation, type ResizeMode } from './data/decode-image.ts';
-export { train, type TrainOptions, type TrainResult } from './train.ts';
+export { train } from './train.ts';
+export type { TrainOptions, TrainResult } from './train-options.ts';
 export type { TrainEvent } from './train-events.ts';
 export { parseTrainConfig, trainConfigSchema, type TrainConfig, type TrainConfigInput } from './train-config.ts';
 export { storedConfig } from './run-folder.ts';

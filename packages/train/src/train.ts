@@ -4,80 +4,28 @@
  * config alone, so an interrupted run ends in the same bits as an uninterrupted one on the same engine.
  */
 import { join } from 'node:path';
-import {
-  CodaError,
-  sizeOf,
-  type Compiled,
-  type Engine,
-  type JsonObject,
-  type NamedArrays,
-  type NdArray,
-  type Network,
-  type Preprocessing,
-} from '@coda-nets/core';
-import { writeModel } from '@coda-nets/core/node';
-import { measureAlignment, type Alignment } from './alignment.ts';
+import { CodaError, sizeOf, type NamedArrays } from '@coda-nets/core';
+import { carriedValues, notFinite } from './carried-values.ts';
 import { listCheckpoints, writeCheckpoint, type Checkpoint, type CheckpointState } from './checkpoint.ts';
 import { BadImages } from './bad-images.ts';
-import { mixes, noAugmentation, smoothingOf } from './data/augmentation.ts';
+import { mixes, smoothingOf } from './data/augmentation.ts';
 import { batchMaker, defaultWorkers, type BatchMaker } from './data/batch-maker.ts';
 import { BatchSampler } from './data/batch-sampler.ts';
-import { batchTask } from './data/batch-stream.ts';
 import { selectClasses } from './data/class-subset.ts';
 import { withFolderLock } from './data/folder-lock.ts';
-import type { ImageDataset, ImageSplit } from './data/image-dataset.ts';
-import { imagesOfBatch, type MadeBatch } from './data/make-batch.ts';
-import { evaluate } from './evaluation.ts';
+import type { ImageSplit } from './data/image-dataset.ts';
+import type { MadeBatch } from './data/make-batch.ts';
+import { measureEpoch, type EpochContext } from './measure-epoch.ts';
 import { computeFeatures, type Features } from './frozen-features.ts';
 import { initialSlots, optimiser } from './optimisers.ts';
 import { checkRunFolder, createRunFolder, makeFolder, openRunFolder, refuseRun, type RunFolder } from './run-folder.ts';
+import { writeRunModel } from './run-model.ts';
 import { learningRateAt } from './schedules.ts';
-import { parseTrainConfig, type TrainConfig, type TrainConfigInput } from './train-config.ts';
-import type { TrainEvent } from './train-events.ts';
+import { parseTrainConfig, type TrainConfig } from './train-config.ts';
+import type { TrainOptions, TrainResult } from './train-options.ts';
 import { copiesOf, trainingBatches, type BatchSource } from './training-batches.ts';
 import { checkCacheFeatures, checkCheckpoint, checkDataset, firstWeights, lastCheckpoint, splits, type Splits } from './train-start.ts';
 import { trainingStep } from './training-step.ts';
-
-export interface TrainOptions {
-  readonly network: Network;
-  readonly dataset: ImageDataset;
-  readonly engine: Engine;
-  /** `network` may be left out: it is the network's own config. */
-  readonly config: Omit<TrainConfigInput, 'network'> & { readonly network?: JsonObject };
-  /** The run folder. */
-  readonly out: string;
-  /** Goes on with the run in `out`; else there must be none. */
-  readonly resume?: boolean;
-  /** Weights to start from, by name; the others are drawn. Overrides `config.initFrom`, which is then a note for people. */
-  readonly initialWeights?: NamedArrays;
-  /** Default: the network's input size. */
-  readonly preprocessing?: Preprocessing;
-  /** Kept features are also written here, see `computeFeatures`. */
-  readonly featureCacheFolder?: string;
-  /** Threads that decode and augment; they change nothing but the time. Default: one for each processor but one where there is much to do, else none. */
-  readonly workers?: number;
-  readonly onEvent?: (event: TrainEvent) => void;
-  /** Finishes the step, saves, returns. */
-  readonly signal?: AbortSignal;
-}
-
-export interface TrainResult {
-  /** False where `signal` ended the run early. */
-  readonly finished: boolean;
-  readonly step: number;
-  readonly totalSteps: number;
-  readonly weights: NamedArrays;
-  /** The last validation, if there was one. */
-  readonly validation: { readonly loss: number; readonly top1: number; readonly top5: number } | undefined;
-  /** From 1; score: validation top-1, or minus the training loss where there is no validation. */
-  readonly best: { readonly epoch: number; readonly score: number } | undefined;
-  /** Over all parts of the run. */
-  readonly seconds: number;
-  /** File and reason of each image that could not be read. */
-  readonly bad: readonly (readonly [file: string, reason: string])[];
-  /** Share of the time in which a step waited for images; 0 where there was no step. */
-  readonly waiting: number;
-}
 
 /**
  * @throws CodaError `argument` for a bad config, a folder that holds a run already (or none, with `resume`); `mismatch` for data or weights
@@ -251,23 +199,11 @@ async function runTraining(
       features: trainFeatures,
       penalty: config.linearMapPenalty && { perImage: config.linearMapPenalty.classes, of: network.classes },
     };
-    const alignmentNow = async (weights: NamedArrays): Promise<Alignment | undefined> => {
-      if (network.dynamicLinear === undefined || config.alignmentImages === 0) return undefined;
-      const split = validationSplit ?? trainSplit;
-      const indices = Uint32Array.from({ length: Math.min(config.alignmentImages, split.length) }, (_, i) => i);
-      const features = validationSplit === undefined ? trainFeatures : validationFeatures;
-      const batch = await (features === undefined
-        ? maker
-            .make(batchTask(split, indices, { ...recipe, augmentation: noAugmentation }))
-            .then((made) => imagesOfBatch(made, recipe.size))
-        : features.batch(indices, 'none'));
-      return measureAlignment({ engine, network, weights, [features === undefined ? 'images' : 'features']: batch });
-    };
     let lastSave = performance.now();
     let current: { weights: NamedArrays; slots: NamedArrays } | undefined;
     /** The weights and slots as they are now; fetched once a step. Throws where one is not finite. */
     const values = async (): Promise<{ weights: NamedArrays; slots: NamedArrays }> =>
-      (current ??= await readCarried(compiled, startWeights, startSlots, state.step, run));
+      (current ??= await carriedValues(compiled, startWeights, startSlots, state.step, run));
     const save = async (): Promise<void> => {
       const { weights, slots } = await values();
       await run.flush();
@@ -279,81 +215,48 @@ async function runTraining(
       lastSave = performance.now();
       onEvent?.({ type: 'checkpoint', step: state.step, path });
     };
-    const saveModel = async (path: string, weights: NamedArrays): Promise<void> => {
-      const { size, resize } = recipe;
-      await writeModel(path, {
-        config: network.config,
-        preprocessing: options.preprocessing ?? { size, layout: 'rgb', range: [0, 1], ...(resize !== undefined && { resize }) },
-        classNames: dataset.classNames,
-        weights,
-        provenance: provenanceOf(config, dataset, state, engine),
-      });
-    };
+    const saveModel = (path: string, weights: NamedArrays): Promise<void> =>
+      writeRunModel(path, weights, { network, dataset, engine, config, state, preprocessing: options.preprocessing });
 
+    const context: EpochContext = {
+      network,
+      engine,
+      config,
+      maker,
+      recipe,
+      signal,
+      onEvent,
+      batchesPerEpoch: sampler.batchesPerEpoch,
+      train: { split: trainSplit, features: trainFeatures },
+      validation: validationSplit && { split: validationSplit, features: validationFeatures },
+      noteBad: noteAll,
+    };
     /** Validation, the epoch's line, the models, a checkpoint. False where it was ended early: it is then done on resume. */
     const endEpoch = async (): Promise<boolean> => {
-      const epoch = state.step / sampler.batchesPerEpoch;
       const { weights } = await values();
-      const due = epoch % config.validateEvery === 0 || epoch === config.epochs;
-      const validation =
-        validationSplit === undefined || !due
-          ? undefined
-          : await evaluate({
-              network,
-              weights,
-              engine,
-              split: validationSplit,
-              resize: config.resize,
-              maker,
-              onProgress: (done, total) => onEvent?.({ type: 'validation', done, total }),
-              ...(validationFeatures === undefined ? {} : { features: validationFeatures }),
-              ...(signal === undefined ? {} : { signal }),
-            });
-      if (aborted() && due && validationSplit !== undefined && validation === undefined) return false;
-      await noteAll(validation?.bad);
-      const alignment = due ? await alignmentNow(weights) : undefined;
-      const { steps, loss, correct, penalty } = state.epoch;
-      const trainLoss = loss / steps;
-      const trainAccuracy = correct / (steps * config.batch);
-      const trainPenalty = config.linearMapPenalty === undefined ? {} : { trainPenalty: penalty / steps };
-      const score = validationSplit === undefined ? -trainLoss : validation?.top1;
-      const isBest = score !== undefined && (state.best === null || score > state.best.score);
+      const measured = await measureEpoch(context, state, weights);
+      if (measured === undefined) return false;
+      const { epoch, score, isBest, validation, alignment, training } = measured;
       state = {
         ...state,
         epochEndPending: false,
         epoch: noSums,
-        best: isBest ? { epoch, score } : state.best,
+        best: isBest && score !== undefined ? { epoch, score } : state.best,
         validation: validation === undefined ? state.validation : { loss: validation.loss, top1: validation.top1, top5: validation.top5 },
       };
       await run.log({
         type: 'epoch',
         step: state.step,
         epoch,
-        trainLoss,
-        ...trainPenalty,
-        trainAccuracy,
-        ...(validation === undefined
-          ? {}
-          : { validationLoss: validation.loss, validationAccuracy: validation.top1, validationTop5: validation.top5 }),
-        ...(alignment === undefined ? {} : { alignment }),
+        ...training,
+        ...(validation && { validationLoss: validation.loss, validationAccuracy: validation.top1, validationTop5: validation.top5 }),
+        ...(alignment && { alignment }),
         seconds: round(secondsNow()),
       });
       if (isBest) await saveModel(run.best, weights);
       await saveModel(run.last, weights);
       await save();
-      const { step: stepNow } = state;
-      onEvent?.({
-        type: 'epoch',
-        epoch,
-        epochs: config.epochs,
-        step: stepNow,
-        trainLoss,
-        ...trainPenalty,
-        trainAccuracy,
-        validation,
-        alignment,
-        isBest,
-      });
+      onEvent?.({ type: 'epoch', epoch, epochs: config.epochs, step: state.step, ...training, validation, alignment, isBest });
       return true;
     };
 
@@ -449,48 +352,6 @@ async function runTraining(
     await opened?.close();
     await compiled.dispose();
   }
-}
-
-async function readCarried(
-  compiled: Compiled,
-  startWeights: NamedArrays,
-  startSlots: NamedArrays,
-  step: number,
-  run: RunFolder,
-): Promise<{ weights: NamedArrays; slots: NamedArrays }> {
-  const carried = await compiled.carried();
-  const take = (names: NamedArrays): NamedArrays =>
-    Object.fromEntries(Object.entries(names).map(([name, before]) => [name, carried[name] ?? before]));
-  for (const [name, { data }] of Object.entries(carried) as [string, NdArray<'float32'>][]) {
-    if (!data.every(Number.isFinite)) {
-      throw notFinite(run, step, `${JSON.stringify(name)} is no longer finite`, await listCheckpoints(run.checkpoints));
-    }
-  }
-  return { weights: take(startWeights), slots: take(startSlots) };
-}
-
-function notFinite(run: RunFolder, step: number, problem: string, checkpoints: readonly number[]): CodaError {
-  const saved = checkpoints[0] === undefined ? 'There is no checkpoint before it' : `The checkpoint of step ${checkpoints[0]} is good`;
-  return new CodaError({
-    kind: 'numeric',
-    where: `train: ${run.path}: step ${step}`,
-    problem,
-    hint: `${saved}. Try a lower learning rate or a warm-up.`,
-  });
-}
-
-/** No time of day and no duration: the same run gives the same file. */
-function provenanceOf(config: TrainConfig, dataset: ImageDataset, state: CheckpointState, engine: Engine): JsonObject {
-  const { network: _, ...recipe } = config;
-  return {
-    trainer: '@coda-nets/train',
-    data: dataset.name,
-    dataFingerprint: state.dataFingerprint,
-    step: state.step,
-    engine: engine.name,
-    validation: state.validation,
-    recipe: recipe as unknown as JsonObject,
-  };
 }
 
 type Sums = CheckpointState['epoch'];

@@ -122,8 +122,8 @@ async function byRecipe(task: BatchTask, recipe: AugmentationRecipe): Promise<Ma
   return { images, channels: 3, labels: Int32Array.from(places, (place) => labels[place] as number), bad };
 }
 
-/** Two images at a time: one is decoded while the other is augmented. */
-const atOnce = 2;
+/** Images on their way at a time: so many that the decoder's threads have one to take up while this thread augments. With two they wait for each other. */
+const atOnce = 8;
 
 /** Puts file i into place i, or the next one that works; `places[i]` is which it became. */
 async function fill(

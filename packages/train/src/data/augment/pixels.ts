@@ -25,14 +25,15 @@ export function luma(red: number, green: number, blue: number): number {
 /** Mirrored left to right, in place. */
 export function mirror({ height, width, data }: Pixels): void {
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width >> 1; x++) {
-      const left = (y * width + x) * 3;
-      const right = (y * width + width - 1 - x) * 3;
-      for (let c = 0; c < 3; c++) {
-        const value = data[left + c] as number;
-        data[left + c] = data[right + c] as number;
-        data[right + c] = value;
-      }
+    let left = y * width * 3;
+    for (let right = left + (width - 1) * 3; left < right; left += 3, right -= 3) {
+      const [red, green, blue] = [data[left] as number, data[left + 1] as number, data[left + 2] as number];
+      data[left] = data[right] as number;
+      data[left + 1] = data[right + 1] as number;
+      data[left + 2] = data[right + 2] as number;
+      data[right] = red;
+      data[right + 1] = green;
+      data[right + 2] = blue;
     }
   }
 }

@@ -1,0 +1,46 @@
+/** What `train` is asked for, and what it answers. */
+import type { Engine, JsonObject, NamedArrays, Network, Preprocessing } from '@coda-nets/core';
+import type { ImageDataset } from './data/image-dataset.ts';
+import type { TrainConfigInput } from './train-config.ts';
+import type { TrainEvent } from './train-events.ts';
+
+export interface TrainOptions {
+  readonly network: Network;
+  readonly dataset: ImageDataset;
+  readonly engine: Engine;
+  /** `network` may be left out: it is the network's own config. */
+  readonly config: Omit<TrainConfigInput, 'network'> & { readonly network?: JsonObject };
+  /** The run folder. */
+  readonly out: string;
+  /** Goes on with the run in `out`; else there must be none. */
+  readonly resume?: boolean;
+  /** Weights to start from, by name; the others are drawn. Overrides `config.initFrom`, which is then a note for people. */
+  readonly initialWeights?: NamedArrays;
+  /** Default: the network's input size. */
+  readonly preprocessing?: Preprocessing;
+  /** Kept features are also written here, see `computeFeatures`. */
+  readonly featureCacheFolder?: string;
+  /** Threads that decode and augment; they change nothing but the time. Default: one for each processor but one where there is much to do, else none. */
+  readonly workers?: number;
+  readonly onEvent?: (event: TrainEvent) => void;
+  /** Finishes the step, saves, returns. */
+  readonly signal?: AbortSignal;
+}
+
+export interface TrainResult {
+  /** False where `signal` ended the run early. */
+  readonly finished: boolean;
+  readonly step: number;
+  readonly totalSteps: number;
+  readonly weights: NamedArrays;
+  /** The last validation, if there was one. */
+  readonly validation: { readonly loss: number; readonly top1: number; readonly top5: number } | undefined;
+  /** From 1; score: validation top-1, or minus the training loss where there is no validation. */
+  readonly best: { readonly epoch: number; readonly score: number } | undefined;
+  /** Over all parts of the run. */
+  readonly seconds: number;
+  /** File and reason of each image that could not be read. */
+  readonly bad: readonly (readonly [file: string, reason: string])[];
+  /** Share of the time in which a step waited for images; 0 where there was no step. */
+  readonly waiting: number;
+}
