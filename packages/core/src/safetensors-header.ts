@@ -9,6 +9,11 @@ import { jsonOddity } from './json-oddity.ts';
 import { bytesOfDType, dtypes, isDType, type SafetensorsDType } from './safetensors-dtypes.ts';
 import { shown } from './shown.ts';
 
+/** Four names a tensor, as many tensors as are read, and a hundred thousand of metadata: more are memory and minutes for nothing. */
+const MAX_KEYS = 500_000;
+/** Sizes and offsets of so many tensors. */
+const MAX_ELEMENTS = 3_500_000;
+
 /** The reference implementation's own limit: a header is parsed as a whole, before anything in it can be believed. */
 export const maxHeaderBytes = 100_000_000;
 /** Ten times the tensors of the largest public checkpoints; each costs an object and a view. */
@@ -93,7 +98,7 @@ export function parseHeader(utf8: Uint8Array, fileBytes: number, where: string):
 
 function parseJson(utf8: Uint8Array, where: string): Record<string, unknown> {
   const text = decodeUtf8(utf8, 'the header', where);
-  const oddity = jsonOddity(text, { maxDepth: headerDepth, integersOnly: true });
+  const oddity = jsonOddity(text, { maxDepth: headerDepth, integersOnly: true, maxKeys: MAX_KEYS, maxElements: MAX_ELEMENTS });
   if (oddity !== undefined) throw malformed(where, `the header has ${oddity}`);
   let header: unknown;
   try {

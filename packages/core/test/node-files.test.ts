@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   mkdirSync,
@@ -14,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CodaError, ndArray, type Model } from '../src/index.ts';
-import { readFileBytes, readModel, writeFileAtomic, writeModel } from '../src/node/index.ts';
+import { openSafetensors, readFileBytes, readModel, writeFileAtomic, writeModel } from '../src/node/index.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -141,4 +142,11 @@ describe('model files', () => {
     expect(error.kind).toBe('malformed');
     expect(error.message).toMatch(/m\.safetensors: the file ends inside its header; expected \d+ bytes, got 100$/);
   });
+});
+
+it.skipIf(process.platform === 'win32')('does not wait for a pipe, and does not put a file in its place', async () => {
+  const pipe = join(folder, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  await expect(openSafetensors(pipe)).rejects.toThrow('this is not a regular file');
+  await expect(writeFileAtomic(pipe, 'text')).rejects.toThrow('this is not a regular file, and would become one');
 });

@@ -78,6 +78,38 @@ const cases: Readonly<Record<string, Case>> = {
     from: -1,
     to: 1,
   },
+  // ONNX Runtime would make the zeros padding, which counts as −∞
+  'maxPool of an image with zeros around it': {
+    fn: (t) => {
+      const padded = tf.pad(tf.neg(tf.square(t['x'] as tf.Tensor4D)), [
+        [0, 0],
+        [1, 0],
+        [0, 2],
+        [0, 0],
+      ]);
+      return tf.maxPool(padded as tf.Tensor4D, 3, 1, 'valid');
+    },
+    shapes: { x: [1, 5, 6, 2] },
+    gradient: false,
+  },
+  'maxPool of a convolution with zeros around it': {
+    fn: (t) => {
+      const y = tf.neg(tf.square(tf.conv2d(t['x'] as tf.Tensor4D, t['w'] as tf.Tensor4D, 1, 'valid')));
+      return tf.maxPool(
+        tf.pad(y, [
+          [0, 0],
+          [1, 1],
+          [1, 1],
+          [0, 0],
+        ]) as tf.Tensor4D,
+        3,
+        2,
+        'valid',
+      );
+    },
+    shapes: { x: [2, 7, 8, 3], w: [3, 3, 3, 4] },
+    gradient: false,
+  },
   'maxPool 2×2': { fn: (t) => tf.maxPool(t['x'] as tf.Tensor4D, 2, 2, 'valid'), shapes: { x: [2, 7, 6, 3] } },
   'maxPool 3×3 stride 2 with padding': { fn: (t) => tf.maxPool(t['x'] as tf.Tensor4D, 3, 2, 1), shapes: { x: [2, 7, 8, 3] } },
   'maxPool 3×2 same': { fn: (t) => tf.maxPool(t['x'] as tf.Tensor4D, [3, 2], [2, 1], 'same'), shapes: { x: [2, 7, 8, 3] } },

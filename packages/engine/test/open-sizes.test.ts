@@ -115,6 +115,22 @@ describe('images of any size', () => {
     );
   });
 
+  it.each([4, 5, 6, 7, 9, 10])('of windows that skip, padded as little as they need, at %d', async (side) => {
+    const fn: Images = (x) => tf.add(tf.avgPool(x, 3, 3, 'same'), tf.maxPool(x, 4, 3, 'same'));
+    const compiled = await (
+      await onnxRuntimeEngine({ threads: 1 })
+    ).compile(({ x }) => ({ y: fn(x as tf.Tensor4D) }), signature('height', 'width'));
+    const x = image(1, side, side + 1, 3);
+    const eager = await eagerEngine({ name: 'cpu', backend: 'cpu', description: '' }).compile(
+      ({ x: images }) => ({ y: fn(images as tf.Tensor4D) }),
+      signature('height', 'width'),
+    );
+    const [{ y }, { y: expected }] = [await compiled.run({ x }), await eager.run({ x })];
+    expect(y?.shape).toEqual(expected?.shape);
+    expectClose(y?.data as Float32Array, expected?.data as Float32Array, { rtol: 1e-5, atol: 1e-6 });
+    await compiled.dispose();
+  });
+
   it('of one size a call', async () => {
     const compiled = await (
       await onnxRuntimeEngine({ threads: 1 })

@@ -50,7 +50,10 @@ export function generalisePadding(nodes: readonly Node[]): Attributes | undefine
     start === before[i] && Math.floor((size + start + (after[i] as number) - window) / stride) + 1 === count;
   const same = traces.flat().every(isSame);
   // three sizes do not show every remainder of a larger stride: what is "same" in all of them was asked for as that
-  if (same && first.some(({ stride }) => stride > 2)) return { ...rest, auto_pad: { string: 'SAME_UPPER' } };
+  if (same && first.some(({ stride, window }) => stride > 2 && window > 1)) {
+    // runtimes take what a window smaller than its stride leaves out for negative padding
+    return first.some(({ stride, window }) => window < stride) ? undefined : { ...rest, auto_pad: { string: 'SAME_UPPER' } };
+  }
   if (traces.every((axes) => axes.every(fits))) return { ...rest, pads: { ints: [...before, ...after] } };
   return same ? { ...rest, auto_pad: { string: 'SAME_UPPER' } } : undefined;
 }

@@ -150,7 +150,7 @@ function checkResults(results: unknown, carried: object): void {
       got: results instanceof tf.Tensor ? 'a tensor' : results instanceof Promise ? 'a promise' : String(results),
     });
   }
-  if (Object.keys(results).length === 0) {
+  if (Object.keys(results).length + Object.keys(carried).length === 0) {
     throw new CodaError({ kind: 'argument', where: 'trace: results', problem: 'the function returns no tensor' });
   }
   const hidden = Object.keys(results).find((name) => Object.keys(carried).some((c) => carriedOutput(c) === name));

@@ -192,6 +192,46 @@ describe('trace refuses', () => {
       { inputs: { x: float('batch', 3) } },
       'trace: Mul: a size used as a number does not make a graph for any size. Sum instead of averaging, or fix the size.',
     ],
+    ...(
+      [
+        [
+          'the rest of a batch by two',
+          (x) =>
+            tf.pad(x, [
+              [0, (x.shape[0] as number) % 2],
+              [0, 0],
+            ]),
+        ],
+        ['half of a batch', (x) => tf.slice(x, [0, 0], [Math.ceil((x.shape[0] as number) / 2), 3])],
+        [
+          'a batch filled up to fours',
+          (x) =>
+            tf.pad(x, [
+              [0, (4 - ((x.shape[0] as number) % 4)) % 4],
+              [0, 0],
+            ]),
+        ],
+        ['what depends on a batch being even', (x) => ((x.shape[0] as number) % 2 === 0 ? tf.relu(x) : tf.neg(x))],
+      ] as readonly (readonly [string, (x: tf.Tensor) => tf.Tensor])[]
+    ).map(([name, fn]): Refusal => [
+      name,
+      ({ x }) => ({ y: fn(x as tf.Tensor) }),
+      { inputs: { x: float('batch', 3) } },
+      'does not make a graph for any size',
+    ]),
+    ['no result', () => undefined as never, { inputs: { x: float(3) } }, 'trace: results: the function has to return its results by name'],
+    [
+      'two things of one name',
+      ({ x }) => ({ y: x as tf.Tensor }),
+      { inputs: { x: float(3) }, constants: { x: zerosArray('float32', [3]) } },
+      'two of its inputs, constants and carried values have this name',
+    ],
+    [
+      'a max pool that pads by its window',
+      ({ x }) => ({ y: tf.maxPool(as4d(x), 2, 2, 2) }),
+      { inputs: { x: float(1, 5, 5, 1) } },
+      'trace: MaxPool: padding as large as the window',
+    ],
     [
       'a value that is read',
       ({ x }) => ({ y: tf.scalar((tf.sum(x as tf.Tensor).dataSync()[0] as number) * 2) }),

@@ -57,6 +57,20 @@ function logitsOf(options: ResnetOptions, weights: NamedArrays): tf.Tensor2D {
   return resnet(options).forward(tensors, images, inferenceContext).logits;
 }
 
+it('gives the same logits with six channels where there is no normalisation to keep', () => {
+  tf.tidy(() => {
+    const options: ResnetOptions = { kind: 'resnet', depth: 8, width: 4, normalisation: null };
+    const weights = randomWeights(options);
+    for (const normalisation of ['folded', 'kept'] as const) {
+      const six = withSixChannels(options, weights, { normalisation });
+      expectClose(logitsOf(six.config, six.weights), logitsOf(options, weights), tolerance);
+    }
+    expect(() => withSixChannels(options, weights, { normalisation: 'keep' as 'kept' })).toThrow(
+      'withSixChannels: normalisation: no such way',
+    );
+  });
+});
+
 describe.each(networks)('%s', (_, options) => {
   it('gives the same logits when its batch norms are folded', () => {
     tf.tidy(() => {

@@ -41,7 +41,7 @@ export function infoCommand(): Command {
         );
       }
       for (const line of card === undefined ? [] : cardLines(card)) io.say(line);
-      if (provenance !== undefined) io.say(`provenance: ${JSON.stringify(provenance)}`);
+      if (provenance !== undefined) io.say(`provenance: ${shownText(JSON.stringify(provenance))}`);
       io.result({
         config: network.config,
         inputShape: network.inputShape,
@@ -113,4 +113,12 @@ function measure(network: Network) {
     return { name, height, width, channels, stride, receptiveField, exact };
   });
   return { taps, multiplyAdds: Math.round(multiplyAdds) };
+}
+
+const MOST_SHOWN = 2000;
+
+/** Text of a file as a terminal may have it: no control or direction characters, and not without end. */
+function shownText(text: string): string {
+  const safe = text.slice(0, MOST_SHOWN).replaceAll(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');
+  return text.length > MOST_SHOWN ? `${safe}…` : safe;
 }
