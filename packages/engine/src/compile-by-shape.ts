@@ -69,8 +69,8 @@ export function compileByShape(
         const compiled = await entry.compiled;
         return await compiled.run(inputs);
       } catch (error) {
-        // what could not be compiled is tried again
-        await entry.compiled.catch(() => known.delete(key));
+        // what could not be compiled is tried again; another call may have begun to
+        await entry.compiled.catch(() => known.get(key) === entry && known.delete(key));
         throw error;
       } finally {
         entry.running--;

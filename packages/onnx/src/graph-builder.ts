@@ -19,7 +19,7 @@ export class GraphBuilder {
   readonly #nodes: Node[] = [];
   readonly #ids = new Map<Value, number>();
   readonly #known = new Map<string, StaticValue>();
-  readonly #computed = new Set<Value>();
+  readonly #origins = new Map<Value, Node>();
   readonly #outputs = new Set<Value>();
 
   input(name: string, dtype: DType, shape: readonly number[]): StaticValue {
@@ -67,9 +67,10 @@ export class GraphBuilder {
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const output = this.#value(dtype, shape);
-    this.#nodes.push({ op, domain, inputs, output, attributes, outputIndex });
+    const node: Node = { op, domain, inputs, output, attributes, outputIndex };
+    this.#nodes.push(node);
     this.#known.set(key, output);
-    this.#computed.add(output);
+    this.#origins.set(output, node);
     return output;
   }
 
@@ -84,12 +85,12 @@ export class GraphBuilder {
 
   /** Wishes for a name of a value that is computed and has none. */
   name(value: StaticValue, hint: string): void {
-    if (this.#computed.has(value) && value.hint === undefined) (value as { hint?: string | undefined }).hint = hint;
+    if (this.#origins.has(value) && value.hint === undefined) (value as { hint?: string | undefined }).hint = hint;
   }
 
   /** The node that computes a value. */
   originOf(value: Value | undefined): Node | undefined {
-    return this.#nodes.findLast(({ output }) => output === value);
+    return value === undefined ? undefined : this.#origins.get(value);
   }
 
   /** The number a scalar constant holds. */
@@ -101,7 +102,7 @@ export class GraphBuilder {
 
   /** A value of its own for an output of the graph: not an input, a constant, or another output. */
   output(value: StaticValue): StaticValue {
-    if (this.#computed.has(value) && !this.#outputs.has(value)) {
+    if (this.#origins.has(value) && !this.#outputs.has(value)) {
       this.#outputs.add(value);
       return value;
     }

@@ -91,9 +91,9 @@ function traceOnce(
   tf.engine().startScope('trace');
   try {
     const tensors: Record<string, tf.Tensor> = {};
-    for (const [name, spec] of Object.entries(inputs)) tensors[name] = placeholder(backend, name, spec, sizes);
+    for (const [name, spec] of Object.entries(inputs)) tensors[name] = inputTensor(backend, name, spec, sizes);
     for (const [name, array] of Object.entries(carried)) {
-      tensors[name] = placeholder(backend, name, { dtype: carriedDType(name, array), shape: array.shape }, sizes);
+      tensors[name] = inputTensor(backend, name, { dtype: carriedDType(name, array), shape: array.shape }, sizes);
     }
     for (const [name, array] of Object.entries(constants)) {
       tensors[name] = backend.tensor(plain(builder.constant(tensorData(name, array), name)));
@@ -126,7 +126,7 @@ function traceOnce(
   }
 }
 
-function placeholder(backend: RecordingBackend, name: string, spec: ArraySpec, sizes: Sizes): tf.Tensor {
+function inputTensor(backend: RecordingBackend, name: string, spec: ArraySpec, sizes: Sizes): tf.Tensor {
   const value = backend.builder.input(name, spec.dtype, shapeIn(spec, sizes));
   return backend.tensor(plain(cast(backend.builder, value, tensorDType(spec.dtype))));
 }

@@ -1,5 +1,4 @@
 /** `data` among the benches: images a second from JPEGs to a batch, against a DataLoader with Pillow on the same files and with as many workers. */
-import { CodaError, nearestName } from '@coda-nets/core';
 import {
   Ahead,
   BatchSampler,
@@ -13,7 +12,7 @@ import {
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Bench } from '../bench.ts';
+import { workNamed, type Bench } from '../bench.ts';
 import { interleave, measureCalls, type Contender } from '../interleave.ts';
 import { ratio, textTable } from '../text-table.ts';
 import { writeJpegTree } from './jpeg-tree.ts';
@@ -57,7 +56,7 @@ export const dataBenchCommand: Bench = {
   description: 'JPEGs decoded and augmented to batches, against a PyTorch DataLoader with Pillow',
   works: works.map(({ id }) => id),
   run: async ({ threads, rounds, quick, seed, works: ids, python, io, signal }) => {
-    const chosen = ids === undefined ? works : ids.map(workOf);
+    const chosen = ids === undefined ? works : ids.map((id) => workNamed(works, id, 'bench data: --works'));
     const root = await mkdtemp(join(tmpdir(), 'coda-bench-data-'));
     const twin = await startLoaderTwin({ python, io });
     const maker = batchMaker(threads);
@@ -135,19 +134,4 @@ function report(rows: readonly Row[]): readonly string[] {
   ]);
   const header = ['images a second', 'ours', 'PyTorch', 'ratio', 'ours a processor', 'PyTorch', 'ratio', 'other processors'];
   return textTable(header, cells);
-}
-
-function workOf(id: string): Work {
-  const work = works.find((candidate) => candidate.id === id);
-  if (work !== undefined) return work;
-  const ids = works.map((candidate) => candidate.id);
-  const nearest = nearestName(id, ids);
-  throw new CodaError({
-    kind: 'argument',
-    where: 'bench data: --works',
-    problem: 'no piece of work of that name',
-    expected: ids.join(', '),
-    got: id,
-    hint: nearest === undefined ? undefined : `Did you mean ${nearest}?`,
-  });
 }

@@ -7,7 +7,6 @@ import {
   encodeSafetensors,
   initWeights,
   ndArray,
-  nearestName,
   Random,
   sizeOf,
   type Engine,
@@ -22,7 +21,7 @@ import { hybrid, hybridPreset } from '@coda-nets/hybrid';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Bench, BenchRun } from '../bench.ts';
+import { workNamed, type Bench, type BenchRun } from '../bench.ts';
 import { interleave, measureCalls, type Timing } from '../interleave.ts';
 import { milliseconds, ratio, textTable } from '../text-table.ts';
 import { depthTwins, type DepthTwins, type DepthWorkFiles, type PreparedDepthWork } from './depth-twins.ts';
@@ -92,7 +91,7 @@ export const depthBench: Bench = {
   description: 'depth profiles, RISE and IntGrad of a hybrid, against PyTorch with autograd',
   works: works.map(({ id }) => id),
   run: async (options) => {
-    const chosen = options.works === undefined ? works : options.works.map(workNamed);
+    const chosen = options.works === undefined ? works : options.works.map((id) => workNamed(works, id, 'bench depth: --works'));
     const folder = await mkdtemp(join(tmpdir(), 'coda-bench-depth-'));
     let twins: DepthTwins | undefined;
     try {
@@ -290,19 +289,4 @@ function reportLines(rows: readonly DepthBenchRow[]): readonly string[] {
     'processors busy with other work',
   ];
   return textTable(header, cells);
-}
-
-function workNamed(id: string): DepthBenchWork {
-  const work = works.find((candidate) => candidate.id === id);
-  if (work !== undefined) return work;
-  const ids = works.map((candidate) => candidate.id);
-  const nearest = nearestName(id, ids);
-  throw new CodaError({
-    kind: 'argument',
-    where: 'bench depth: --works',
-    problem: 'no piece of work of that name',
-    expected: ids.join(', '),
-    got: id,
-    hint: nearest === undefined ? undefined : `Did you mean ${nearest}?`,
-  });
 }
