@@ -1,6 +1,6 @@
 """Runs the PyTorch twins of `coda bench dau` for a process that asks over JSON lines. See dau_twins.py for what is run.
 
-    hello {threads}            versions
+    hello {threads, device}    versions
     prepare {name, form, kind, network, data, batch, taps}   a piece of work, ready to be measured under `name`
         form: published | low-rank      kind: train | forward | explain | explain-tap-by-tap
         network: a model file           data: safetensors with images [N, H, W, 3], labels [N]     taps: indices, 0 the input
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 
 import json_lines
 import process_memory
+import torch_device
 from dau_twins import CodaNet, explain, explain_tap_by_tap
 
 LEARNING_RATE = 2.5e-4
@@ -79,16 +80,16 @@ class TapByTap(Explanation):
 KINDS = {"train": Training, "forward": Forward, "explain": Explanation, "explain-tap-by-tap": TapByTap}
 
 
-def hello(threads):
+def hello(threads, device="cpu"):
     torch.set_num_threads(threads)
-    return {"torch": torch.__version__, "python": sys.version.split()[0]}
+    return {"torch": torch.__version__, "python": sys.version.split()[0], "device": torch_device.use(device)}
 
 
 def prepare(name, form, kind, network, data, batch, taps=()):
-    with safetensors.safe_open(network, "pt") as file:
+    with safetensors.safe_open(network, "pt", device=torch_device.name()) as file:
         config = json.loads(file.metadata()["config"])
         net = CodaNet(form, config, {key: file.get_tensor(key) for key in file.keys()})
-    inputs = safetensors.torch.load_file(data)
+    inputs = safetensors.torch.load_file(data, device=torch_device.name())
     works[name] = KINDS[kind](
         net=net,
         images=inputs["images"][:batch].permute(0, 3, 1, 2).contiguous(),
@@ -104,9 +105,11 @@ def results(name, path):
 
 
 def measured(run, repeats):
+    torch_device.synchronise()
     wall, processor = time.perf_counter(), time.process_time()
     for _ in range(repeats):
         run()
+    torch_device.synchronise()
     return {
         "ms": 1000 * (time.perf_counter() - wall) / repeats,
         "processorMs": 1000 * (time.process_time() - processor) / repeats,

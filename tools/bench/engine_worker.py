@@ -1,6 +1,6 @@
 """Runs ResNets in PyTorch for a process that asks over JSON lines: the reference of `coda bench engine`. See resnet_twin.py for what is run.
 
-    hello {threads}                                      versions
+    hello {threads, device}                              versions
     prepare {name, kind, state, data, batch}             a piece of work, ready to be measured under `name`
         kind: train | forward     state: a state dict as safetensors, the config as JSON in its metadata
         data: safetensors with images [N, H, W, 3], labels [N]
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 
 import json_lines
 import process_memory
+import torch_device
 from resnet_twin import Resnet
 
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
@@ -61,20 +62,20 @@ class Forward:
 KINDS = {"train": Training, "forward": Forward}
 
 
-def hello(threads):
+def hello(threads, device="cpu"):
     torch.set_num_threads(threads)
-    return {"torch": torch.__version__, "python": sys.version.split()[0]}
+    return {"torch": torch.__version__, "python": sys.version.split()[0], "device": torch_device.use(device)}
 
 
 def network(state):
     with safetensors.safe_open(state, "pt") as file:
         net = Resnet(json.loads(file.metadata()["config"]))
-    net.load_state_dict(safetensors.torch.load_file(state), strict=True)
+    net.load_state_dict(safetensors.torch.load_file(state, device=torch_device.name()), strict=True)
     return net
 
 
 def prepare(name, kind, state, data, batch):
-    inputs = safetensors.torch.load_file(data)
+    inputs = safetensors.torch.load_file(data, device=torch_device.name())
     images = inputs["images"][:batch].permute(0, 3, 1, 2).contiguous()
     works[name] = KINDS[kind](network(state), images, inputs["labels"][:batch].long())
 
@@ -85,9 +86,11 @@ def results(name, path):
 
 
 def measured(run, repeats):
+    torch_device.synchronise()
     wall, processor = time.perf_counter(), time.process_time()
     for _ in range(repeats):
         run()
+    torch_device.synchronise()
     return {
         "ms": 1000 * (time.perf_counter() - wall) / repeats,
         "processorMs": 1000 * (time.process_time() - processor) / repeats,

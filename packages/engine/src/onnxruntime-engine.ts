@@ -12,7 +12,9 @@ import {
 import {
   encodeModel,
   encodeModelInMemory,
+  gpuPasses,
   readModelInfo,
+  runPasses,
   splitConstantPart,
   trace,
   type Graph,
@@ -201,7 +203,8 @@ async function openFile(info: ModelInfo, model: Uint8Array | string, where: stri
 async function compile(ort: OnnxRuntime, settings: CompileSettings, fn: TensorFunction, signature: Signature): Promise<OnnxCompiled> {
   const start = performance.now();
   const { copyConstantsUpTo, block, ownThread, onGpu = false, options } = settings;
-  const traced = trace(fn, signature, { block });
+  const recorded = trace(fn, signature, { block });
+  const traced = onGpu ? runPasses(recorded, gpuPasses) : recorded;
   const traceTime = performance.now() - start;
   const constantBytes = bytesOf(traced.constants.values());
   const split = constantBytes > copyConstantsUpTo ? splitConstantPart(traced) : { main: traced, prologue: undefined, shared: {} };

@@ -3,6 +3,7 @@ export { carriedOutput, trace, type TraceOptions } from './trace.ts';
 export { nameTensor } from './name-tensor.ts';
 export { runPasses, type Condition, type Pass } from './passes/pass.ts';
 export { exactPasses, inferencePasses } from './passes/export-passes.ts';
+export { gpuPasses } from './passes/gpu-passes.ts';
 export {
   encodeModel,
   encodeModelInMemory,

@@ -1,7 +1,7 @@
 /** The one module that knows the wire format: a graph becomes the bytes of an ONNX ModelProto, and a file's bytes tell what it takes and gives. */
 import { CodaError, type DType, type NdArray } from '@coda-nets/core';
 import onnxProto from 'onnx-proto';
-import type { Attribute, Dim, Graph, Value } from './graph.ts';
+import type { Attribute, Dim, Graph, Node, Value } from './graph.ts';
 import { externalDataOf, type ExternalData } from './external-data.ts';
 import { giveNames } from './give-names.ts';
 import { DEFAULT_OPSET, irVersionOf, toOpset } from './passes/to-opset.ts';
@@ -143,17 +143,36 @@ function encode(original: Graph, options: ModelOptions, initializer: (name: stri
       input: graph.inputs.map(valueInfo),
       output: Object.values(graph.outputs).map(valueInfo),
       initializer: [...graph.constants].map(([value, array]) => initializer(nameOf(value), array) as object),
-      node: graph.nodes.map(({ op, domain, inputs, output, outputIndex = 0, attributes }) => ({
-        opType: op,
-        ...(domain !== undefined && { domain }),
-        name: nameOf(output),
-        input: inputs.map(nameOf),
-        output: [...Array.from({ length: outputIndex }, (_, i) => `${nameOf(output)}:unread${i}`), nameOf(output)],
-        attribute: Object.entries(attributes).map(([name, a]) => ({ name, ...attributeProto(a) })),
-      })),
+      node: operators(graph.nodes).map(({ op, domain, inputs, outputs, attributes }) => {
+        const name = nameOf(outputs.find((output) => output !== undefined));
+        return {
+          opType: op,
+          ...(domain !== undefined && { domain }),
+          name,
+          input: inputs.map(nameOf),
+          output: outputs.map((output, i) => (output === undefined ? `${name}:unread${i}` : nameOf(output))),
+          attribute: Object.entries(attributes).map(([key, a]) => ({ name: key, ...attributeProto(a) })),
+        };
+      }),
     },
   });
   return onnx.ModelProto.encode(model).finish();
+}
+
+interface Operator extends Omit<Node, 'output' | 'outputIndex'> {
+  readonly outputs: readonly (Value | undefined)[];
+}
+
+/** Neighbours that share their inputs and attributes, the very same objects, are the outputs of one operator. */
+function operators(nodes: readonly Node[]): readonly Operator[] {
+  const all: (Operator & { outputs: (Value | undefined)[] })[] = [];
+  for (const { output, outputIndex = 0, ...node } of nodes) {
+    const before = all.at(-1);
+    const isNext = before?.inputs === node.inputs && before.attributes === node.attributes && before.outputs.length === outputIndex;
+    if (isNext) before.outputs.push(output);
+    else all.push({ ...node, outputs: [...Array.from({ length: outputIndex }, () => undefined), output] });
+  }
+  return all;
 }
 
 function attributeProto(a: Attribute) {

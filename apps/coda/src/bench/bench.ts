@@ -7,6 +7,8 @@ export interface BenchRun {
   readonly engines: readonly Engine[];
   /** The Python to run twins in: what was asked for, the default one, or none. */
   readonly python: { readonly kind: 'path'; readonly path: string } | { readonly kind: 'default' | 'none' };
+  /** Where the twins compute, as PyTorch names it. */
+  readonly torchDevice?: string | undefined;
   /** Of each contender. */
   readonly threads: number;
   readonly rounds: number;

@@ -12,6 +12,8 @@ export interface TorchWorkerOptions {
   /** Default: CODA_PYTHON, else python3. */
   readonly python?: string | undefined;
   readonly threads: number;
+  /** As PyTorch names it: `cpu`, `cuda`, `mps`. Default: the CPU. */
+  readonly device?: string | undefined;
 }
 
 export interface TorchWorker {
@@ -23,7 +25,7 @@ export interface TorchWorker {
 /** Runs a script of `tools/bench`. Throws a CodaError of kind `unavailable` where there is no Python with torch and safetensors. */
 export async function startTorchWorker(
   script: string,
-  { python = process.env['CODA_PYTHON'] ?? 'python3', threads }: TorchWorkerOptions,
+  { python = process.env['CODA_PYTHON'] ?? 'python3', threads, device = 'cpu' }: TorchWorkerOptions,
 ): Promise<TorchWorker> {
   const path = fileURLToPath(new URL(script, FOLDER));
   if (!existsSync(path)) {
@@ -34,20 +36,21 @@ export async function startTorchWorker(
     });
   }
   const worker = jsonLinesProcess(python, [path]);
-  const { torch, python: version } = await worker
-    .request<{ torch: string; python: string }>('hello', { threads })
+  const hello = await worker
+    .request<{ torch: string; python: string; device: string }>('hello', { threads, device })
     .catch(async (cause: unknown) => {
       await worker.close();
       throw new CodaError({
         kind: 'unavailable',
         where: `bench: ${python}`,
-        problem: 'no Python with torch and safetensors',
+        problem: `no Python with torch and safetensors${device === 'cpu' ? '' : `, and with ${device}`}`,
         got: CodaError.isInstance(cause) ? cause.problem : String(cause),
         hint: 'Name one with --python or CODA_PYTHON.',
         cause,
       });
     });
-  return { worker, description: `PyTorch ${torch}, Python ${version}, ${threads} ${threads === 1 ? 'thread' : 'threads'}` };
+  const on = device === 'cpu' ? `${threads} ${threads === 1 ? 'thread' : 'threads'}` : hello.device;
+  return { worker, description: `PyTorch ${hello.torch}, Python ${hello.python}, ${on}` };
 }
 
 interface Started {

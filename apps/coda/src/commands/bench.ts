@@ -17,6 +17,7 @@ interface Options extends CommonOptions {
   readonly threads?: number;
   readonly works?: readonly string[];
   readonly python?: string;
+  readonly torchDevice: string;
   readonly twins: boolean;
   readonly profile?: string | true;
 }
@@ -32,6 +33,7 @@ export function benchCommand(): Command {
     .option('--threads <n>', 'threads of every contender (default: every core)', wholeNumber(1))
     .option('--works <names>', 'only these rows, between commas', nameList)
     .option('--python <path>', 'the Python with torch that runs the reference (default: CODA_PYTHON, else python3)')
+    .option('--torch-device <name>', 'where the reference computes, as PyTorch names it: cuda, mps', 'cpu')
     .option('--no-twins', 'measure ours alone')
     .option('--profile [work]', 'also print where time goes, node by node (default: the first row)')
     .action(async (names: readonly string[], options: Options) => {
@@ -50,6 +52,7 @@ export function benchCommand(): Command {
             : options.python === undefined
               ? { kind: 'default' }
               : { kind: 'path', path: options.python },
+          torchDevice: options.torchDevice,
           rounds: options.quick === true ? QUICK_ROUNDS : ROUNDS,
           quick: options.quick === true,
           seed: options.seed,

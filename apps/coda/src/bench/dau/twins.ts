@@ -60,6 +60,6 @@ async function resultsOf(worker: JsonLinesProcess, name: string, folder: string)
 export type StartTwins = (folder?: string) => Promise<Twins>;
 
 /** How to start the twins; nothing where none are wanted, or where the default Python has no torch. */
-export async function twinStarter(run: Pick<BenchRun, 'python' | 'threads' | 'io'>): Promise<StartTwins | undefined> {
-  return torchStarter(run, (folder, python) => startTwins({ threads: run.threads, folder, python }));
+export async function twinStarter(run: Pick<BenchRun, 'python' | 'threads' | 'torchDevice' | 'io'>): Promise<StartTwins | undefined> {
+  return torchStarter(run, (folder, python) => startTwins({ threads: run.threads, device: run.torchDevice, folder, python }));
 }

@@ -19,7 +19,9 @@ export const engineBenchCommand: Bench = {
     const { threads, rounds, seed, works, io, signal } = options;
     const chosen = works === undefined ? engineWorks : works.map((id) => workNamed(engineWorks, id, 'bench engine: --works'));
     const profiled = options.profile === undefined ? undefined : workNamed(engineWorks, options.profile, 'bench engine: --profile');
-    const startTwin = await torchStarter(options, (folder, python) => startTorchTwin(folder, { threads, python }));
+    const startTwin = await torchStarter(options, (folder, python) =>
+      startTorchTwin(folder, { threads, device: options.torchDevice, python }),
+    );
     const eager = await eagerEngine(options);
     const result = await engineBench({ engines: options.engines, eager, threads, rounds, seed, io, signal, works: chosen, startTwin });
     for (const line of reportLines(result)) io.say(line);
