@@ -1,22 +1,27 @@
 /** The end of an epoch: it is measured, written down, and saved. What is measured is `measure-epoch.ts`. */
 import type { KeptFeatures } from './kept-features.ts';
-import { measureEpoch, type EpochContext } from './measure-epoch.ts';
+import { measureEpoch, stopMetric, type EpochContext } from './measure-epoch.ts';
 import type { RunWriter } from './run-writer.ts';
+import { nextPatience } from './patience.ts';
 import type { TrainingRun } from './training-run.ts';
 import { noSums, rounded } from './training-sums.ts';
 
 /** Validation, the epoch's line, the models, a checkpoint. False where it was ended early: it is then done on resume. */
 export async function endEpoch(run: TrainingRun, writer: RunWriter, features: KeptFeatures): Promise<boolean> {
-  const { weights } = await writer.values();
+  const weights = await writer.shownWeights();
   const measured = await measureEpoch(contextOf(run, writer, features), run.state, weights);
   if (measured === undefined) return false;
-  const { epoch, score, isBest, validation, alignment, training } = measured;
-  const { state } = run;
+  const { epoch, score, stopScore, isBest, validation, alignment, training } = measured;
+  const { state, config } = run;
+  const patience = stopScore === undefined ? state.patience : nextPatience(state.patience, epoch, stopScore);
+  const stopped = config.earlyStop !== undefined && patience !== null && patience.since >= config.earlyStop.patience;
   run.state = {
     ...state,
     epochEndPending: false,
     epoch: noSums,
     best: isBest && score !== undefined ? { epoch, score } : state.best,
+    patience,
+    stopped,
     validation: validation === undefined ? state.validation : { loss: validation.loss, top1: validation.top1, top5: validation.top5 },
   };
   await writer.folder.log({
@@ -31,8 +36,12 @@ export async function endEpoch(run: TrainingRun, writer: RunWriter, features: Ke
   if (isBest) await writer.model(writer.folder.best);
   await writer.model(writer.folder.last);
   await writer.checkpoint();
-  const { epochs } = run.config;
+  const { epochs } = config;
   run.options.onEvent?.({ type: 'epoch', epoch, epochs, step: state.step, ...training, validation, alignment, isBest });
+  if (stopped) {
+    const message = `Stopped after epoch ${epoch}: ${stopMetric(config)} was best after epoch ${patience.epoch}, ${patience.since} measured epochs ago.`;
+    run.options.onEvent?.({ type: 'notice', message });
+  }
   return true;
 }
 

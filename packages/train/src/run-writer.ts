@@ -1,16 +1,13 @@
 /** Writes a run as it is after a step: its checkpoints, its models, the images it could not read. Decides nothing: when is the loop's business. */
-import type { Compiled, NamedArrays } from '@coda-nets/core';
-import { carriedValues } from './carried-values.ts';
+import type { CodaError, Compiled, NamedArrays } from '@coda-nets/core';
+import { carriedValues, type RunValues } from './carried-values.ts';
 import { writeCheckpoint } from './checkpoint.ts';
 import type { MadeBatch } from './data/make-batch.ts';
+import { numericStop } from './numeric-stop.ts';
 import type { RunFolder } from './run-folder.ts';
 import { writeRunModel } from './run-model.ts';
 import type { TrainingRun } from './training-run.ts';
-
-export interface RunValues {
-  readonly weights: NamedArrays;
-  readonly slots: NamedArrays;
-}
+import { averagedWeights } from './weight-average.ts';
 
 export class RunWriter {
   readonly folder: RunFolder;
@@ -18,6 +15,7 @@ export class RunWriter {
   readonly #compiled: Compiled;
   readonly #start: RunValues;
   #current: RunValues | undefined;
+  #batch: NamedArrays = {};
   #saved = performance.now();
   #savedStep: number;
 
@@ -39,15 +37,29 @@ export class RunWriter {
     return (performance.now() - this.#saved) / 1000;
   }
 
-  /** To be called where a step begins: the values will be others. */
-  stepBegins(): void {
+  /** To be called where a step begins with what it is fed: the values will be others. */
+  stepBegins(batch: NamedArrays): void {
     this.#current = undefined;
+    this.#batch = batch;
   }
 
   /** Weights and slots as they are now, fetched once a step. Throws where one is not finite. */
   async values(): Promise<RunValues> {
-    const { weights, slots } = this.#start;
-    return (this.#current ??= await carriedValues(this.#compiled, weights, slots, this.#run.state.step, this.folder));
+    if (this.#current !== undefined) return this.#current;
+    const { values, notFinite } = await carriedValues(this.#compiled, this.#start);
+    if (notFinite !== undefined) throw await this.numericStop(this.#run.state.step, `${JSON.stringify(notFinite)} is no longer finite`);
+    return (this.#current = values);
+  }
+
+  /** What is measured and written as a model: the weights, or their average where there is one. */
+  async shownWeights(): Promise<NamedArrays> {
+    const { weights, slots } = await this.values();
+    return averagedWeights(weights, slots);
+  }
+
+  /** The error for numbers of this step that are of no use; its batch is kept in the run folder. */
+  numericStop(step: number, problem: string): Promise<CodaError> {
+    return numericStop(this.folder, step, problem, this.#batch);
   }
 
   async checkpoint(): Promise<void> {
@@ -67,7 +79,7 @@ export class RunWriter {
   async model(path: string): Promise<void> {
     const { options, config, state } = this.#run;
     const { network, dataset, engine, preprocessing } = options;
-    const { weights } = await this.values();
+    const weights = await this.shownWeights();
     await writeRunModel(path, weights, { network, dataset, engine, config, state, preprocessing });
   }
 

@@ -4,8 +4,9 @@
  * config alone, so an interrupted run ends in the same bits as an uninterrupted one on the same engine.
  */
 import { join } from 'node:path';
-import { CodaError } from '@coda-nets/core';
+import { CodaError, type Network } from '@coda-nets/core';
 import { BadImages } from './bad-images.ts';
+import { checkRecipe } from './check-recipe.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import { mixes, smoothingOf } from './data/augmentation.ts';
 import { batchMaker, defaultWorkers, type BatchMaker } from './data/batch-maker.ts';
@@ -13,7 +14,8 @@ import { BatchSampler } from './data/batch-sampler.ts';
 import { selectClasses } from './data/class-subset.ts';
 import { withFolderLock } from './data/folder-lock.ts';
 import { keptFeatures, type KeptFeatures } from './kept-features.ts';
-import { initialSlots, optimiser } from './optimisers.ts';
+import { matchesPattern } from './name-patterns.ts';
+import { optimiser } from './optimisers.ts';
 import { checkRunFolder, createRunFolder, makeFolder, openRunFolder, refuseRun, type RunFolder } from './run-folder.ts';
 import { RunWriter } from './run-writer.ts';
 import { StepClock } from './step-clock.ts';
@@ -22,7 +24,8 @@ import type { TrainOptions, TrainResult } from './train-options.ts';
 import { checkCacheFeatures, checkCheckpoint, checkDataset, firstWeights, lastCheckpoint, splits, type Splits } from './train-start.ts';
 import { trainingLoop } from './training-loop.ts';
 import { firstState, isAborted, isDone, resultOf, tellStart, type TrainingRun } from './training-run.ts';
-import { trainingStep } from './training-step.ts';
+import { trainingStep, type TrainingStep } from './training-step.ts';
+import { averagedWeights } from './weight-average.ts';
 
 /**
  * @throws CodaError `argument` for a bad config, a folder that holds a run already (or none, with `resume`); `mismatch` for data or weights
@@ -35,6 +38,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   checkDataset(network, dataset);
   const split = splits(config, dataset);
   checkCacheFeatures(network, config);
+  checkRecipe(network, config, split);
   // a lock needs its folder; whether there is a run in it is asked again where nobody else can make one
   if (resume) await checkRunFolder(out, config);
   await makeFolder(out);
@@ -81,22 +85,12 @@ async function runTraining(
 ): Promise<TrainResult> {
   const { network, engine } = options;
   const weights = checkpoint?.weights ?? (await firstWeights(options, config));
-  const decays = (name: string): boolean => network.weights[name]?.decay === true;
-  const optimise = optimiser(config.optimiser, { weightDecay: config.weightDecay, decays });
-  const slots = checkpoint?.slots ?? initialSlots(optimise, network.weights);
+  const step = stepOf(network, config);
+  const slots = checkpoint?.slots ?? step.firstSlots(weights);
   const run = makeRun(options, config, parts, maker, checkpoint);
   tellStart(run);
-  if (isDone(run)) return resultOf(run, weights);
+  if (isDone(run)) return resultOf(run, averagedWeights(weights, slots));
 
-  const step = trainingStep({
-    network,
-    optimiser: optimise,
-    batchSize: config.batch,
-    input: config.cacheFeatures ? 'features' : 'images',
-    mixed: mixes(config.augmentation),
-    labelSmoothing: smoothingOf(config.augmentation),
-    ...(config.linearMapPenalty === undefined ? {} : { linearMapPenalty: config.linearMapPenalty }),
-  });
   const compiled = await engine.compile(step.fn, step.signature(weights, slots));
   let folder: RunFolder | undefined;
   let features: KeptFeatures | undefined;
@@ -107,7 +101,7 @@ async function runTraining(
     await writer.noteAllBad(features.train?.bad);
     await writer.noteAllBad(features.validation?.bad);
     // where features are made nothing was trained yet: there is nothing to save
-    if (config.cacheFeatures && isAborted(run)) return resultOf(run, weights);
+    if (config.cacheFeatures && isAborted(run)) return resultOf(run, averagedWeights(weights, slots));
     return await trainingLoop(run, { step, compiled, writer, features });
   } catch (error) {
     // what failed before its first step (an engine without a kernel, a loss that is NaN at once) is no run to go on with
@@ -120,6 +114,25 @@ async function runTraining(
   }
 }
 
+/** What a config asks of a step. */
+function stepOf(network: Network, config: TrainConfig): TrainingStep {
+  const decays = (name: string): boolean => network.weights[name]?.decay === true;
+  const rateOf = (name: string): number => config.groups.find(({ names }) => matchesPattern(name, names))?.rate ?? 1;
+  return trainingStep({
+    network,
+    optimiser: optimiser(config.optimiser, { weightDecay: config.weightDecay, decays, rateOf }),
+    batchSize: config.batch,
+    input: config.cacheFeatures ? 'features' : 'images',
+    mixed: mixes(config.augmentation),
+    labelSmoothing: smoothingOf(config.augmentation),
+    stochasticDepth: config.stochasticDepth > 0,
+    accumulate: config.accumulate,
+    clip: config.clip,
+    average: config.ema,
+    ...(config.linearMapPenalty === undefined ? {} : { linearMapPenalty: config.linearMapPenalty }),
+  });
+}
+
 function makeRun(
   options: TrainOptions,
   config: TrainConfig,
@@ -128,7 +141,8 @@ function makeRun(
   checkpoint: Checkpoint | undefined,
 ): TrainingRun {
   const { train: split } = parts;
-  const sampler = new BatchSampler({ length: split.length, batchSize: config.batch, seed: config.seed, order: split.order });
+  const { batch, seed, accumulate } = config;
+  const sampler = new BatchSampler({ length: split.length, batchSize: batch, seed, order: split.order, batchesAtOnce: accumulate });
   if (checkpoint !== undefined) sampler.restore(checkpoint.state.sampler);
   const state = checkpoint?.state ?? firstState({ splits: parts, options, config, sampler });
   const [height, width] = options.network.inputShape;

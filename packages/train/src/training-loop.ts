@@ -1,13 +1,13 @@
 /** The loop over a run's steps: a batch is fed, what came is counted and told, checkpoints are written when they are due. */
 import type { Compiled, NamedArrays } from '@coda-nets/core';
-import { notFinite } from './carried-values.ts';
-import { listCheckpoints } from './checkpoint.ts';
 import { endEpoch } from './end-epoch.ts';
 import type { KeptFeatures } from './kept-features.ts';
+import { diverges, nextTrend } from './loss-trend.ts';
 import type { RunWriter } from './run-writer.ts';
 import { learningRateAt } from './schedules.ts';
+import { residualBranches } from './stochastic-depth.ts';
 import { trainingBatches, type TrainingBatch } from './training-batches.ts';
-import { isAborted, resultOf, type TrainingRun } from './training-run.ts';
+import { isAborted, isDone, resultOf, type TrainingRun } from './training-run.ts';
 import type { TrainingStep } from './training-step.ts';
 import { addStep, noSums, rounded } from './training-sums.ts';
 import type { TrainResult } from './train-options.ts';
@@ -32,7 +32,9 @@ export async function trainingLoop(run: TrainingRun, parts: LoopParts): Promise<
   const { writer, features } = parts;
   const { sampler, splits, recipe, maker, config, options, clock, totalSteps } = run;
   const penalty = config.linearMapPenalty && { perImage: config.linearMapPenalty.classes, of: options.network.classes };
-  const source = { sampler, split: splits.train, recipe, maker, features: features.train, penalty };
+  const branches = config.stochasticDepth === 0 ? 0 : residualBranches(options.network).length;
+  const depth = branches === 0 ? undefined : { branches, drop: config.stochasticDepth };
+  const source = { sampler, split: splits.train, recipe, maker, features: features.train, penalty, depth };
   const batches = trainingBatches(source, totalSteps - run.state.step);
   clock.lap();
   for (;;) {
@@ -40,7 +42,7 @@ export async function trainingLoop(run: TrainingRun, parts: LoopParts): Promise<
       if (!(await endEpoch(run, writer, features))) break;
       clock.lap();
     }
-    if (run.state.step === totalSteps || isAborted(run)) break;
+    if (isDone(run) || isAborted(run)) break;
     clock.beginStep();
     const batch = await batches.next();
     if (batch === undefined) break;
@@ -52,7 +54,7 @@ export async function trainingLoop(run: TrainingRun, parts: LoopParts): Promise<
     if (run.state.step % config.logEverySteps === 0) await logInterval(run, writer, batch, figures);
     if (checkpointIsDue(run, writer)) await writer.checkpoint();
   }
-  const { weights } = await writer.values();
+  const weights = await writer.shownWeights();
   if (isAborted(run) && run.state.step !== writer.savedStep) {
     await writer.model(writer.folder.last);
     await writer.checkpoint();
@@ -68,18 +70,25 @@ async function takeStep(
   beside: () => void,
 ): Promise<StepFigures> {
   const { config, state, totalSteps } = run;
-  const learningRate = learningRateAt(config.schedule, config.learningRate, state.step, totalSteps);
-  writer.stepBegins();
-  const running = compiled.run({ ...batch.inputs, ...step.scalars({ learningRate, step: state.step + 1 }) });
+  const { accumulate } = config;
+  const update = Math.floor(state.step / accumulate);
+  const learningRate = learningRateAt(config.schedule, config.learningRate, update, totalSteps / accumulate);
+  const updates = (state.step + 1) % accumulate === 0;
+  writer.stepBegins(batch.inputs);
+  const running = compiled.run({ ...batch.inputs, ...step.scalars({ learningRate, step: update + 1, updates }) });
   beside();
   const output = await running;
   const loss = numberOf(output, 'loss') as number;
   const correct = numberOf(output, 'correct') as number;
   const penalty = numberOf(output, 'penalty');
   const total = loss + (config.linearMapPenalty?.weight ?? 0) * (penalty ?? 0);
-  if (!Number.isFinite(total)) {
-    const { folder } = writer;
-    throw notFinite(folder, state.step + 1, `the loss became ${total}`, await listCheckpoints(folder.checkpoints));
+  if (!Number.isFinite(total)) throw await writer.numericStop(state.step + 1, `the loss became ${total}`);
+  const { divergence } = config;
+  const trend = divergence === undefined ? state.trend : nextTrend(state.trend, total, divergence);
+  if (divergence !== undefined && diverges(trend, divergence)) {
+    const { mean, lowest } = trend;
+    const problem = `the loss diverges: its mean is ${mean.toPrecision(4)}, and was ${lowest.toPrecision(4)}`;
+    throw await writer.numericStop(state.step + 1, problem);
   }
   const counted = { loss, correct, penalty: penalty ?? 0 };
   run.state = {
@@ -87,6 +96,7 @@ async function takeStep(
     step: state.step + 1,
     sampler: batch.samplerAfter,
     epochEndPending: batch.endsEpoch,
+    trend,
     interval: addStep(state.interval, counted),
     epoch: addStep(state.epoch, counted),
   };

@@ -10,6 +10,7 @@ import type { StepClock } from './step-clock.ts';
 import type { TrainConfig } from './train-config.ts';
 import type { TrainOptions, TrainResult } from './train-options.ts';
 import type { Splits } from './train-start.ts';
+import { noTrend } from './loss-trend.ts';
 import { noSums } from './training-sums.ts';
 
 export interface TrainingRun {
@@ -42,6 +43,9 @@ export function firstState({
     interval: noSums,
     epoch: noSums,
     best: null,
+    patience: null,
+    stopped: false,
+    trend: noTrend,
     validation: null,
     seconds: 0,
     dataFingerprint: splits.train.fingerprint,
@@ -50,14 +54,16 @@ export function firstState({
   };
 }
 
+/** At its last step, or stopped early; and the end of its epoch is done. */
 export function isDone({ state, totalSteps }: TrainingRun): boolean {
-  return state.step === totalSteps && !state.epochEndPending;
+  return (state.step === totalSteps || state.stopped) && !state.epochEndPending;
 }
 
 export function isAborted({ options }: TrainingRun): boolean {
   return options.signal?.aborted === true;
 }
 
+/** `weights`: those to be shown, averages where there are some. */
 export function resultOf(run: TrainingRun, weights: NamedArrays): TrainResult {
   const { state, totalSteps, clock, badImages } = run;
   return {
