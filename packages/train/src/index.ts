@@ -54,7 +54,7 @@ export { storedConfig } from './run-folder.ts';
 export { measureAlignment, type Alignment, type LayerAlignment, type MeasureAlignmentOptions, type Spread } from './alignment.ts';
 export { evaluate, type EvaluateOptions, type Evaluation } from './evaluation.ts';
 export { computeFeatures, type ComputeFeaturesOptions, type FeatureCopy, type Features } from './frozen-features.ts';
-export { mixedInputs, penaltyInput } from './training-gradient.ts';
+export { mixedInputs, penaltyInput, smoothed } from './training-gradient.ts';
 export { averageInput, scalarInput } from './training-update.ts';
 export { gradientOutput, trainingStep, updateInput, type HalfStep, type TrainingStep, type TrainingStepOptions } from './training-step.ts';
 export { depthInput } from './stochastic-depth.ts';

@@ -134,7 +134,7 @@ function mixedTargets(labels: tf.Tensor1D, tensors: NamedTensors, classes: numbe
 }
 
 /** (1 − ε)·t + ε / classes (Szegedy et al., arXiv 1512.00567, section 7). */
-function smoothed(targets: tf.Tensor2D, epsilon: number): tf.Tensor2D {
+export function smoothed(targets: tf.Tensor2D, epsilon: number): tf.Tensor2D {
   if (epsilon === 0) return targets;
   return tf.add(tf.mul(targets, 1 - epsilon), epsilon / (targets.shape[1] as number));
 }
