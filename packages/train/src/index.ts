@@ -56,7 +56,15 @@ export { evaluate, type EvaluateOptions, type Evaluation } from './evaluation.ts
 export { computeFeatures, type ComputeFeaturesOptions, type FeatureCopy, type Features } from './frozen-features.ts';
 export { mixedInputs, penaltyInput, smoothed } from './training-gradient.ts';
 export { averageInput, scalarInput } from './training-update.ts';
-export { gradientOutput, trainingStep, updateInput, type HalfStep, type TrainingStep, type TrainingStepOptions } from './training-step.ts';
+export {
+  gradientOutput,
+  statisticOutput,
+  trainingStep,
+  updateInput,
+  type HalfStep,
+  type TrainingStep,
+  type TrainingStepOptions,
+} from './training-step.ts';
 export { depthInput } from './stochastic-depth.ts';
 export type { ClipConfig } from './clip-gradients.ts';
 export { metricNames, type MetricName } from './metrics.ts';

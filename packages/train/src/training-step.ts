@@ -48,11 +48,11 @@ export interface TrainingStep {
   /** The scalars of one step as inputs. */
   scalars(moment: StepMoment): NamedArrays;
   /**
-   * The first half: parameters and statistics are inputs, `gradientOutput(name)` and the new statistics results beside `loss`, `correct` and `penalty`. No
+   * The first half: parameters and statistics are inputs, `gradientOutput(name)` and `statisticOutput(name)` results beside `loss`, `correct` and `penalty`. No
    * slots, no scalars, no sum over batches: whoever takes the gradients adds them up.
    */
   readonly gradient: HalfStep;
-  /** The second half: inputs are the scalars, `gradientOutput(name)` and the statistics to go on with; parameters, statistics and slots are carried. */
+  /** The second half: inputs are the scalars, `gradientOutput(name)` and `statisticOutput(name)`; parameters, statistics and slots are carried. */
   readonly update: HalfStep;
 }
 
@@ -65,8 +65,10 @@ export function gradientOutput(weight: string): string {
 }
 
 const sumSlot = (weight: string): string => slotName(weight, 'sum');
-/** A carried statistic has its own name; the one that comes in to replace it has this. */
-const newStatistic = (weight: string): string => `new/${weight}`;
+/** `statisticOutput('bn1.running_mean')` is `bn1.running_mean#new`. */
+export function statisticOutput(weight: string): string {
+  return slotName(weight, 'new');
+}
 
 /** @throws CodaError as `trainingGradient` does. */
 export function trainingStep({ accumulate = 1, ...options }: TrainingStepOptions): TrainingStep {
@@ -130,8 +132,10 @@ export function trainingStep({ accumulate = 1, ...options }: TrainingStepOptions
     gradient: {
       fn: (tensors) => {
         const { gradients, outputs } = gradient.compute(tensors);
-        const named = Object.fromEntries(Object.entries(gradients).map(([name, g]) => [gradientOutput(name), g]));
-        return { ...withStatistics(outputs, tensors), ...named };
+        const all = withStatistics(outputs, tensors);
+        const renamed = Object.entries(all).map(([name, x]) => [statisticNames.includes(name) ? statisticOutput(name) : name, x]);
+        const named = Object.entries(gradients).map(([name, g]) => [gradientOutput(name), g]);
+        return Object.fromEntries([...renamed, ...named]) as NamedTensors;
       },
       signature: (weights) => ({
         inputs: { ...gradient.inputs, ...specsOf([...parameterNames, ...statisticNames], (name) => name) },
@@ -141,11 +145,11 @@ export function trainingStep({ accumulate = 1, ...options }: TrainingStepOptions
     update: {
       fn: (tensors) => {
         const gradients = Object.fromEntries(parameterNames.map((name) => [name, tensors[gradientOutput(name)] as tf.Tensor]));
-        const statistics = Object.fromEntries(statisticNames.map((name) => [name, tensors[newStatistic(name)] as tf.Tensor]));
+        const statistics = Object.fromEntries(statisticNames.map((name) => [name, tensors[statisticOutput(name)] as tf.Tensor]));
         return { ...statistics, ...update.apply(gradients, { ...tensors, ...statistics }) };
       },
       signature: (weights, slots) => ({
-        inputs: { ...update.inputs, ...specsOf(parameterNames, gradientOutput), ...specsOf(statisticNames, newStatistic) },
+        inputs: { ...update.inputs, ...specsOf(parameterNames, gradientOutput), ...specsOf(statisticNames, statisticOutput) },
         carried: { ...carriedOf(weights), ...slots },
       }),
     },
