@@ -54,6 +54,19 @@ export { storedConfig } from './run-folder.ts';
 export { measureAlignment, type Alignment, type LayerAlignment, type MeasureAlignmentOptions, type Spread } from './alignment.ts';
 export { evaluate, type EvaluateOptions, type Evaluation } from './evaluation.ts';
 export { computeFeatures, type ComputeFeaturesOptions, type FeatureCopy, type Features } from './frozen-features.ts';
-export { mixedInputs, penaltyInput, scalarInput, trainingStep, type TrainingStep, type TrainingStepOptions } from './training-step.ts';
+export { mixedInputs, penaltyInput, smoothed } from './training-gradient.ts';
+export { averageInput, scalarInput } from './training-update.ts';
+export {
+  gradientOutput,
+  statisticOutput,
+  trainingStep,
+  updateInput,
+  type HalfStep,
+  type TrainingStep,
+  type TrainingStepOptions,
+} from './training-step.ts';
+export { depthInput } from './stochastic-depth.ts';
+export type { ClipConfig } from './clip-gradients.ts';
+export { metricNames, type MetricName } from './metrics.ts';
 export { initialSlots, optimiser, slotName, type Optimiser, type OptimiserConfig, type OptimiserStep } from './optimisers.ts';
 export { learningRateAt, type ScheduleConfig } from './schedules.ts';

@@ -14,6 +14,11 @@ function perChannel(a: TracedArray): boolean {
   return !isFilled(a) && sizeOf(a.value.shape) === channels && channels > 1 && !isLazyChannel(a);
 }
 
+/** Whether the array is one number an image: it means the same in every layout that has the images first. */
+function perImage(a: TracedArray): boolean {
+  return !isFilled(a) && a.blocked !== true && sizeOf(a.value.shape) === a.shape[0] && sizeOf(a.shape) === a.shape[0];
+}
+
 const isLazyChannel = (a: TracedArray): boolean => a.value.shape[a.value.shape.length - a.order.length + a.order.indexOf(3)] !== a.shape[3];
 
 /** As `elementwise`, with at least one operand blocked; undefined where blocks are of no use. */
@@ -44,11 +49,12 @@ export function blockedElementwise(
   }
   const values = aligned.map((o) => {
     if (o.blocked === true || isFilled(o)) return o.value;
+    if (perImage(o)) return layouts.reshaped(o.value, [o.shape[0] as number, 1, 1, 1]);
     return dtypeOf(o) === 'float32' ? blocks.enter(layouts.dense({ ...o, shape }, NCHW)) : undefined;
   });
   if (values.includes(undefined)) return undefined;
   const inputs = values as StaticValue[];
-  const full = !aligned.some((o) => isFilled(o));
+  const full = !aligned.some((o) => isFilled(o) || perImage(o));
   if (float32 && full && op === 'Add' && inputs.length === 2)
     return blocked(blocks.sum(inputs[0] as StaticValue, inputs[1] as StaticValue));
   if (float32 && op === 'Relu') return blocked(blocks.relu(inputs[0] as StaticValue));
