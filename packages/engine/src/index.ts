@@ -1,5 +1,6 @@
 /** Where numbers are computed: compiled by ONNX Runtime, or eagerly on a TensorFlow.js backend. */
 export { eagerEngine, type EagerOptions } from './eager-engine.ts';
+export type { Fallbacks } from './fallbacks.ts';
 export { compileByShape, type CompiledByShape, type CompileByShapeOptions } from './compile-by-shape.ts';
 export {
   onnxRuntimeEngine,

@@ -2,6 +2,7 @@
 import { ndArray, type DType, type NamedArrays, type NdArray } from '@coda-nets/core';
 import { carriedOutput, encodeModel, type Value } from '@coda-nets/onnx';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import { traceFolder, type Fallbacks } from './fallbacks.ts';
 import type { OnnxRuntime } from './load-onnx-runtime.ts';
 
 /** All that a session is made of: bytes, arrays and options, so that it can be made on another thread. */
@@ -20,6 +21,8 @@ export interface SessionPlan {
   readonly carried: NamedArrays;
   /** Carried values stay on the GPU from call to call. */
   readonly onGpu?: boolean;
+  /** Traces the first call, to tell which nodes ran on the CPU. */
+  readonly listFallbacks?: boolean;
 }
 
 export interface OnnxSession {
@@ -27,6 +30,8 @@ export interface OnnxSession {
   run(inputs: NamedArrays): Promise<NamedArrays>;
   /** Copies of the carried values, after the calls so far. */
   carried(): Promise<NamedArrays>;
+  /** Undefined before the first call, and where they were not asked for. */
+  fallbacks(): Promise<Fallbacks | undefined>;
   /** After the calls so far. */
   release(): Promise<void>;
 }
@@ -39,8 +44,11 @@ export async function openSession(ort: OnnxRuntime, plan: SessionPlan): Promise<
   const carriedNames = Object.keys(plan.carried);
   const carriedOutputs = new Set(carriedNames.map((name) => carriedOutput(name)));
   const onGpu = plan.onGpu === true && carriedNames.length > 0;
+  const traced = plan.listFallbacks === true ? await traceFolder() : undefined;
+  let fallbacks: Fallbacks | undefined;
   const session = await ort.InferenceSession.create(plan.model as Uint8Array, {
     ...plan.options,
+    ...(traced !== undefined && { enableProfiling: true, profileFilePrefix: traced.prefix }),
     ...(plan.weights !== undefined && { externalData: Object.entries(plan.weights).map(([path, data]) => ({ path, data })) }),
     ...(onGpu && { preferredOutputLocation: Object.fromEntries([...carriedOutputs].map((name) => [name, 'gpu-buffer' as const])) }),
   });
@@ -52,6 +60,10 @@ export async function openSession(ort: OnnxRuntime, plan: SessionPlan): Promise<
 
   const call = async (inputs: NamedArrays): Promise<NamedArrays> => {
     const results = await session.run({ ...fixed, ...carried, ...tensors(inputs) });
+    if (traced !== undefined && fallbacks === undefined) {
+      session.endProfiling();
+      fallbacks = await traced.read();
+    }
     // the results are the next call's inputs as they are: nothing is copied
     disposeOfGpu(carried);
     carried = Object.fromEntries(carriedNames.map((name) => [name, results[carriedOutput(name)] as Tensor]));
@@ -70,11 +82,13 @@ export async function openSession(ort: OnnxRuntime, plan: SessionPlan): Promise<
       const read = (name: string): Tensor => held[reader === undefined ? name : carriedOutput(name)] as Tensor;
       return Object.fromEntries(carriedNames.map((name) => [name, copyOf(toArray(read(name)))]));
     },
+    fallbacks: () => Promise.resolve(fallbacks),
     release: async () => {
       await busy;
       disposeOfGpu(carried);
       await session.release();
       await reader?.release();
+      await traced?.remove();
     },
   };
 }

@@ -26,6 +26,7 @@ import type { InferenceSession } from 'onnxruntime-node';
 import { availableParallelism } from 'node:os';
 import { blockOf } from './blocked-operators.ts';
 import { checkInputs } from './check-inputs.ts';
+import type { Fallbacks } from './fallbacks.ts';
 import { loadOnnxRuntime, type OnnxRuntime } from './load-onnx-runtime.ts';
 import { openSession, type OnnxSession, type SessionPlan } from './onnx-session.ts';
 import { openInThread } from './open-in-thread.ts';
@@ -99,6 +100,8 @@ export interface CompiledReport {
 
 export interface OnnxCompiled extends Compiled {
   report(): CompiledReport;
+  /** Nodes by operator that ran on the CPU in the first call, where `listFallbacks` asked for them; undefined before it. */
+  fallbacks(): Promise<Fallbacks | undefined>;
 }
 
 export interface OnnxEngine extends Engine {
@@ -109,7 +112,7 @@ export interface OnnxEngine extends Engine {
  * The same graphs on a GPU, by the WebGPU provider that onnxruntime-node brings along: Vulkan, Metal or Direct3D, without CUDA. What has no WebGPU kernel
  * runs on the CPU. Carried values stay on the GPU. Throws a CodaError of kind `unavailable` where there is no adapter.
  */
-export async function webGpuEngine({ threads, profile, ownThread = false }: WebGpuOptions = {}): Promise<OnnxEngine> {
+export async function webGpuEngine({ threads, profile, ownThread = false, listFallbacks = false }: WebGpuOptions = {}): Promise<OnnxEngine> {
   const ort = await loadOnnxRuntime();
   const options = {
     ...sessionOptionsOf({ ...(threads !== undefined && { threads }), ...(profile !== undefined && { profile }) }),
@@ -139,15 +142,19 @@ export async function webGpuEngine({ threads, profile, ownThread = false }: WebG
     name: 'webgpu',
     description: `ONNX Runtime ${ort.env.versions.node ?? ''}, WebGPU`,
     compile: (fn, signature) =>
-      compile(ort, { copyConstantsUpTo: Number.POSITIVE_INFINITY, block: undefined, ownThread, onGpu: true, options }, fn, signature),
+      compile(ort, { copyConstantsUpTo: Number.POSITIVE_INFINITY, block: undefined, ownThread, onGpu: true, listFallbacks, options }, fn, signature),
   };
 }
 
-export type WebGpuOptions = Pick<OnnxRuntimeOptions, 'threads' | 'profile' | 'ownThread'>;
+export interface WebGpuOptions extends Pick<OnnxRuntimeOptions, 'threads' | 'profile' | 'ownThread'> {
+  /** Traces the first call of what is compiled, so that `fallbacks()` can tell what ran on the CPU; default false. Not together with `profile`. */
+  readonly listFallbacks?: boolean;
+}
 
 interface CompileSettings {
   readonly copyConstantsUpTo: number;
   readonly onGpu?: boolean;
+  readonly listFallbacks?: boolean;
   readonly block: number | undefined;
   readonly ownThread: boolean;
   readonly options: InferenceSession.SessionOptions;
@@ -202,7 +209,7 @@ async function openFile(info: ModelInfo, model: Uint8Array | string, where: stri
 
 async function compile(ort: OnnxRuntime, settings: CompileSettings, fn: TensorFunction, signature: Signature): Promise<OnnxCompiled> {
   const start = performance.now();
-  const { copyConstantsUpTo, block, ownThread, onGpu = false, options } = settings;
+  const { copyConstantsUpTo, block, ownThread, onGpu = false, listFallbacks = false, options } = settings;
   const recorded = trace(fn, signature, { block });
   const traced = onGpu ? runPasses(recorded, gpuPasses) : recorded;
   const traceTime = performance.now() - start;
@@ -216,6 +223,7 @@ async function compile(ort: OnnxRuntime, settings: CompileSettings, fn: TensorFu
     sharedInputs: split.main.inputs.flatMap(({ hint = '' }) => (Object.hasOwn(split.shared, hint) ? [hint] : [])),
     carried: signature.carried ?? {},
     onGpu,
+    listFallbacks,
   };
   const session = await (ownThread ? openInThread(plan) : openSession(ort, plan));
   const sessionTime = performance.now() - start - traceTime;
@@ -240,6 +248,7 @@ async function compile(ort: OnnxRuntime, settings: CompileSettings, fn: TensorFu
       medianCallTime: times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)],
     }),
     carried: () => session.carried(),
+    fallbacks: () => session.fallbacks(),
     dispose: () => session.release(),
   };
 }

@@ -1,6 +1,7 @@
 /** A session on a thread of its own, so that the caller's thread goes on while it computes. */
 import { CodaError, type NamedArrays } from '@coda-nets/core';
 import { Worker } from 'node:worker_threads';
+import type { Fallbacks } from './fallbacks.ts';
 import type { OnnxSession, SessionPlan } from './onnx-session.ts';
 
 export interface Question {
@@ -78,6 +79,7 @@ export async function openInThread(plan: SessionPlan): Promise<OnnxSession> {
   return {
     run: (inputs) => ask('run', inputs) as Promise<NamedArrays>,
     carried: () => ask('carried') as Promise<NamedArrays>,
+    fallbacks: () => ask('fallbacks') as Promise<Fallbacks | undefined>,
     release: async () => {
       try {
         await ask('release');

@@ -113,6 +113,19 @@ describe('the WebGPU engine', () => {
     await onCpu.dispose();
   });
 
+  it.skipIf(!here)('lists what ran on the CPU', async () => {
+    const listing = await webGpuEngine({ listFallbacks: true });
+    const compiled = await listing.compile(({ x }) => ({ largest: tf.argMax(x as tf.Tensor2D, 1), root: tf.sqrt(x as tf.Tensor) }), {
+      inputs: { x: { shape: [2, 3], dtype: 'float32' } },
+    });
+    expect(await compiled.fallbacks()).toBeUndefined();
+    const { largest } = await compiled.run({ x: ndArray('float32', [2, 3], Float32Array.of(1, 3, 2, 6, 5, 4)) });
+    expect(largest?.data).toEqual(Int32Array.of(1, 0));
+    // indices are int64, which a GPU has not
+    expect(await compiled.fallbacks()).toEqual({ Cast: 1 });
+    await compiled.dispose();
+  });
+
   it.skipIf(here)('says what is missing where there is no adapter', () => {
     expect((opened as CodaError).message).toContain('engine webgpu: no GPU that WebGPU can use');
     expect((opened as CodaError).message).toContain('Vulkan driver');

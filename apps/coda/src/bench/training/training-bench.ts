@@ -1,6 +1,6 @@
 /** `coda bench training`: the same training steps on every engine that is here: how far their losses lie apart, and how many images a second they take. */
 import { CodaError, initWeights, ndArray, Random, sizeOf, type Engine, type JsonObject, type NdArray } from '@coda-nets/core';
-import { resolveEngine, type EngineName } from '@coda-nets/engine';
+import { resolveEngine, webGpuEngine, type EngineName, type Fallbacks, type OnnxCompiled } from '@coda-nets/engine';
 import { initialSlots, optimiser, trainingStep } from '@coda-nets/train';
 import { buildNetwork, networkPresets } from '../../build-network.ts';
 import { workNamed, type Bench, type BenchRun } from '../bench.ts';
@@ -60,6 +60,8 @@ interface EngineSteps {
   readonly imagesPerSecond: number;
   /** Largest |loss − loss of the first engine| over the loss of the first step. */
   readonly deviation: number;
+  /** Nodes of a GPU's graph that ran on the CPU. */
+  readonly fallbacks?: Fallbacks | undefined;
 }
 
 export const trainingBench: Bench = {
@@ -86,7 +88,7 @@ export const trainingBench: Bench = {
       }
       rows.push({ work: work.id, label: work.label, engines: measured });
     }
-    for (const line of tableOf(rows)) io.say(line);
+    for (const line of [...tableOf(rows), ...fallbackLines(rows)]) io.say(line);
     const apart = rows
       .flatMap((row) => row.engines.map((one) => ({ ...one, label: row.label })))
       .find(({ deviation }) => !(deviation <= TOLERANCE));
@@ -107,7 +109,8 @@ async function enginesHere({ engines, threads, io }: BenchRun): Promise<readonly
   const found: Engine[] = [];
   for (const name of candidates) {
     try {
-      found.push(engines.find((one) => one.name === name) ?? (await resolveEngine(name, { threads })).engine);
+      if (name === 'webgpu') found.push(await webGpuEngine({ threads, listFallbacks: true }));
+      else found.push(engines.find((one) => one.name === name) ?? (await resolveEngine(name, { threads })).engine);
     } catch (error) {
       if (!CodaError.isInstance(error) || name === asked) throw error;
       io.say(`engine: ${name} is not measured: ${error.problem}`);
@@ -162,13 +165,29 @@ async function stepsOn(
     // the first one allocates, and on a GPU compiles
     const medianMs = median(times.slice(1));
     const deviations = losses.map((loss, i) => Math.abs(loss - (reference?.losses[i] ?? loss)) / (losses[0] as number));
-    return { engine: engine.name, losses, medianMs, imagesPerSecond: (1000 * batch) / medianMs, deviation: Math.max(...deviations) };
+    const fallbacks = engine.name === 'webgpu' ? await (compiled as OnnxCompiled).fallbacks() : undefined;
+    return { engine: engine.name, losses, medianMs, imagesPerSecond: (1000 * batch) / medianMs, deviation: Math.max(...deviations), fallbacks };
   } finally {
     await compiled.dispose();
   }
 }
 
-function tableOf(rows: readonly { readonly label: string; readonly engines: readonly EngineSteps[] }[]): readonly string[] {
+interface Row {
+  readonly label: string;
+  readonly engines: readonly EngineSteps[];
+}
+
+function fallbackLines(rows: readonly Row[]): readonly string[] {
+  return rows.flatMap(({ label, engines }) =>
+    engines.flatMap(({ engine, fallbacks }) => {
+      if (fallbacks === undefined) return [];
+      const ops = Object.entries(fallbacks).map(([op, count]) => `${op} ${count}`);
+      return `${label}, ${engine}: on the CPU ran ${ops.length === 0 ? 'nothing' : ops.join(', ')}`;
+    }),
+  );
+}
+
+function tableOf(rows: readonly Row[]): readonly string[] {
   return textTable(
     ['training step', 'engine', 'median', 'images/s', 'faster than the first', 'losses apart'],
     rows.flatMap(({ label, engines }) =>
