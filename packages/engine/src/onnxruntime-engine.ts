@@ -112,7 +112,12 @@ export interface OnnxEngine extends Engine {
  * The same graphs on a GPU, by the WebGPU provider that onnxruntime-node brings along: Vulkan, Metal or Direct3D, without CUDA. What has no WebGPU kernel
  * runs on the CPU. Carried values stay on the GPU. Throws a CodaError of kind `unavailable` where there is no adapter.
  */
-export async function webGpuEngine({ threads, profile, ownThread = false, listFallbacks = false }: WebGpuOptions = {}): Promise<OnnxEngine> {
+export async function webGpuEngine({
+  threads,
+  profile,
+  ownThread = false,
+  listFallbacks = false,
+}: WebGpuOptions = {}): Promise<OnnxEngine> {
   const ort = await loadOnnxRuntime();
   const options = {
     ...sessionOptionsOf({ ...(threads !== undefined && { threads }), ...(profile !== undefined && { profile }) }),
@@ -142,7 +147,12 @@ export async function webGpuEngine({ threads, profile, ownThread = false, listFa
     name: 'webgpu',
     description: `ONNX Runtime ${ort.env.versions.node ?? ''}, WebGPU`,
     compile: (fn, signature) =>
-      compile(ort, { copyConstantsUpTo: Number.POSITIVE_INFINITY, block: undefined, ownThread, onGpu: true, listFallbacks, options }, fn, signature),
+      compile(
+        ort,
+        { copyConstantsUpTo: Number.POSITIVE_INFINITY, block: undefined, ownThread, onGpu: true, listFallbacks, options },
+        fn,
+        signature,
+      ),
   };
 }
 

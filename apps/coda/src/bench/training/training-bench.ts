@@ -166,7 +166,14 @@ async function stepsOn(
     const medianMs = median(times.slice(1));
     const deviations = losses.map((loss, i) => Math.abs(loss - (reference?.losses[i] ?? loss)) / (losses[0] as number));
     const fallbacks = engine.name === 'webgpu' ? await (compiled as OnnxCompiled).fallbacks() : undefined;
-    return { engine: engine.name, losses, medianMs, imagesPerSecond: (1000 * batch) / medianMs, deviation: Math.max(...deviations), fallbacks };
+    return {
+      engine: engine.name,
+      losses,
+      medianMs,
+      imagesPerSecond: (1000 * batch) / medianMs,
+      deviation: Math.max(...deviations),
+      fallbacks,
+    };
   } finally {
     await compiled.dispose();
   }
