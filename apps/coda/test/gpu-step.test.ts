@@ -23,7 +23,7 @@ describe('a step for a GPU', () => {
     const network = codaNetwork({ ...codaPresets['s-cifar10'], inputShape: [12, 12, 3], layers, temperature: 8 });
     const random = Random.seeded(2);
     const weights = initWeights(network, random.split('weights'));
-    const optimise = optimiser(kind, { weightDecay: 1e-3, decays: (name) => network.weights[name]?.decay === true });
+    const optimise = optimiser(kind, { weightDecay: 1e-3, decays: (name) => network.weights[name]?.decay ?? false });
     const step = trainingStep({ network, optimiser: optimise, batchSize: 5 });
     const signature = step.signature(weights, initialSlots(optimise, network.weights));
     const shape = [5, ...network.inputShape];

@@ -19,7 +19,7 @@ const zeros = (...shape: number[]): NdArray => ndArray('float32', shape, new Flo
 describe('passes for a GPU', () => {
   it('add in pairs: a tree, of terms of any shapes', () => {
     const graph = trace(({ a, b, c, d, e }) => ({ y: tf.addN([a, b, c, d, e] as tf.Tensor[]) }), {
-      inputs: Object.fromEntries([...'abcde'].map((name) => [name, float(2, 3)])),
+      inputs: Object.fromEntries(['a', 'b', 'c', 'd', 'e'].map((name) => [name, float(2, 3)])),
     });
     expect(graph.nodes.map(({ op }) => op)).toEqual(['Sum']);
     expect(after('add in pairs', graph)).toEqual([
@@ -73,7 +73,7 @@ describe('passes for a GPU', () => {
       {
         inputs: { x: float(2), μ: float() },
         carried: Object.fromEntries(
-          names.flatMap((name, i) => [`${name}`, `${name}#m`].map((key) => [key, i === 2 ? zeros(2, 2) : zeros(3 + i)])),
+          names.flatMap((name, i) => [name, `${name}#m`].map((key) => [key, i === 2 ? zeros(2, 2) : zeros(3 + i)])),
         ),
       },
     );
