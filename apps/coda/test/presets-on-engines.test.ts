@@ -35,12 +35,11 @@ function smallNetwork({ kind, stem }: JsonObject): JsonObject {
 }
 
 /** The preset's recipe for fifty steps of a few images; the rate in proportion to the batch (arXiv 1706.02677), or roundings grow without bound. */
-function smallRecipe(config: TrainConfigInput, network: JsonObject): TrainConfigInput {
+function smallRecipe(config: TrainConfigInput): TrainConfigInput {
   const { schedule, accumulate = 1 } = config;
   const updatesAnEpoch = Math.floor(images / (batch * accumulate));
   return {
     ...config,
-    network: network as TrainConfigInput['network'],
     batch,
     learningRate: (config.learningRate * batch) / (config.batch ?? batch),
     epochs: Math.ceil(steps / (updatesAnEpoch * accumulate)),
@@ -81,7 +80,7 @@ describe.each<readonly [string, TrainConfigInput]>([...presets, ['all that no pr
             network,
             dataset,
             engine,
-            config: smallRecipe(config, network.config),
+            config: { ...smallRecipe(config), network: network.config },
             out,
             initialWeights,
             onEvent: (event) => event.type === 'step' && own.push(event.loss),
