@@ -58,7 +58,7 @@ beforeAll(() => useBackend('cpu'));
 const optimiserOf = (network: Network, config: OptimiserConfig): Optimiser =>
   optimiser(config, {
     weightDecay: 0.01,
-    decays: (name) => network.weights[name]?.decay === true,
+    decays: (name) => network.weights[name]?.decay ?? false,
   });
 
 /** Forward, loss, gradient, optimiser, as short as they can be written. */

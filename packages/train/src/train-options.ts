@@ -28,14 +28,15 @@ export interface TrainOptions {
 }
 
 export interface TrainResult {
-  /** False where `signal` ended the run early. */
+  /** False where `signal` ended the run early; an early stop by the config is an end. */
   readonly finished: boolean;
   readonly step: number;
   readonly totalSteps: number;
+  /** With `ema` their average: what `last.safetensors` holds. */
   readonly weights: NamedArrays;
   /** The last validation, if there was one. */
   readonly validation: { readonly loss: number; readonly top1: number; readonly top5: number } | undefined;
-  /** From 1; score: validation top-1, or minus the training loss where there is no validation. */
+  /** From 1; score: the figure of `bestBy`, a loss as minus it. */
   readonly best: { readonly epoch: number; readonly score: number } | undefined;
   /** Over all parts of the run. */
   readonly seconds: number;

@@ -22,7 +22,7 @@ export interface TrainingStepOptions extends GradientOptions, Omit<UpdateOptions
   readonly accumulate?: number;
 }
 
-export interface StepMoment extends UpdateMoment {
+interface StepMoment extends UpdateMoment {
   /** With `accumulate`: whether this batch is the last of its update. Default true. */
   readonly updates?: boolean;
 }

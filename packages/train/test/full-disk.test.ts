@@ -17,7 +17,7 @@ vi.mock('node:fs/promises', async (original) => {
     ...real,
     open: async (...args: Parameters<typeof real.open>) => {
       const file = await real.open(...args);
-      return String(args[0]).includes(`${'checkpoints'}/.`) ? Object.assign(file, { ofCheckpoint: true }) : file;
+      return /checkpoints[\\/]\./.test(String(args[0])) ? Object.assign(file, { ofCheckpoint: true }) : file;
     },
     writeFile: async (...[file, data, options]: Parameters<typeof real.writeFile>) => {
       if (typeof file !== 'object' || !('ofCheckpoint' in file)) return real.writeFile(file, data, options);
@@ -60,7 +60,7 @@ describe('a full disk', () => {
       },
     });
     await expect(failed).rejects.toMatchObject({ kind: 'unavailable' });
-    await expect(failed).rejects.toThrow(/checkpoints\/\.10\.tmp\/.*: the disk is full$/);
+    await expect(failed).rejects.toThrow(/checkpoints[\\/]\.10\.tmp.*: the disk is full$/);
     expect(disk.left).toBe(0);
     // nothing half-written is left, which would only take up room
     expect((await readdir(join(out, 'checkpoints'))).sort()).toEqual(['4', '8']);
