@@ -29,7 +29,7 @@ import './kernels/normalisation.ts';
 import './kernels/resize.ts';
 import './kernels/fused.ts';
 import './unsupported-kernels.ts';
-import { cast } from './kernels/elementwise.ts';
+
 import { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
 import { RecordingBackend, recordingBackendName, tensorDType } from './recording-backend.ts';
 import { shapeIn, traceSizes, type Sizes } from './trace-sizes.ts';
@@ -110,7 +110,7 @@ function traceOnce(
       const before = Object.hasOwn(carried, name) ? carried[name] : undefined;
       // as it went in, so that the next call can read it
       outputs[before === undefined ? name : carriedOutput(name)] = builder.output(
-        before === undefined ? value : cast(builder, value, before.dtype),
+        before === undefined ? value : builder.cast(value, before.dtype),
       );
     }
     const missing = Object.keys(carried).filter((name) => !(name in results));
@@ -128,7 +128,7 @@ function traceOnce(
 
 function inputTensor(backend: RecordingBackend, name: string, spec: ArraySpec, sizes: Sizes): tf.Tensor {
   const value = backend.builder.input(name, spec.dtype, shapeIn(spec, sizes));
-  return backend.tensor(plain(cast(backend.builder, value, tensorDType(spec.dtype))));
+  return backend.tensor(plain(backend.builder.cast(value, tensorDType(spec.dtype))));
 }
 
 /** Inputs, constants and carried values share one list of names. */
