@@ -28,6 +28,7 @@ export function kernel<I = { x: TracedArray }, A = object>(
     kernelFunc: ({ inputs, attrs, backend }) => {
       const recording = backend as RecordingBackend;
       const { layouts, builder } = recording;
+      recording.kernels.push(kernelName);
       const arrays: Record<string, TracedArray> = {};
       for (const [name, tensor] of Object.entries(inputs)) {
         if (tensor === null || tensor === undefined) continue;

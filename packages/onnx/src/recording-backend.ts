@@ -42,6 +42,8 @@ export interface RecordingOptions extends LayoutOptions {
 export class RecordingBackend extends tf.KernelBackend {
   readonly builder = new GraphBuilder();
   readonly layouts: Layouts;
+  /** What was run, in order. */
+  readonly kernels: string[] = [];
   readonly #options: RecordingOptions;
   readonly #data: tf.DataStorage<Entry>;
   readonly #borrowed = new Set<object>();

@@ -31,8 +31,9 @@ import './kernels/fused.ts';
 import './unsupported-kernels.ts';
 
 import { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
+import { checkBatchOfOne } from './check-batch-of-one.ts';
 import { RecordingBackend, recordingBackendName, tensorDType } from './recording-backend.ts';
-import { shapeIn, traceSizes, type Sizes } from './trace-sizes.ts';
+import { batchOfOne, mayBeTooSmall, shapeIn, traceSizes, type Sizes } from './trace-sizes.ts';
 import { carriedDType, tensorData } from './tensor-data.ts';
 import { plain } from './traced-array.ts';
 
@@ -56,15 +57,40 @@ export const carriedOutput = (name: string): string => `next/${name}`;
 
 /**
  * The graph of `fn`: inputs of the signature and carried values become inputs, constants become named constants. Open sizes of the signature (`batch`, `height`)
- * stay open: the function is traced with several sizes, and what changes is computed when the graph runs. A function that uses a size as a number (1/N) cannot be
- * told for any size, and is refused.
+ * stay open: the function is traced with several sizes, and what changes is computed when the graph runs. A function that uses a size as a number (1/N) or does
+ * otherwise at one of them cannot be told for any size, and is refused. What it does at sizes that are none of them, beyond 67 images or 211 pixels, is not seen.
  *
  * Throws a CodaError that names a kernel without an ONNX counterpart, a value that is read while tracing, random numbers, or a result that is no tensor.
  */
 export function trace(fn: TensorFunction, signature: Signature, options: TraceOptions = {}): Graph {
-  const traces = traceSizes(signature).map((sizes) => ({ sizes, graph: eliminateDeadCode(traceOnce(fn, signature, sizes, options)) }));
-  const [first] = traces as [(typeof traces)[number]];
-  return traces.length === 1 ? first.graph : generaliseSizes(traces);
+  const all = traceSizes(signature);
+  const traces = all.flatMap((sizes, i) => {
+    const once = (): Traced => traceOnce(fn, signature, sizes, options);
+    return mayBeTooSmall(all, i) ? (triedOnce(once) ?? []) : once();
+  });
+  const [first] = traces as [Traced];
+  const graph = traces.length === 1 ? first.graph : generaliseSizes(traces);
+  const single = batchOfOne(all);
+  if (single !== undefined) checkBatchOfOne(first, traceOnce(fn, signature, single, options));
+  return graph;
+}
+
+/** Undefined where TensorFlow.js refuses the sizes; what is refused here is refused. */
+function triedOnce(once: () => Traced): Traced | undefined {
+  try {
+    return once();
+  } catch (error) {
+    if (CodaError.isInstance(error) && error.kind === 'argument' && error.cause instanceof Error) return undefined;
+    throw error;
+  }
+}
+
+/** What one trace leaves behind. */
+interface Traced {
+  readonly sizes: Sizes;
+  readonly graph: Graph;
+  /** The kernels that the function ran, in order. */
+  readonly kernels: readonly string[];
 }
 
 function traceOnce(
@@ -72,7 +98,7 @@ function traceOnce(
   signature: Signature,
   sizes: Sizes,
   { names, block, convolutionsAsProducts = true }: TraceOptions,
-): Graph {
+): Traced {
   const { inputs, constants = {}, carried = {} } = signature;
   checkNames(signature);
   const previous = tf.getBackend();
@@ -117,7 +143,7 @@ function traceOnce(
     if (missing.length > 0) {
       throw new CodaError({ kind: 'argument', where: 'trace', problem: `carried values are not returned: ${missing.join(', ')}` });
     }
-    return builder.finish(outputs);
+    return { sizes, graph: eliminateDeadCode(builder.finish(outputs)), kernels: backend.kernels };
   } finally {
     tf.engine().endScope();
     if (previous) backend.returnBorrowed(previous);
