@@ -98,6 +98,15 @@ export class GraphBuilder {
     return value.dtype === dtype ? value : this.emit('Cast', [value], dtype, value.shape, { to: int(castTarget[dtype]) });
   }
 
+  get nodeCount(): number {
+    return this.#nodes.length;
+  }
+
+  /** Operators of the nodes from the given one on. */
+  operatorsFrom(index: number): readonly string[] {
+    return this.#nodes.slice(index).map(({ op }) => op);
+  }
+
   /** Whether the value is a constant as it was given, not one that is computed. */
   isConstant(value: Value): boolean {
     return this.#constants.has(value);
