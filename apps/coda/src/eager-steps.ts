@@ -26,7 +26,7 @@ export async function eagerSteps(engine: Engine, fn: TensorFunction, signature: 
   });
 }
 
-/** Notes the kernels that TensorFlow.js runs during `work`, not those that kernels run themselves. */
+/** Notes the kernels that TensorFlow.js runs during `work`, but for copies; not those that kernels run themselves. */
 function listening<T>(steps: EagerStep[], work: () => T): T {
   const engine = tf.engine();
   const { runKernel } = engine;
@@ -35,7 +35,7 @@ function listening<T>(steps: EagerStep[], work: () => T): T {
     depth++;
     try {
       const result = runKernel.call(engine, kernel, ...rest) as tf.Tensor | tf.Tensor[];
-      if (depth === 1) {
+      if (depth === 1 && kernel !== 'Identity') {
         const results = (Array.isArray(result) ? result : [result]).map((y) =>
           ndArray(y.dtype as 'float32', y.shape, (y.dataSync() as Float32Array).slice()),
         );

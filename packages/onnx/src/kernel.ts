@@ -48,7 +48,8 @@ export function kernel<I = { x: TracedArray }, A = object>(
         return recording.record(array, values && { values: () => values(index), shape, dtype: tensorDType(value.dtype) });
       };
       const results = (Array.isArray(result) ? result : [result]) as readonly TracedArray[];
-      if (recording.keepsSteps) {
+      // copies change nothing, and TensorFlow.js makes one of all that a gradient will need
+      if (recording.keepsSteps && kernelName !== 'Identity') {
         const reads = Object.values(arrays).flatMap(({ value }) => (builder.isConstant(value) && value.hint !== undefined ? [value.hint] : []));
         recording.steps.push({ kernel: kernelName, results, reads, operators: builder.operatorsFrom(before), site: callSite() });
       }

@@ -5,7 +5,7 @@ import type { RecordedStep } from './recording-backend.ts';
 import { stepOutput, traceOnce, type TraceOptions } from './trace-once.ts';
 import { traceSizes, type Sizes } from './trace-sizes.ts';
 
-/** A kernel that the function ran, and what it became. */
+/** A kernel that the function ran, and what it became. Copies (Identity) are none. */
 export interface TraceStep extends Pick<RecordedStep, 'kernel' | 'reads' | 'operators' | 'site'> {
   /** Outputs of the graph, one for each result of the kernel: in the shape and order in which TensorFlow.js has it. */
   readonly outputs: readonly string[];
