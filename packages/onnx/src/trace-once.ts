@@ -49,6 +49,9 @@ export interface TraceOptions {
   readonly convolutionsAsProducts?: boolean;
 }
 
+/** As many as TensorFlow.js can count in one tensor on any backend. */
+const MOST_ELEMENTS = 2 ** 31;
+
 /** The carried value `name` leaves the graph under this name: a graph's names are unique. */
 export const carriedOutput = (name: string): string => `next/${name}`;
 
@@ -78,7 +81,7 @@ export function traceOnce(
   keepSteps = false,
 ): Traced {
   const { inputs, constants = {}, carried = {} } = signature;
-  checkNames(signature);
+  checkSignature(signature);
   const previous = tf.getBackend();
   const named = new Map([...(names ?? [])].map(([tensor, name]) => [tensor.dataId as object, name]));
   const backend = new RecordingBackend({
@@ -137,8 +140,18 @@ function inputTensor(backend: RecordingBackend, name: string, spec: ArraySpec, s
   return backend.tensor(plain(backend.builder.cast(value, tensorDType(spec.dtype))));
 }
 
-/** Inputs, constants and carried values share one list of names. */
-function checkNames({ inputs, constants = {}, carried = {} }: Signature): void {
+/** Inputs, constants and carried values share one list of names. Sizes of inputs begin at 1: to ONNX a 0 is a size that stays what it was. */
+function checkSignature({ inputs, constants = {}, carried = {} }: Signature): void {
+  for (const [name, { shape }] of Object.entries(inputs)) {
+    if (shape.every((d) => typeof d === 'string' || (Number.isSafeInteger(d) && d > 0)) && sizeOf(shape.map((d) => Number(d) || 1)) < MOST_ELEMENTS) continue;
+    throw new CodaError({
+      kind: 'argument',
+      where: `trace: signature: ${JSON.stringify(name)}`,
+      problem: 'not the shape of an input',
+      expected: 'sizes from 1, fewer than 2³¹ elements in all',
+      got: `[${shape.join(', ')}]`,
+    });
+  }
   const all = [...Object.keys(inputs), ...Object.keys(constants), ...Object.keys(carried)];
   const twice = all.find((name, i) => all.indexOf(name) !== i);
   if (twice === undefined && !all.includes('')) return;

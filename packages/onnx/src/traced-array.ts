@@ -160,8 +160,9 @@ function axisGroups(from: readonly number[], to: readonly number[]): AxisGroup[]
     const group = { from: [i], to: [j] };
     let left = from[i++] as number;
     let right = to[j++] as number;
-    while (left !== right) {
-      if (left < right) {
+    // a product may become 0 only at the end of its side
+    while (left !== right && (i < from.length || j < to.length)) {
+      if (j === to.length || (left < right && i < from.length)) {
         left *= from[i] as number;
         group.from.push(i++);
       } else {
