@@ -8,7 +8,12 @@ export interface EagerStep {
 }
 
 /** `engine`: one that runs functions call by call. Throws a CodaError for one that compiles them, which has no kernels to listen to. */
-export async function eagerSteps(engine: Engine, fn: TensorFunction, signature: Signature, inputs: NamedArrays): Promise<readonly EagerStep[]> {
+export async function eagerSteps(
+  engine: Engine,
+  fn: TensorFunction,
+  signature: Signature,
+  inputs: NamedArrays,
+): Promise<readonly EagerStep[]> {
   const steps: EagerStep[] = [];
   const compiled = await engine.compile((tensors) => listening(steps, () => fn(tensors)), signature);
   try {

@@ -90,7 +90,10 @@ export function exportNetwork(network: Network, model: Model, options: ExportOpt
 }
 
 /** The options that a file of `exportGraph` was made with, as the file shows them. */
-export function exportOptionsOf({ inputs, outputs, opset }: Pick<ModelInfo, 'inputs' | 'outputs' | 'opset'>, network: Network): ExportOptions {
+export function exportOptionsOf(
+  { inputs, outputs, opset }: Pick<ModelInfo, 'inputs' | 'outputs' | 'opset'>,
+  network: Network,
+): ExportOptions {
   const image = inputs.find(({ name }) => name === 'image');
   const has = (name: string): boolean => outputs.some((output) => output.name === name);
   const taps = network.taps.map(({ name }) => name).filter((name) => has(mapOutput(name)));

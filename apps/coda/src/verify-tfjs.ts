@@ -25,7 +25,9 @@ export function sizedInputs(
   specs: Readonly<Record<string, ArraySpec>>,
   run: number,
 ): Readonly<Record<string, ArraySpec & { readonly shape: readonly number[] }>> | undefined {
-  const symbols = [...new Set(Object.values(specs).flatMap(({ shape }) => shape.filter((d) => typeof d === 'string').map((d) => openSize(d).symbol)))];
+  const symbols = [
+    ...new Set(Object.values(specs).flatMap(({ shape }) => shape.filter((d) => typeof d === 'string').map((d) => openSize(d).symbol))),
+  ];
   const size = (d: number | string): number => {
     if (typeof d === 'number') return d;
     const { symbol, times } = openSize(d);
@@ -42,12 +44,23 @@ export const runsOf = (specs: Readonly<Record<string, ArraySpec>>): readonly num
   Object.values(specs).some(({ shape }) => shape.some((d) => typeof d === 'string')) ? [0, 1, 2] : [0];
 
 /** Numbers of [0, 1) and whole numbers of 0 … 1, which are positions in any table of two rows. */
-export function randomInputs(specs: Readonly<Record<string, ArraySpec & { readonly shape: readonly number[] }>>, seed: number): NamedArrays {
+export function randomInputs(
+  specs: Readonly<Record<string, ArraySpec & { readonly shape: readonly number[] }>>,
+  seed: number,
+): NamedArrays {
   const random = Random.seeded(seed).split('verify');
   return Object.fromEntries(
     Object.entries(specs).map(([name, { dtype, shape }]): [string, NdArray] => {
       const length = sizeOf(shape);
-      if (dtype === 'float32') return [name, ndArray('float32', shape, Float32Array.from({ length }, () => random.uniform()))];
+      if (dtype === 'float32')
+        return [
+          name,
+          ndArray(
+            'float32',
+            shape,
+            Float32Array.from({ length }, () => random.uniform()),
+          ),
+        ];
       const bits = Int32Array.from({ length }, () => random.below(2));
       return [name, dtype === 'bool' ? ndArray('bool', shape, Uint8Array.from(bits)) : ndArray('int32', shape, bits)];
     }),
@@ -58,7 +71,13 @@ export function randomInputs(specs: Readonly<Record<string, ArraySpec & { readon
  * `reference` runs the model by other means than the file: an eager engine. Every output of the file is compared, on random numbers; one that the model does not
  * have is an error. Disposes of `file`.
  */
-export async function verifyTfjs(file: OnnxFile, where: string, model: OpenTfjsModel, reference: Engine, seed: number): Promise<TfjsVerification> {
+export async function verifyTfjs(
+  file: OnnxFile,
+  where: string,
+  model: OpenTfjsModel,
+  reference: Engine,
+  seed: number,
+): Promise<TfjsVerification> {
   try {
     const specs = model.signature.inputs;
     checkNames(where, 'inputs', Object.keys(specs), file.inputs);
@@ -98,8 +117,19 @@ export async function verifyTfjs(file: OnnxFile, where: string, model: OpenTfjsM
   }
 }
 
-function checkNames(where: string, what: 'inputs' | 'outputs', expected: readonly string[], file: readonly { readonly name: string }[]): void {
+function checkNames(
+  where: string,
+  what: 'inputs' | 'outputs',
+  expected: readonly string[],
+  file: readonly { readonly name: string }[],
+): void {
   const got = file.map(({ name }) => name);
   if (got.toSorted().join('\n') === [...expected].sort().join('\n')) return;
-  throw new CodaError({ kind: 'mismatch', where, problem: `its ${what} are not the model's`, expected: expected.join(', '), got: got.join(', ') });
+  throw new CodaError({
+    kind: 'mismatch',
+    where,
+    problem: `its ${what} are not the model's`,
+    expected: expected.join(', '),
+    got: got.join(', '),
+  });
 }

@@ -128,7 +128,14 @@ describe('coda export of a TensorFlow.js model', () => {
     await coda('export', at('layers'), '--out', at('same.onnx'));
     const said = await coda('verify', at('same.onnx'), '--model', at('layers'), '--json');
     expect(said.err).toContain('relative to the largest number of each output');
-    expect(JSON.parse(said.out)).toMatchObject({ shapes: [[1, 104, 112, 3], [3, 139, 147, 3], [64, 72, 80, 3]], passed: true });
+    expect(JSON.parse(said.out)).toMatchObject({
+      shapes: [
+        [1, 104, 112, 3],
+        [3, 139, 147, 3],
+        [64, 72, 80, 3],
+      ],
+      passed: true,
+    });
     const graph = await coda('verify', at('graph.onnx'), '--model', at('graph'), '--engine', 'cpu');
     expect(graph.out + graph.err).toContain('passed: at most 0.0001 was allowed');
     expect(graph.code).toBe(0);
@@ -161,6 +168,9 @@ describe('coda export of a TensorFlow.js model', () => {
     const explained = await coda('export', at('layers'), '--out', at('no.onnx'), '--explain');
     expect(explained.err).toContain('export: --explain:');
     expect(explained.code).toBe(2);
+    const resized = await coda('export', at('layers'), '--out', at('no.onnx'), '--resize');
+    expect(resized.err).toContain('export: --resize: no ONNX operator scales images as this command does: bytes differ by 1 on average');
+    expect(resized.code).toBe(2);
     const shape = await coda('export', at('layers'), '--out', at('no.onnx'), '--shape', 'nothing');
     expect(shape.err).toContain('Expected NAME=SIZE,SIZE,…, such as image=batch,224,224,3.');
   });

@@ -34,7 +34,12 @@ it('says nothing where every kernel agrees', async () => {
 });
 
 it.each<[string, string, number, RegExp]>([
-  ['Conv2D', 'Conv2D', 1, /^The first tensor that differs is the result \[2, 5, 4, 2\] of Conv2D, as Transpose, Conv, that reads stem\/kernel: kernel 1 of 4, called at \S*first-step\.test\.ts:\d+:\d+, by \d/],
+  [
+    'Conv2D',
+    'Conv2D',
+    1,
+    /^The first tensor that differs is the result \[2, 5, 4, 2\] of Conv2D, as Transpose, Conv, that reads stem\/kernel: kernel 1 of 4, called at \S*first-step\.test\.ts:\d+:\d+, by \d/,
+  ],
   ['a function of one number', 'Tanh', 3, /of Tanh, as Tanh,: kernel 3 of 4/],
 ])('names %s where that is wrong', async (_, name, step, text) => {
   // eager, the kernel gives one number that is not what it should be
@@ -60,7 +65,11 @@ it.each<[string, string, number, RegExp]>([
 });
 
 it('refuses a reference that compiles', async () => {
-  const compiling = { ...reference, name: 'onnxruntime' as const, compile: async () => ({ run: async () => ({}), carried: async () => ({}), dispose: async () => undefined }) };
+  const compiling = {
+    ...reference,
+    name: 'onnxruntime' as const,
+    compile: async () => ({ run: async () => ({}), carried: async () => ({}), dispose: async () => undefined }),
+  };
   await expect(firstStepDifference(fn, signature, { image }, { ...options, reference: compiling })).rejects.toThrow(
     'eagerSteps: engine: it compiles functions instead of running them kernel by kernel; expected wasm, cpu or tensorflow, got onnxruntime',
   );

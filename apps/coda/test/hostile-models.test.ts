@@ -73,19 +73,36 @@ describe('models that lie about themselves', () => {
     'two nodes of one name': [() => graphModel([placeholder, placeholder]), /node "x": two nodes have this name/],
     'layers that wait for each other': [
       () => {
-        const layer = (name: string, source: string) => ({ name, class_name: 'Activation', config: { name, activation: 'relu' }, inbound_nodes: [[[source, 0, 0, {}]]] });
+        const layer = (name: string, source: string) => ({
+          name,
+          class_name: 'Activation',
+          config: { name, activation: 'relu' },
+          inbound_nodes: [[[source, 0, 0, {}]]],
+        });
         const config = { name: 'm', layers: [layer('a', 'b'), layer('b', 'a')], input_layers: [['a', 0, 0]], output_layers: [['b', 0, 0]] };
         return { ...layersJson, modelTopology: { class_name: 'Model', config } };
       },
       /layers that read each other in a cycle, which is control flow or a defect; got "a"/,
       () => layersWeights,
     ],
-    'a node that reads what is not there': [() => graphModel([placeholder, { name: 'a', op: 'Relu', input: ['nothing'] }]), /node "a": it reads a node that is not there; got "nothing"/],
+    'a node that reads what is not there': [
+      () => graphModel([placeholder, { name: 'a', op: 'Relu', input: ['nothing'] }]),
+      /node "a": it reads a node that is not there; got "nothing"/,
+    ],
     'control flow': [
-      () => graphModel([placeholder, { name: 'p', op: 'Const' }, { name: 's', op: 'Switch', input: ['x', 'p'] }, { name: 'y', op: 'Relu', input: ['s'] }]),
+      () =>
+        graphModel([
+          placeholder,
+          { name: 'p', op: 'Const' },
+          { name: 's', op: 'Switch', input: ['x', 'p'] },
+          { name: 'y', op: 'Relu', input: ['s'] },
+        ]),
       /model\.json: /,
     ],
-    'an operator that nobody knows': [() => graphModel([placeholder, { name: 'y', op: 'Mystery', input: ['x'] }]), /model\.json: .*Mystery/],
+    'an operator that nobody knows': [
+      () => graphModel([placeholder, { name: 'y', op: 'Mystery', input: ['x'] }]),
+      /model\.json: .*Mystery/,
+    ],
     'a weight of 4 GB': [
       () => graphModel([constant, { name: 'y', op: 'Relu', input: ['w'] }], [weight([1024, 1024, 1024])]),
       /model\.json: its weights need 4294967296 bytes, and its files have 0/,
@@ -96,24 +113,41 @@ describe('models that lie about themselves', () => {
     ],
     'a weight of a negative size': [() => graphModel([placeholder], [weight([-1])]), /model\.json: weight "w" has no shape/],
     'a weight whose shape is a word': [() => graphModel([placeholder], [weight(['many'])]), /model\.json: weight "w" has no shape/],
-    'weights cut off': [() => layersJson, /model\.json: its weights need \d+ bytes, and its files have 40/, () => layersWeights.slice(0, 40)],
+    'weights cut off': [
+      () => layersJson,
+      /model\.json: its weights need \d+ bytes, and its files have 40/,
+      () => layersWeights.slice(0, 40),
+    ],
     'a shard that is missing': [
-      () => ({ ...layersJson, weightsManifest: [{ ...(layersJson['weightsManifest'] as Json[])[0], paths: ['weights.bin', 'group1-shard2of2.bin'] }] }),
+      () => ({
+        ...layersJson,
+        weightsManifest: [{ ...(layersJson['weightsManifest'] as Json[])[0], paths: ['weights.bin', 'group1-shard2of2.bin'] }],
+      }),
       /group1-shard2of2\.bin/,
       () => layersWeights,
     ],
     'an input of 4 GB an image': [
       () => {
         const json = structuredClone(layersJson);
-        const [first] = (((json['modelTopology'] as Json)['config'] as Json)['layers'] as Json[]) as [Json];
+        const [first] = ((json['modelTopology'] as Json)['config'] as Json)['layers'] as Json[] as [Json];
         (first['config'] as Json)['batch_input_shape'] = [null, 32_768, 32_768, 3];
         return json;
       },
       /./,
       () => layersWeights,
     ],
-    'a name of a million letters': [() => graphModel([placeholder, { name: 'y'.repeat(1_000_000), op: 'Mystery', input: ['x'] }]), /model\.json: /],
-    'a name that is no name': [() => graphModel([{ ...placeholder, name: '__proto__' }, { name: 'y', op: 'Relu', input: ['__proto__'] }]), /./],
+    'a name of a million letters': [
+      () => graphModel([placeholder, { name: 'y'.repeat(1_000_000), op: 'Mystery', input: ['x'] }]),
+      /model\.json: /,
+    ],
+    'a name that is no name': [
+      () =>
+        graphModel([
+          { ...placeholder, name: '__proto__' },
+          { name: 'y', op: 'Relu', input: ['__proto__'] },
+        ]),
+      /./,
+    ],
   };
   it.each(Object.entries(bad))('%s', async (name, [json, text, weights]) => {
     const before = process.memoryUsage().rss;
@@ -132,7 +166,24 @@ describe('models that lie about themselves', () => {
 const FUZZ_TIME = 15_000;
 const MOST_RUNS = 400;
 
-const strange: readonly unknown[] = [null, -1, 0, 1e9, 2 ** 53, 1.5, '', 'x', '__proto__', [], {}, [[]], true, 'same', 'float32', [null, null]];
+const strange: readonly unknown[] = [
+  null,
+  -1,
+  0,
+  1e9,
+  2 ** 53,
+  1.5,
+  '',
+  'x',
+  '__proto__',
+  [],
+  {},
+  [[]],
+  true,
+  'same',
+  'float32',
+  [null, null],
+];
 
 /** One value somewhere in the tree replaced, removed, or put in the place of another. */
 function mutated(json: unknown, random: Random): unknown {
@@ -163,8 +214,16 @@ describe('a good model with one or two values changed', () => {
       graphModel(
         [
           placeholder,
-          { ...constant, attr: { ...constant.attr, value: { tensor: { dtype: 'DT_FLOAT', tensorShape: { dim: [{ size: '2' }, { size: '3' }] } } } } },
-          { name: 'm', op: 'MatMul', input: ['x', 'w'], attr: { transpose_a: { b: false }, transpose_b: { b: false }, T: { type: 'DT_FLOAT' } } },
+          {
+            ...constant,
+            attr: { ...constant.attr, value: { tensor: { dtype: 'DT_FLOAT', tensorShape: { dim: [{ size: '2' }, { size: '3' }] } } } },
+          },
+          {
+            name: 'm',
+            op: 'MatMul',
+            input: ['x', 'w'],
+            attr: { transpose_a: { b: false }, transpose_b: { b: false }, T: { type: 'DT_FLOAT' } },
+          },
           { name: 'y', op: 'Softmax', input: ['m'], attr: { T: { type: 'DT_FLOAT' } } },
         ],
         [weight([2, 3])],
@@ -185,7 +244,8 @@ describe('a good model with one or two values changed', () => {
       try {
         await exported(changed, weights);
       } catch (error) {
-        if (!CodaError.isInstance(error)) throw new Error(`not a CodaError: ${String(error)}; ${JSON.stringify(changed).slice(0, 3000)}`, { cause: error });
+        if (!CodaError.isInstance(error))
+          throw new Error(`not a CodaError: ${String(error)}; ${JSON.stringify(changed).slice(0, 3000)}`, { cause: error });
         refused++;
       }
     }

@@ -32,7 +32,9 @@ export function executionProviders(provider: Provider, folder = bindingFolder())
     kind: 'unavailable',
     where: 'engine onnxruntime: provider cuda',
     problem:
-      library === undefined ? `ONNX Runtime has no CUDA on ${process.platform}` : `${library} is not beside the binding of onnxruntime-node`,
+      library === undefined
+        ? `ONNX Runtime has no CUDA on ${process.platform}`
+        : `${library} is not beside the binding of onnxruntime-node`,
     hint:
       library === undefined
         ? undefined

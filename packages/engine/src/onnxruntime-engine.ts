@@ -57,7 +57,11 @@ export interface OnnxRuntimeOptions {
 
 const DEFAULT_COPY_CONSTANTS_UP_TO = 64_000_000;
 
-function sessionOptionsOf({ threads = availableParallelism(), profile, provider = 'cpu' }: OnnxRuntimeOptions): InferenceSession.SessionOptions {
+function sessionOptionsOf({
+  threads = availableParallelism(),
+  profile,
+  provider = 'cpu',
+}: OnnxRuntimeOptions): InferenceSession.SessionOptions {
   return {
     executionProviders: executionProviders(provider),
     graphOptimizationLevel: 'all',
@@ -237,9 +241,11 @@ async function compile(ort: OnnxRuntime, settings: CompileSettings, fn: TensorFu
     run: async (inputs) => {
       checkInputs(inputs, signature.inputs as Readonly<Record<string, ArraySpec>>);
       const begin = performance.now();
-      const results = await session.run(Object.fromEntries(names.map((name) => [name, inputs[name] as NdArray]))).catch((cause: unknown) => {
-        throw runError('run', cause);
-      });
+      const results = await session
+        .run(Object.fromEntries(names.map((name) => [name, inputs[name] as NdArray])))
+        .catch((cause: unknown) => {
+          throw runError('run', cause);
+        });
       times[calls++ % REPORTED_CALLS] = performance.now() - begin;
       return results;
     },

@@ -40,7 +40,9 @@ describe('options of the engine', () => {
   });
 
   it('the same of files', async () => {
-    await expect(openOnnx(encodeModel(trace(twice, signature)), 'twice.onnx', { threads: 0 })).rejects.toThrow('openOnnx: threads: not what');
+    await expect(openOnnx(encodeModel(trace(twice, signature)), 'twice.onnx', { threads: 0 })).rejects.toThrow(
+      'openOnnx: threads: not what',
+    );
   });
 });
 
@@ -51,9 +53,15 @@ describe.each([
   it.each<[unknown, string]>([
     [{ dtype: 'float32', shape: [2, 2], data: new Float32Array(3) }, 'its data do not fill [2, 2]; expected 4 elements, got 3'],
     [{ dtype: 'float32', shape: [2, 2], data: new Float32Array(9) }, 'its data do not fill [2, 2]; expected 4 elements, got 9'],
-    [{ dtype: 'float32', shape: [1, 2], data: new Float64Array(2) }, 'its data are not those of float32; expected Float32Array, got Float64Array'],
+    [
+      { dtype: 'float32', shape: [1, 2], data: new Float64Array(2) },
+      'its data are not those of float32; expected Float32Array, got Float64Array',
+    ],
     [{ dtype: 'float32', shape: [1, 2], data: [1, 2] }, 'its data are not those of float32; expected Float32Array, got Array'],
-    [{ dtype: 'int32', shape: [1, 2], data: new Int32Array(2) }, 'another shape or dtype than compiled for; expected float32 [batch, 2], got int32 [1, 2]'],
+    [
+      { dtype: 'int32', shape: [1, 2], data: new Int32Array(2) },
+      'another shape or dtype than compiled for; expected float32 [batch, 2], got int32 [1, 2]',
+    ],
     [{ dtype: 'float16', shape: [1, 2], data: new Float32Array(2) }, 'a dtype that nothing here has; expected float32, float64, int8,'],
     [{ dtype: 'float32', shape: [-1, 2], data: new Float32Array(2) }, 'its data do not fill [-1, 2]'],
     [new Float32Array(2), 'not an array; expected an object with dtype, shape and data, got Float32Array'],
@@ -69,7 +77,9 @@ describe.each([
 });
 
 describe('what ONNX Runtime stops at', () => {
-  const looked = ({ table, at }: Readonly<Record<string, tf.Tensor>>) => ({ row: tf.gather(table as tf.Tensor, tf.cast(at as tf.Tensor, 'int32')) });
+  const looked = ({ table, at }: Readonly<Record<string, tf.Tensor>>) => ({
+    row: tf.gather(table as tf.Tensor, tf.cast(at as tf.Tensor, 'int32')),
+  });
   const inputs = { table: { shape: [3, 2], dtype: 'float32' as const }, at: { shape: [1], dtype: 'int32' as const } };
   const feeds = { table: ndArray('float32', [3, 2], new Float32Array(6)), at: ndArray('int32', [1], Int32Array.of(7)) };
 

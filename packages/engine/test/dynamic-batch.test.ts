@@ -86,9 +86,9 @@ it.each<[string, (x: tf.Tensor) => tf.Tensor, string]>([
     'trace: result "y": another rank for a batch of one does not make a graph for any size; expected 2 axes, got 1 axes',
   ],
 ])('a function that %s is refused', (_, fn, text) => {
-  expect(() =>
-    trace(({ x }) => ({ y: fn(x as tf.Tensor) }), { inputs: { x: { shape: ['batch', 2, 2, 3], dtype: 'float32' } } }),
-  ).toThrow(text);
+  expect(() => trace(({ x }) => ({ y: fn(x as tf.Tensor) }), { inputs: { x: { shape: ['batch', 2, 2, 3], dtype: 'float32' } } })).toThrow(
+    text,
+  );
 });
 
 it('a function whose gradient sums over the batch is the same for one', () => {

@@ -18,12 +18,22 @@ export function checkBatchOfOne(many: Trace, one: Trace): void {
   const [expected, got] = [many, one].map(({ kernels }) => kernels.filter((name) => !broadcasting.has(name))) as [string[], string[]];
   const at = Array.from({ length: Math.max(expected.length, got.length) }, (_, i) => i).find((i) => expected[i] !== got[i]);
   if (at !== undefined) {
-    throw refusal(`trace: ${got[at] ?? 'the end'}`, 'other operations for a batch of one do not make a graph for any size', expected[at] ?? 'the end', got[at] ?? 'the end');
+    throw refusal(
+      `trace: ${got[at] ?? 'the end'}`,
+      'other operations for a batch of one do not make a graph for any size',
+      expected[at] ?? 'the end',
+      got[at] ?? 'the end',
+    );
   }
   for (const [name, { shape }] of Object.entries(many.graph.outputs)) {
     const single = one.graph.outputs[name];
     if (single?.shape.length === shape.length) continue;
-    throw refusal(`trace: result "${name}"`, 'another rank for a batch of one does not make a graph for any size', `${shape.length} axes`, `${single?.shape.length ?? 'no'} axes`);
+    throw refusal(
+      `trace: result "${name}"`,
+      'another rank for a batch of one does not make a graph for any size',
+      `${shape.length} axes`,
+      `${single?.shape.length ?? 'no'} axes`,
+    );
   }
 }
 

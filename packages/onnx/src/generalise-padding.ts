@@ -70,4 +70,6 @@ export function generalisePadding(nodes: readonly Node[]): AnyPadding | undefine
 }
 
 const most = (nodes: readonly Node[], rank: number): readonly number[] =>
-  Array.from({ length: rank }, (_, i) => Math.max(...nodes.map(({ attributes }) => numbers(attributes['pads'], 2 * rank)[rank + i] as number)));
+  Array.from({ length: rank }, (_, i) =>
+    Math.max(...nodes.map(({ attributes }) => numbers(attributes['pads'], 2 * rank)[rank + i] as number)),
+  );

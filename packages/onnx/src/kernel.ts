@@ -50,7 +50,9 @@ export function kernel<I = { x: TracedArray }, A = object>(
       const results = (Array.isArray(result) ? result : [result]) as readonly TracedArray[];
       // copies change nothing, and TensorFlow.js makes one of all that a gradient will need
       if (recording.keepsSteps && kernelName !== 'Identity') {
-        const reads = Object.values(arrays).flatMap(({ value }) => (builder.isConstant(value) && value.hint !== undefined ? [value.hint] : []));
+        const reads = Object.values(arrays).flatMap(({ value }) =>
+          builder.isConstant(value) && value.hint !== undefined ? [value.hint] : [],
+        );
         recording.steps.push({ kernel: kernelName, results, reads, operators: builder.operatorsFrom(before), site: callSite() });
       }
       return Array.isArray(result) ? results.map((r, i) => output(r, i)) : output(result as TracedArray, 0);

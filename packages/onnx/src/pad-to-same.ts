@@ -12,7 +12,12 @@ import { int, type Dim, type Node, type Value } from './graph.ts';
 import type { Additions } from './open-dims.ts';
 
 /** `node` with fixed pads of 0, reading [N, C, …space]; `padded`: what the sizes of space are called afterwards. Adds nodes; returns those that stand for `node`. */
-export function padToSame(node: Node, windows: readonly Window[], padded: readonly Dim[], { nodes, constants }: Additions): readonly Node[] {
+export function padToSame(
+  node: Node,
+  windows: readonly Window[],
+  padded: readonly Dim[],
+  { nodes, constants }: Additions,
+): readonly Node[] {
   const rank = windows.length;
   const int64 = (values: readonly number[]): Value => {
     const value: Value = { dtype: 'int64', shape: [values.length] };
@@ -48,7 +53,12 @@ export function padToSame(node: Node, windows: readonly Window[], padded: readon
   if (node.op === 'MaxPool') return [over(around(x, -Infinity), node.output)];
   if (node.op !== 'AveragePool') return [over(around(x, 0), node.output)];
   const ones: Value = { dtype: 'float32', shape: [1, 1, ...x.shape.slice(2)] };
-  nodes.push({ op: 'Expand', inputs: [scalar(1), emit('Concat', [int64([1, 1]), size], 2 + rank, { axis: int(0) })], output: ones, attributes: {} });
+  nodes.push({
+    op: 'Expand',
+    inputs: [scalar(1), emit('Concat', [int64([1, 1]), size], 2 + rank, { axis: int(0) })],
+    output: ones,
+    attributes: {},
+  });
   const sum: Value = { dtype: 'float32', shape: node.output.shape };
   const share: Value = { dtype: 'float32', shape: [1, 1, ...node.output.shape.slice(2)] };
   const divided: Node = { op: 'Div', inputs: [sum, share], output: node.output, attributes: {} };

@@ -143,7 +143,11 @@ function inputTensor(backend: RecordingBackend, name: string, spec: ArraySpec, s
 /** Inputs, constants and carried values share one list of names. Sizes of inputs begin at 1: to ONNX a 0 is a size that stays what it was. */
 function checkSignature({ inputs, constants = {}, carried = {} }: Signature): void {
   for (const [name, { shape }] of Object.entries(inputs)) {
-    if (shape.every((d) => typeof d === 'string' || (Number.isSafeInteger(d) && d > 0)) && sizeOf(shape.map((d) => Number(d) || 1)) < MOST_ELEMENTS) continue;
+    if (
+      shape.every((d) => typeof d === 'string' || (Number.isSafeInteger(d) && d > 0)) &&
+      sizeOf(shape.map((d) => Number(d) || 1)) < MOST_ELEMENTS
+    )
+      continue;
     throw new CodaError({
       kind: 'argument',
       where: `trace: signature: ${JSON.stringify(name)}`,

@@ -116,7 +116,7 @@ export class Layouts {
     return this.builder.emit('Expand', [value, this.builder.int64(shape)], value.dtype, shape);
   }
 
-/** Axes of `perm` as a transpose of tfjs names them; records nothing. */
+  /** Axes of `perm` as a transpose of tfjs names them; records nothing. */
   transpose(array: TracedArray, perm: readonly number[]): TracedArray {
     const a = this.unblocked(array);
     const shape = perm.map((axis) => a.shape[axis] as number);

@@ -25,7 +25,9 @@ export async function verifyTfjsFile(path: string, modelPath: string, options: O
     throw CodaError.isInstance(error) && error.kind === 'argument' ? error.within(path) : error;
   });
   const { engine, result } = await verified(path, model, file, options, io);
-  io.say(`largest deviation at inputs of ${result.shapes.map((shape) => `[${shape.join(', ')}]`).join(', ')}, relative to the largest number of each output:`);
+  io.say(
+    `largest deviation at inputs of ${result.shapes.map((shape) => `[${shape.join(', ')}]`).join(', ')}, relative to the largest number of each output:`,
+  );
   for (const [name, d] of Object.entries(result.outputs)) io.say(`  ${name} ${d.toExponential(2)}`);
   const passed = result.maxRelDiff <= options.tolerance;
   const { first, hint } = passed ? {} : await whereItParts(path, model, engine, options);
@@ -62,7 +64,13 @@ async function verified(
     const missing = error instanceof Error ? /Kernel '(\w+)' not registered/.exec(error.message)?.[1] : undefined;
     if (missing === undefined) throw error;
     if (options.engine !== undefined) {
-      throw new CodaError({ kind: 'unavailable', where: `engine ${engine.name}`, problem: `it has no ${missing}`, hint: 'Take --engine cpu.', cause: error });
+      throw new CodaError({
+        kind: 'unavailable',
+        where: `engine ${engine.name}`,
+        problem: `it has no ${missing}`,
+        hint: 'Take --engine cpu.',
+        cause: error,
+      });
     }
     const { engine: plain } = await resolveEngine('cpu');
     said(`cpu, since wasm has no ${missing}`);
@@ -85,7 +93,8 @@ async function whereItParts(
   if (step !== undefined) return { first: step, hint: describeStep(step) };
   const node = await firstNodeDifference(bytes, path, exportTfjsModel(model, { opset: info.opset }), feeds, tolerance);
   const agrees = 'Every kernel of the model gives in ONNX Runtime what it gives in TensorFlow.js';
-  if (node === undefined) return { hint: `${agrees}, and the file what the model is exported to now, on these numbers: the difference lies in larger ones.` };
+  if (node === undefined)
+    return { hint: `${agrees}, and the file what the model is exported to now, on these numbers: the difference lies in larger ones.` };
   return { first: node, hint: `${agrees}, so the file is not the model's: ${describeNode(node)}` };
 }
 

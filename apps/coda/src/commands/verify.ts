@@ -99,11 +99,15 @@ async function whereItParts(
     await networkNode(bytes, path, info, open, images, engine, tolerance),
   ];
   const exactly = node === undefined ? '' : ` ${node}`;
-  if (first === undefined) return { hint: `Every tap that the file names agrees: they part above the last, or on the way back to a map.${exactly}` };
+  if (first === undefined)
+    return { hint: `Every tap that the file names agrees: they part above the last, or on the way back to a map.${exactly}` };
   const { tap, deviation, agrees, between } = first;
   const shown = between.length > SHOWN_VALUES ? [...between.slice(0, SHOWN_VALUES), `${between.length - SHOWN_VALUES} more`] : between;
   const before = agrees === undefined ? '' : `${agrees} agrees; `;
-  return { first, hint: `The first tap that differs is ${tap}, by ${deviation.toExponential(2)}: ${before}look at ${shown.join(', ')}.${exactly}` };
+  return {
+    first,
+    hint: `The first tap that differs is ${tap}, by ${deviation.toExponential(2)}: ${before}look at ${shown.join(', ')}.${exactly}`,
+  };
 }
 
 /** The first kernel of the network that differs in ONNX Runtime, or the first value of the file that is not what the model is exported to now, in words. */
@@ -119,7 +123,10 @@ async function networkNode(
   const options = exportOptionsOf(info, network);
   const { fn, signature } = exportFunction(network, model, exportedTaps(network, options), options);
   const inputs = Object.fromEntries(
-    Object.entries(signature.inputs).map(([name, { dtype, shape }]) => [name, { dtype, shape: shape.map((d) => (typeof d === 'string' ? 1 : d)) }]),
+    Object.entries(signature.inputs).map(([name, { dtype, shape }]) => [
+      name,
+      { dtype, shape: shape.map((d) => (typeof d === 'string' ? 1 : d)) },
+    ]),
   );
   const feeds: Record<string, NdArray> = { image: imageBatch(images, [0], info.inputs.find(({ name }) => name === 'image') as ArrayInfo) };
   if ('target' in inputs) feeds['target'] = ndArray('int64', [1], BigInt64Array.of(-1n));

@@ -59,7 +59,11 @@ const ndhwc = (value: StaticValue): TracedArray => {
 kernel<{ x: TracedArray; filter: TracedArray }, Attrs>('Conv3D', ({ x, filter }, { attrs, layouts, builder }) => {
   const g = geometry(x.shape, filter.shape, attrs);
   const operands = [layouts.dense(x, NCDHW), layouts.dense(filter, OIDHW)];
-  return ndhwc(builder.emit('Conv', operands, 'float32', [g.batchSize, g.outChannels, ...g.count], g.window, { padding: paddingAsked(attrs, g.stride) }));
+  return ndhwc(
+    builder.emit('Conv', operands, 'float32', [g.batchSize, g.outChannels, ...g.count], g.window, {
+      padding: paddingAsked(attrs, g.stride),
+    }),
+  );
 });
 
 kernel<{ dy: TracedArray; filter: TracedArray }, Attrs & { inputShape: number[] }>(

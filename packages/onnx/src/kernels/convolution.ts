@@ -31,7 +31,8 @@ const isChannelsFirst = (attrs: ConvolutionAttrs): boolean => attrs.dataFormat =
 
 export function geometry(input: readonly number[], filter: readonly number[], attrs: ConvolutionAttrs, depthwise = false) {
   // images come with their channels last, and so does their padding
-  const pad = isChannelsFirst(attrs) && Array.isArray(attrs.pad) ? CHANNELS_LAST.map((axis) => (attrs.pad as Sides)[axis] as Side) : attrs.pad;
+  const pad =
+    isChannelsFirst(attrs) && Array.isArray(attrs.pad) ? CHANNELS_LAST.map((axis) => (attrs.pad as Sides)[axis] as Side) : attrs.pad;
   const info = tf.backend_util.computeConv2DInfo(
     input as [number, number, number, number],
     filter as [number, number, number, number],

@@ -5,7 +5,6 @@ import { int } from '../graph.ts';
 import { kernel } from '../kernel.ts';
 import { dtypeOf, identityOrder, plain, type TracedArray } from '../traced-array.ts';
 
-
 kernel<{ x: TracedArray; indices: TracedArray }, { axis: number; batchDims: number }>(
   'GatherV2',
   ({ x, indices }, { attrs, layouts, builder }) => {
