@@ -95,13 +95,13 @@ export async function firstNodeDifference(
   const again = await openOnnx(own.bytes, 'the model, exported again');
   try {
     const [got, expected] = [await file.run(feeds), await again.run(feeds)];
-    const unread = new Set([...own.computed]);
+    const exported = new Set(own.computed);
     for (const name of probe.computed) {
       const [a, b] = [got[name], expected[name]];
       if (a !== undefined && b !== undefined) {
         const deviation = relative(a, b);
         if (deviation > tolerance) return { name, op: opOf.get(name), deviation, unknown: false };
-      } else if (!unread.has(name)) return { name, op: undefined, deviation: Infinity, unknown: true };
+      } else if (!exported.has(name)) return { name, op: undefined, deviation: Infinity, unknown: true };
     }
     return undefined;
   } finally {

@@ -119,7 +119,10 @@ describe('CUDA', () => {
   });
 
   it('comes first where its library is, and is unavailable where that does not start', async (context) => {
-    if (process.platform !== 'linux') return context.skip('the library has another name here');
+    if (process.platform !== 'linux') {
+      context.skip('the library has another name here');
+      return;
+    }
     const folder = await mkdtemp(join(tmpdir(), 'coda-cuda-'));
     await writeFile(join(folder, 'libonnxruntime_providers_cuda.so'), 'no library');
     expect(executionProviders('cuda', folder)).toEqual(['cuda', 'cpu']);
