@@ -40,7 +40,7 @@ export function sizedInputs(
 }
 
 /** Runs in which something changes: one, where nothing is open. */
-export const runsOf = (specs: Readonly<Record<string, ArraySpec>>): readonly number[] =>
+const runsOf = (specs: Readonly<Record<string, ArraySpec>>): readonly number[] =>
   Object.values(specs).some(({ shape }) => shape.some((d) => typeof d === 'string')) ? [0, 1, 2] : [0];
 
 /** Numbers of [0, 1) and whole numbers of 0 … 1, which are positions in any table of two rows. */
