@@ -10,7 +10,7 @@ import {
   type TensorFunction,
 } from '@coda-nets/core';
 import { checkTaps, contributionsAtTaps } from '@coda-nets/depth';
-import { encodeModel, inferencePasses, nameTensor, runPasses, trace, type Graph, type ModelOptions } from '@coda-nets/onnx';
+import { encodeModel, inferencePasses, nameTensor, runPasses, trace, type Graph, type ModelInfo, type ModelOptions } from '@coda-nets/onnx';
 import * as tf from '@tensorflow/tfjs-core';
 
 export interface ExportOptions {
@@ -89,7 +89,27 @@ export function exportNetwork(network: Network, model: Model, options: ExportOpt
   return encodeModel(graph, modelOptions);
 }
 
-function exportFunction(
+/** The options that a file of `exportGraph` was made with, as the file shows them. */
+export function exportOptionsOf(
+  { inputs, outputs, opset }: Pick<ModelInfo, 'inputs' | 'outputs' | 'opset'>,
+  network: Network,
+): ExportOptions {
+  const image = inputs.find(({ name }) => name === 'image');
+  const has = (name: string): boolean => outputs.some((output) => output.name === name);
+  const taps = network.taps.map(({ name }) => name).filter((name) => has(mapOutput(name)));
+  return {
+    explain: inputs.some(({ name }) => name === 'target'),
+    taps,
+    residuals: taps.some((name) => has(residualOutput(name))),
+    probabilities: has('probabilities'),
+    input: image?.shape[3] === network.inputShape[2] ? 'nhwc' : 'nchw',
+    dtype: image?.dtype === 'uint8' ? 'uint8' : 'float32',
+    opset,
+  };
+}
+
+/** What is traced for a file of these options; `taps` from `exportedTaps`. */
+export function exportFunction(
   original: Network,
   model: Model,
   taps: readonly string[],

@@ -15,6 +15,10 @@ export interface TfjsExportOptions {
   readonly version?: string;
 }
 
+/** Of what TensorFlow.js says: it repeats names of any length. */
+const MOST_LETTERS = 1000;
+
+/** Throws a CodaError that begins with the path of the model. */
 export function exportTfjsModel(model: OpenTfjsModel, { opset, version = '' }: TfjsExportOptions = {}): ExportedModel {
   const { fn, signature, names, path, format } = model;
   try {
@@ -28,6 +32,9 @@ export function exportTfjsModel(model: OpenTfjsModel, { opset, version = '' }: T
     const shapes = Object.entries(signature.inputs).map(([name, { shape, dtype }]) => `${name}: ${dtype}[${shape.join(', ')}]`);
     return { graph, modelOptions, inputs: shapes, outputs: Object.keys(graph.outputs) };
   } catch (error) {
-    throw CodaError.isInstance(error) ? error.within(path) : error;
+    if (CodaError.isInstance(error)) throw error.within(path);
+    // what the file says of its nodes is tried when they run
+    const problem = `TensorFlow.js does not run it: ${error instanceof Error ? error.message.slice(0, MOST_LETTERS) : String(error)}`;
+    throw new CodaError({ kind: 'malformed', where: path, problem, cause: error });
   }
 }

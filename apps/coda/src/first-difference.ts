@@ -6,9 +6,9 @@ import { inferenceContext, recordTaps, type Engine, type NamedTensors, type NdAr
 import { openOnnx } from '@coda-nets/engine';
 import { withOutputs, type ArrayInfo } from '@coda-nets/onnx';
 import * as tf from '@tensorflow/tfjs-core';
+import { difference } from './difference.ts';
 import { imageBatch } from './image-batch.ts';
 import type { OpenModel } from './open-model.ts';
-import { difference } from './verify-onnx.ts';
 
 export interface FirstDifference {
   readonly tap: string;

@@ -32,7 +32,7 @@ export async function openTfjsModel(path: string, options: ModelFunctionOptions 
     return { ...opened, path, format };
   } catch (cause) {
     if (CodaError.isInstance(cause)) throw cause;
-    const problem = `TensorFlow.js does not load it: ${cause instanceof Error ? cause.message : String(cause)}`;
+    const problem = `TensorFlow.js does not load it: ${cause instanceof Error ? cause.message.slice(0, 1000) : String(cause)}`;
     throw new CodaError({ kind: 'malformed', where: path, problem, cause });
   }
 }

@@ -2,6 +2,7 @@
 import { CodaError, ndArray, sizeOf, type Engine, type NamedArrays, type NdArray } from '@coda-nets/core';
 import { explainer, type Explanation } from '@coda-nets/depth';
 import type { OnnxFile } from '@coda-nets/engine';
+import { difference } from './difference.ts';
 import { mapOutput, residualOutput } from './export-network.ts';
 import { imageBatch } from './image-batch.ts';
 import type { OpenModel } from './open-model.ts';
@@ -131,16 +132,4 @@ function row(outputs: NamedArrays, name: string, n: number): Float32Array {
   const { data, shape } = outputs[name] as NdArray<'float32'>;
   const size = sizeOf(shape.slice(1));
   return data.subarray(n * size, (n + 1) * size);
-}
-
-/** max |a − b|; infinite where one is NaN, or their lengths differ. */
-export function difference(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  if (a.length !== b.length) return Infinity;
-  let worst = 0;
-  for (let i = 0; i < a.length; i++) {
-    const d = Math.abs((a[i] as number) - (b[i] as number));
-    // NaN must not pass
-    if (!(d <= worst)) worst = Number.isNaN(d) ? Infinity : d;
-  }
-  return worst;
 }

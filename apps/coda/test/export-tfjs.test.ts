@@ -124,10 +124,53 @@ describe('coda export of a TensorFlow.js model', () => {
     expect(said.code).toBe(1);
   });
 
+  it('writes what `verify` finds to be the model, at any size, of both formats', async () => {
+    await coda('export', at('layers'), '--out', at('same.onnx'));
+    const said = await coda('verify', at('same.onnx'), '--model', at('layers'), '--json');
+    expect(said.err).toContain('relative to the largest number of each output');
+    expect(JSON.parse(said.out)).toMatchObject({
+      shapes: [
+        [1, 104, 112, 3],
+        [3, 139, 147, 3],
+        [64, 72, 80, 3],
+      ],
+      passed: true,
+    });
+    const graph = await coda('verify', at('graph.onnx'), '--model', at('graph'), '--engine', 'cpu');
+    expect(graph.out + graph.err).toContain('passed: at most 0.0001 was allowed');
+    expect(graph.code).toBe(0);
+  });
+
+  it('writes what `verify` tells from another model by the first value that differs', async () => {
+    const bytes = new Float32Array((artifacts.weightData as ArrayBuffer).slice(0));
+    bytes[bytes.length - 1] = (bytes.at(-1) as number) + 1;
+    await write('other', { ...artifacts, weightData: bytes.buffer }, { format: 'layers-model' });
+    await coda('export', at('layers'), '--out', at('differs.onnx'));
+    const said = await coda('verify', at('differs.onnx'), '--model', at('other', 'model.json'), '--engine', 'cpu', '--json');
+    expect(said.err).toMatch(
+      /the file deviates from its model; expected at most 0\.0001, got .*Every kernel of the model gives in ONNX Runtime what it gives in TensorFlow\.js, so the file is not the model's: the first value that differs is scores_1 \(Add\), by \d/s,
+    );
+    expect(JSON.parse(said.out)).toMatchObject({ passed: false, firstDifference: { op: 'Add', unknown: false } });
+    expect(said.code).toBe(1);
+  });
+
+  it('writes what `verify` does not compare with a model of other inputs, nor on images', async () => {
+    const said = await coda('verify', at('differs.onnx'), '--model', at('graph'));
+    expect(said.err).toContain('shapes: not an input of the model: image_input; expected x');
+    const data = await coda('verify', at('differs.onnx'), '--model', at('layers'), '--data', 'cifar10');
+    expect(data.err).toContain('verify: --data: a model of TensorFlow.js is compared on random numbers');
+    expect(data.code).toBe(2);
+    const compiled = await coda('verify', at('differs.onnx'), '--model', at('layers'), '--engine', 'onnxruntime');
+    expect(compiled.err).toContain('verify: --engine: onnxruntime runs graphs, as the file does; expected wasm, cpu or tensorflow');
+  });
+
   it('refuses options that are about other models', async () => {
     const explained = await coda('export', at('layers'), '--out', at('no.onnx'), '--explain');
     expect(explained.err).toContain('export: --explain:');
     expect(explained.code).toBe(2);
+    const resized = await coda('export', at('layers'), '--out', at('no.onnx'), '--resize');
+    expect(resized.err).toContain('export: --resize: no ONNX operator scales images as this command does: bytes differ by 1 on average');
+    expect(resized.code).toBe(2);
     const shape = await coda('export', at('layers'), '--out', at('no.onnx'), '--shape', 'nothing');
     expect(shape.err).toContain('Expected NAME=SIZE,SIZE,…, such as image=batch,224,224,3.');
   });

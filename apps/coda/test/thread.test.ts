@@ -99,7 +99,7 @@ describe('the thread', () => {
     expect([failed.code, failed.err]).toEqual([
       1,
       expect.stringMatching(
-        /hybrid\.onnx: the file deviates from its model; expected at most 0\.0001, got \S+\. The first tap that differs is layer2\.0, by \S+: layer1\.0 agrees; look at .*stem\.layer2\.0\.conv2,/,
+        /hybrid\.onnx: the file deviates from its model; expected at most 0\.0001, got \S+\. The first tap that differs is layer2\.0, by \S+: layer1\.0 agrees; look at .*stem\.layer2\.0\.conv2, .*Beside what the model is exported to now, the first value that differs is stem\.layer2\.0\.conv2 \(Conv\), by /,
       ),
     ]);
     const python = ['python3', '/usr/bin/python3'].find((p) => spawnSync(p, ['-c', 'import onnx']).status === 0);

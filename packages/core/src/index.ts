@@ -2,7 +2,17 @@
 import './tfjs.ts';
 
 export { CodaError, type ErrorDetails, type ErrorKind } from './errors.ts';
-export { ndArray, sameShape, sizeOf, zerosArray, type DataByDType, type DType, type NamedArrays, type NdArray } from './nd-array.ts';
+export {
+  arrayConstructors,
+  ndArray,
+  sameShape,
+  sizeOf,
+  zerosArray,
+  type DataByDType,
+  type DType,
+  type NamedArrays,
+  type NdArray,
+} from './nd-array.ts';
 export { Random, type RandomState } from './random.ts';
 export { holdConstant } from './hold-constant.ts';
 export { groupedConv2d, groupedConvKernels, type GroupedConvAttrs } from './grouped-conv2d.ts';

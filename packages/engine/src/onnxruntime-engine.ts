@@ -25,11 +25,14 @@ import { readOnnxInfo } from '@coda-nets/onnx/node';
 import type { InferenceSession } from 'onnxruntime-node';
 import { availableParallelism } from 'node:os';
 import { blockOf } from './blocked-operators.ts';
+import { checkEngineOptions } from './check-engine-options.ts';
 import { checkInputs } from './check-inputs.ts';
+import { checkProvider, executionProviders, type Provider } from './execution-provider.ts';
 import type { Fallbacks } from './fallbacks.ts';
 import { loadOnnxRuntime, type OnnxRuntime } from './load-onnx-runtime.ts';
 import { openSession, type OnnxSession, type SessionPlan } from './onnx-session.ts';
 import { openInThread } from './open-in-thread.ts';
+import { compileError, runError } from './run-error.ts';
 
 export interface OnnxRuntimeOptions {
   /** Default: every core this process may use. */
@@ -51,35 +54,45 @@ export interface OnnxRuntimeOptions {
   readonly ownThread?: boolean;
   /** Measures every node of every call, and writes `<profile>_<time>.json` (the trace event format of Chrome) when what was compiled is disposed. */
   readonly profile?: string;
+  /** Default `cpu`; `cuda` where onnxruntime-node was given its library (`execution-provider.ts`). */
+  readonly provider?: Provider;
 }
 
 const DEFAULT_COPY_CONSTANTS_UP_TO = 64_000_000;
 
-function sessionOptionsOf({ threads = availableParallelism(), profile }: OnnxRuntimeOptions): InferenceSession.SessionOptions {
+function sessionOptionsOf({
+  threads = availableParallelism(),
+  profile,
+  provider = 'cpu',
+}: OnnxRuntimeOptions): InferenceSession.SessionOptions {
   return {
-    executionProviders: ['cpu'],
+    executionProviders: executionProviders(provider),
     graphOptimizationLevel: 'all',
     // One block for a whole run, laid out beforehand, is larger than what an arena hands out and takes back: 1.7 GB instead of 1.1 for S-CoDA's step.
     enableMemPattern: false,
     intraOpNumThreads: threads,
-    logSeverityLevel: 3,
+    // what goes wrong is in the error
+    logSeverityLevel: 4,
     ...(profile !== undefined && { enableProfiling: true, profileFilePrefix: profile }),
   };
 }
 
 export async function onnxRuntimeEngine(engineOptions: OnnxRuntimeOptions = {}): Promise<OnnxEngine> {
+  checkEngineOptions('onnxRuntimeEngine', engineOptions);
   const {
+    provider = 'cpu',
     threads = availableParallelism(),
     copyConstantsUpTo = DEFAULT_COPY_CONSTANTS_UP_TO,
     blocked = true,
     ownThread = false,
   } = engineOptions;
   const ort = await loadOnnxRuntime();
-  const block = blocked ? await blockOf(ort, sessionOptionsOf({ threads: 1 })) : undefined;
+  await checkProvider(ort, provider, sessionOptionsOf(engineOptions));
+  const block = blocked && provider === 'cpu' ? await blockOf(ort, sessionOptionsOf({ threads: 1 })) : undefined;
   const settings = { copyConstantsUpTo, block, ownThread, options: sessionOptionsOf(engineOptions) };
   return {
     name: 'onnxruntime',
-    description: `ONNX Runtime ${ort.env.versions.node ?? ''}, CPU, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+    description: `ONNX Runtime ${ort.env.versions.node ?? ''}, ${provider.toUpperCase()}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
     compile: (fn, signature) => compile(ort, settings, fn, signature),
   };
 }
@@ -112,12 +125,9 @@ export interface OnnxEngine extends Engine {
  * The same graphs on a GPU, by the WebGPU provider that onnxruntime-node brings along: Vulkan, Metal or Direct3D, without CUDA. What has no WebGPU kernel
  * runs on the CPU. Carried values stay on the GPU. Throws a CodaError of kind `unavailable` where there is no adapter.
  */
-export async function webGpuEngine({
-  threads,
-  profile,
-  ownThread = false,
-  listFallbacks = false,
-}: WebGpuOptions = {}): Promise<OnnxEngine> {
+export async function webGpuEngine(engineOptions: WebGpuOptions = {}): Promise<OnnxEngine> {
+  checkEngineOptions('webGpuEngine', engineOptions, ['threads', 'profile', 'ownThread', 'listFallbacks']);
+  const { threads, profile, ownThread = false, listFallbacks = false } = engineOptions;
   const ort = await loadOnnxRuntime();
   const options = {
     ...sessionOptionsOf({ ...(threads !== undefined && { threads }), ...(profile !== undefined && { profile }) }),
@@ -197,6 +207,7 @@ export async function openOnnxFile(path: string, options: OnnxRuntimeOptions = {
 }
 
 async function openFile(info: ModelInfo, model: Uint8Array | string, where: string, options: OnnxRuntimeOptions): Promise<OnnxFile> {
+  checkEngineOptions('openOnnx', options);
   const plan: SessionPlan = { model, options: sessionOptionsOf(options), shared: {}, sharedInputs: [], carried: {} };
   const ort = await loadOnnxRuntime();
   let session: OnnxSession;
@@ -211,7 +222,9 @@ async function openFile(info: ModelInfo, model: Uint8Array | string, where: stri
     ...info,
     run: async (inputs) => {
       checkInputs(inputs, specs);
-      return session.run(inputs);
+      return session.run(inputs).catch((cause: unknown) => {
+        throw runError(where, cause);
+      });
     },
     dispose: () => session.release(),
   };
@@ -235,7 +248,9 @@ async function compile(ort: OnnxRuntime, settings: CompileSettings, fn: TensorFu
     onGpu,
     listFallbacks,
   };
-  const session = await (ownThread ? openInThread(plan) : openSession(ort, plan));
+  const session = await (ownThread ? openInThread(plan) : openSession(ort, plan)).catch((cause: unknown) => {
+    throw compileError(cause);
+  });
   const sessionTime = performance.now() - start - traceTime;
   const names = Object.keys(signature.inputs);
   let calls = 0;
@@ -244,7 +259,11 @@ async function compile(ort: OnnxRuntime, settings: CompileSettings, fn: TensorFu
     run: async (inputs) => {
       checkInputs(inputs, signature.inputs as Readonly<Record<string, ArraySpec>>);
       const begin = performance.now();
-      const results = await session.run(Object.fromEntries(names.map((name) => [name, inputs[name] as NdArray])));
+      const results = await session
+        .run(Object.fromEntries(names.map((name) => [name, inputs[name] as NdArray])))
+        .catch((cause: unknown) => {
+          throw runError('run', cause);
+        });
       times[calls++ % REPORTED_CALLS] = performance.now() - begin;
       return results;
     },

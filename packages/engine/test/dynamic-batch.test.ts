@@ -3,6 +3,7 @@ import { ndArray, Random } from '@coda-nets/core';
 import { onnxRuntimeEngine, eagerEngine } from '@coda-nets/engine';
 import { expectClose, useBackend } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
+import { trace } from '@coda-nets/onnx';
 import { beforeAll, expect, it } from 'vitest';
 
 /** Sums of a few float32 products. */
@@ -66,4 +67,31 @@ it.each(Object.entries(cases))('%s', async (_, fn) => {
     }
   }
   await compiled.dispose();
+});
+
+const some = (n: number, x: tf.Tensor): boolean => (x.shape[0] as number) > n;
+
+it.each<[string, (x: tf.Tensor) => tf.Tensor, string]>([
+  ['does otherwise for many', (x) => (some(50, x) ? tf.relu(x) : x), 'other operations at another size does not make a graph'],
+  ['does otherwise for a few', (x) => (some(8, x) ? tf.relu(x) : x), 'other operations at another size does not make a graph'],
+  ['computes otherwise for a few', (x) => tf.mul(x, some(8, x) ? 2 : 3), 'trace: Mul: a size used as a number does not make a graph'],
+  [
+    'does otherwise for one',
+    (x) => (some(1, x) ? tf.sigmoid(tf.relu(x)) : tf.relu(x)),
+    'trace: the end: other operations for a batch of one do not make a graph for any size; expected Sigmoid, got the end. Name the axes in tf.squeeze',
+  ],
+  [
+    'squeezes every axis of one',
+    (x) => tf.squeeze(tf.sum(x, [1, 2], true)),
+    'trace: result "y": another rank for a batch of one does not make a graph for any size; expected 2 axes, got 1 axes',
+  ],
+])('a function that %s is refused', (_, fn, text) => {
+  expect(() => trace(({ x }) => ({ y: fn(x as tf.Tensor) }), { inputs: { x: { shape: ['batch', 2, 2, 3], dtype: 'float32' } } })).toThrow(
+    text,
+  );
+});
+
+it('a function whose gradient sums over the batch is the same for one', () => {
+  const bias = (x: tf.Tensor): tf.Tensor => tf.grad((b) => tf.sum(tf.square(tf.add(x, b))))(tf.ones([1, 3]));
+  expect(() => trace(({ x }) => ({ y: bias(x as tf.Tensor) }), { inputs: { x: { shape: ['batch', 3], dtype: 'float32' } } })).not.toThrow();
 });

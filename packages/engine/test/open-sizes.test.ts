@@ -131,6 +131,27 @@ describe('images of any size', () => {
     await compiled.dispose();
   });
 
+  const skipping: Readonly<Record<string, Images>> = {
+    convolution: (x) => tf.conv2d(x, filter(2, 1, 3, 2), [5, 4], 'same'),
+    'depthwise convolution': (x) => tf.depthwiseConv2d(x, filter(2, 2, 3, 2), 3, 'same'),
+    'mean, where padding counts for nothing': (x) => tf.avgPool(x, [2, 3], [4, 3], 'same'),
+    'largest, of negative numbers': (x) => tf.maxPool(tf.sub(x, 10), [3, 2], [4, 5], 'same'),
+    'another size along each axis': (x) => tf.maxPool(tf.sub(x, 10), [5, 2], [2, 3], 'same'),
+    // remainders by 5 that do not tell "valid" from "same" occur in all traces
+    valid: (x) => tf.conv2d(x, filter(2, 2, 3, 2), 5, 'valid'),
+    'padded by a number': (x) => tf.avgPool(x, 2, 5, 1),
+    'padded by a number and rounded up': (x) => tf.maxPool(x, 4, 3, 1, 'ceil'),
+    'padded by a number and rounded': (x) => tf.conv2d(x, filter(3, 3, 3, 2), 4, 1, 'NHWC', 1, 'round'),
+  };
+  it.each(Object.entries(skipping))('of windows smaller than their stride at every remainder: %s', (_, fn) =>
+    expectSame(
+      fn,
+      'height',
+      'width',
+      [6, 7, 8, 9, 10, 11, 12].map((side) => [2, side, side + 3]),
+    ),
+  );
+
   it('of one size a call', async () => {
     const compiled = await (
       await onnxRuntimeEngine({ threads: 1 })

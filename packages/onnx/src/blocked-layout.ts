@@ -7,15 +7,12 @@
  * b is what the machine's vector unit takes at once: a graph with such operators is for the process that asked for it, never for a file.
  */
 import type { GraphBuilder, StaticValue } from './graph-builder.ts';
-import type { Attribute } from './graph.ts';
+import { int, ints, type Attribute } from './graph.ts';
 
 const BLOCKED_DOMAIN = 'com.microsoft.nchwc';
 
 /** A filter is rearranged in every step; with fewer positions than this to use it at, that costs more than it gains. */
 const MIN_POSITIONS = 512;
-
-const int = (value: number): Attribute => ({ int: value });
-const ints = (values: readonly number[]): Attribute => ({ ints: values });
 
 /** A convolution of x over blocked channels: activation(conv(x, filter) + bias + sum). */
 interface BlockedConv {
@@ -66,10 +63,9 @@ export class BlockedLayout {
 
   /** The blocked twin → [N, C, H, W]. Truth values have no such operator: they leave as numbers. */
   leave(x: StaticValue): StaticValue {
-    const cast = (value: StaticValue, dtype: StaticValue['dtype'], to: number): StaticValue =>
-      value.dtype === dtype ? value : this.#builder.emit('Cast', [value], dtype, value.shape, { to: int(to) });
-    const plain = this.#emit('ReorderOutput', [cast(x, 'float32', 1)], x.shape, { channels: int(x.shape[1] as number) });
-    return x.dtype === 'bool' ? cast(plain, 'bool', 9) : x.dtype === 'int32' ? cast(plain, 'int32', 6) : plain;
+    const numbers = this.#builder.cast(x, 'float32');
+    const plain = this.#emit('ReorderOutput', [numbers], x.shape, { channels: int(x.shape[1] as number) });
+    return this.#builder.cast(plain, x.dtype);
   }
 
   /**
@@ -83,7 +79,7 @@ export class BlockedLayout {
     const outside = transposed ? channelsIn : channelsOut;
     const inBlock = inside < b ? inside : b;
     const [first, second] = transposed ? [b, inBlock] : [inBlock, b];
-    const split = this.#reshape(value, [kh, kw, channelsIn / first, first, channelsOut / second, second]);
+    const split = this.#builder.reshape(value, [kh, kw, channelsIn / first, first, channelsOut / second, second]);
     const perm = transposed ? [2, 4, 0, 1, 5, 3] : [4, 2, 0, 1, 3, 5];
     const moved = inside < b ? (transposed ? [2, 5, 4, 0, 1, 3] : [4, 3, 2, 0, 1, 5]) : perm;
     const turned = this.#builder.emit(
@@ -93,7 +89,7 @@ export class BlockedLayout {
       moved.map((p) => split.shape[p] as number),
       { perm: ints(moved) },
     );
-    return this.#reshape(turned, [outside, inside, kh, kw]);
+    return this.#builder.reshape(turned, [outside, inside, kh, kw]);
   }
 
   /** x blocked, or of fewer channels than a block and not; the result is blocked. `filter` from `filter()`. */
@@ -103,7 +99,7 @@ export class BlockedLayout {
 
   /** x ⊙ s for s [C] */
   scaled(x: StaticValue, scale: StaticValue): StaticValue {
-    const filter = this.#reshape(scale, [x.shape[1] as number, 1, 1, 1]);
+    const filter = this.#builder.reshape(scale, [x.shape[1] as number, 1, 1, 1]);
     const attributes = { kernel_shape: ints([1, 1]), group: int(x.shape[1] as number) };
     return this.#scale({ x, filter, shape: x.shape, attributes });
   }
@@ -148,7 +144,7 @@ export class BlockedLayout {
   /** Mean over H and W of a blocked value: [N, C], in the channels' own order. */
   meanOfImages(x: StaticValue): StaticValue {
     const [n, c] = x.shape as [number, number];
-    return this.#reshape(this.#emit('GlobalAveragePool', [x], [n, c, 1, 1]), [n, c]);
+    return this.#builder.reshape(this.#emit('GlobalAveragePool', [x], [n, c, 1, 1]), [n, c]);
   }
 
   /**
@@ -162,9 +158,9 @@ export class BlockedLayout {
     const c = input.shape[1] as number;
     const turnedShape = [c, n, ...input.shape.slice(2)];
     const turned = this.#builder.emit('Transpose', [input], 'float32', turnedShape, { perm: ints([1, 0, 2, 3]) });
-    const split = this.#reshape(dy, [n / b, b, o / b, height * width, b]);
+    const split = this.#builder.reshape(dy, [n / b, b, o / b, height * width, b]);
     const moved = [o / b, n / b, height * width, b, b];
-    const filter = this.#reshape(this.#builder.emit('Transpose', [split], 'float32', moved, { perm: ints([2, 0, 3, 1, 4]) }), [
+    const filter = this.#builder.reshape(this.#builder.emit('Transpose', [split], 'float32', moved, { perm: ints([2, 0, 3, 1, 4]) }), [
       o,
       n,
       height,
@@ -183,11 +179,6 @@ export class BlockedLayout {
   #convolve({ x, filter, bias, sum, relu, shape, attributes }: BlockedConv): StaticValue {
     const inputs = sum !== undefined ? [x, filter, bias, sum] : bias !== undefined ? [x, filter, bias] : [x, filter];
     return this.#emit('Conv', inputs, shape, relu === true ? { ...attributes, activation: { string: 'Relu' } } : attributes);
-  }
-
-  #reshape(x: StaticValue, shape: readonly number[]): StaticValue {
-    if (x.shape.length === shape.length && x.shape.every((d, i) => d === shape[i])) return x;
-    return this.#builder.emit('Reshape', [x, this.#builder.int64(shape)], x.dtype, shape);
   }
 
   #emit(

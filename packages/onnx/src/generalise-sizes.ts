@@ -3,9 +3,11 @@
  * graph runs, and anything else shows that the function computes with a size as a number.
  */
 import { CodaError, ndArray, type NdArray } from '@coda-nets/core';
-import { generalisePadding } from './generalise-padding.ts';
+import { generalisePadding, type AnyPadding } from './generalise-padding.ts';
+import { attributeKey } from './graph-builder.ts';
 import type { Graph, Node, Value } from './graph.ts';
 import { isFixed, isSame, OpenDims, type Additions, type Series } from './open-dims.ts';
+import { padToSame } from './pad-to-same.ts';
 import type { Sizes } from './trace-sizes.ts';
 
 /** As far as a slice can reach; ONNX clips it to the end of the axis. */
@@ -84,8 +86,8 @@ export function generaliseSizes(traces: readonly Traced[]): Graph {
   if (graphs.some(({ nodes }) => nodes.length !== first.nodes.length)) throw refusal('trace', 'other operations at another size');
   const nodes = first.nodes.flatMap((node, i): Node[] => {
     const all = graphs.map((graph) => graph.nodes[i] as Node);
-    const attributes = attributesOf(all);
-    if (attributes === undefined) throw refusal(node.op, 'other operations at another size');
+    const asked = paddingOf(all);
+    if (asked === undefined) throw refusal(node.op, 'other operations at another size');
     const operands = node.inputs.map((a, position) => {
       const values = all.map((other) => other.inputs[position]);
       if (a === undefined || !values.every((value) => value !== undefined)) return undefined;
@@ -97,7 +99,11 @@ export function generaliseSizes(traces: readonly Traced[]): Graph {
       all.map((other) => other.output),
       node.op,
     );
-    return [...added.nodes.splice(0), { ...node, attributes, inputs: operands, output }];
+    const general: Node = { ...node, attributes: asked.attributes, inputs: operands, output };
+    if (asked.inFront === undefined) return [...added.nodes.splice(0), general];
+    const padded = paddedSizes(all).map((series) => dims.name(series));
+    const instead = padToSame(general, asked.inFront, padded, added);
+    return [...added.nodes.splice(0), ...instead];
   });
   const outputs = Object.fromEntries(Object.entries(first.outputs).map(([name, a]) => [name, merged.get(a) as Value]));
   return { inputs, outputs, constants, nodes };
@@ -107,12 +113,28 @@ export function generaliseSizes(traces: readonly Traced[]): Graph {
 const seriesOf = (values: readonly (Value | undefined)[]): readonly Series[] =>
   (values[0]?.shape ?? []).map((_, axis) => values.map((value) => Number(value?.shape[axis])));
 
-function attributesOf(nodes: readonly Node[]): Node['attributes'] | undefined {
-  const [{ op, attributes }] = nodes as [Node];
+/** The attributes that the nodes share, or what stands for them where they differ in their padding. */
+function paddingOf(nodes: readonly Node[]): AnyPadding | undefined {
+  const [{ op, attributes, padding }] = nodes as [Node];
   if (nodes.some((node) => node.op !== op)) return undefined;
-  const text = JSON.stringify(attributes);
-  return nodes.every((node) => JSON.stringify(node.attributes) === text) ? attributes : generalisePadding(nodes);
+  // what three sizes have in common may still depend on the size
+  const space = seriesOf(nodes.map(({ inputs }) => inputs[0])).slice(2);
+  if (padding !== undefined && !space.every(isFixed)) return generalisePadding(nodes);
+  const text = attributeKey(attributes);
+  return nodes.every((node) => attributeKey(node.attributes) === text) ? { attributes } : undefined;
 }
+
+/** Of each axis of space how large it is with its padding, in every trace. */
+const paddedSizes = (nodes: readonly Node[]): readonly Series[] => {
+  const [{ inputs }] = nodes as [Node];
+  const rank = (inputs[0]?.shape.length ?? 2) - 2;
+  return Array.from({ length: rank }, (_, i) =>
+    nodes.map(({ inputs: [x], attributes: { pads } }) => {
+      const sides = pads !== undefined && 'ints' in pads ? pads.ints : [];
+      return Number(x?.shape[2 + i]) + (sides[i] ?? 0) + (sides[rank + i] ?? 0);
+    }),
+  );
+};
 
 function sameNumbers(a: NdArray, b: NdArray): boolean {
   if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;

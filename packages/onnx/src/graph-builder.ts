@@ -2,11 +2,26 @@
  * Builds a graph node by node. What is already there is never built twice: constants are shared by content and nodes by
  * operator, inputs and attributes, so a graph has no common subexpressions from the start.
  */
-import { ndArray, sizeOf, type DType, type NdArray } from '@coda-nets/core';
-import type { Attribute, Graph, Node, Value } from './graph.ts';
+import { ndArray, sameShape, sizeOf, type DType, type NdArray } from '@coda-nets/core';
+import { int, type Attribute, type Graph, type Node, type Value } from './graph.ts';
 
 /** Constants of at most this many elements are compared by content; larger ones are weights, shared by identity if at all. */
 const SHARED_CONSTANT_ELEMENTS = 64;
+
+/** ONNX's TensorProto.DataType numbers, as Cast's attribute wants them. */
+const castTarget: Record<DType, number> = {
+  float32: 1,
+  uint8: 2,
+  int8: 3,
+  uint16: 4,
+  int16: 5,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float64: 11,
+  uint32: 12,
+  uint64: 13,
+};
 
 /** A value whose sizes are all known, as every value is while tracing. */
 export interface StaticValue extends Value {
@@ -60,18 +75,36 @@ export class GraphBuilder {
     dtype: DType,
     shape: readonly number[],
     attributes: Readonly<Record<string, Attribute>> = {},
-    { outputIndex, domain }: { readonly outputIndex?: number; readonly domain?: string } = {},
+    { outputIndex, domain, padding }: Pick<Node, 'outputIndex' | 'domain' | 'padding'> = {},
   ): StaticValue {
     const operands = inputs.map((v) => (v === undefined ? '' : this.#ids.get(v))).join();
-    const key = `${domain ?? ''}|${op}|${operands}|${dtype}|${outputIndex}|${attributeKey(attributes)}`;
+    const key = `${domain ?? ''}|${op}|${operands}|${dtype}|${outputIndex}|${padding?.toString()}|${attributeKey(attributes)}`;
     const known = this.#known.get(key);
     if (known !== undefined) return known;
     const output = this.#value(dtype, shape);
-    const node: Node = { op, domain, inputs, output, attributes, outputIndex };
+    const node: Node = { op, domain, inputs, output, attributes, outputIndex, padding };
     this.#nodes.push(node);
     this.#known.set(key, output);
     this.#origins.set(output, node);
     return output;
+  }
+
+  reshape(value: StaticValue, shape: readonly number[]): StaticValue {
+    if (sameShape(value.shape, shape)) return value;
+    return this.emit('Reshape', [value, this.int64(shape)], value.dtype, shape);
+  }
+
+  cast(value: StaticValue, dtype: DType): StaticValue {
+    return value.dtype === dtype ? value : this.emit('Cast', [value], dtype, value.shape, { to: int(castTarget[dtype]) });
+  }
+
+  get nodeCount(): number {
+    return this.#nodes.length;
+  }
+
+  /** Operators of the nodes from the given one on. */
+  operatorsFrom(index: number): readonly string[] {
+    return this.#nodes.slice(index).map(({ op }) => op);
   }
 
   /** Whether the value is a constant as it was given, not one that is computed. */

@@ -21,6 +21,13 @@ export type Attribute =
   | { readonly float: number }
   | { readonly string: string };
 
+export const int = (value: number): Attribute => ({ int: value });
+export const ints = (values: readonly number[]): Attribute => ({ ints: values });
+export const float = (value: number): Attribute => ({ float: value });
+
+/** Of a window operator: `same`, or how many elements of padding lie behind the last along each axis of space, at whatever size. */
+export type Padding = 'same' | readonly number[];
+
 export interface Node {
   readonly op: string;
   /** Default: ONNX's own operators. */
@@ -31,6 +38,8 @@ export interface Node {
   /** Which of the operator's outputs `output` is, default the first; nobody reads the others. */
   readonly outputIndex?: number | undefined;
   readonly attributes: Readonly<Record<string, Attribute>>;
+  /** How the padding of a window operator was asked for, which its attributes show for one size alone. No part of a file. */
+  readonly padding?: Padding | undefined;
 }
 
 export interface Graph {

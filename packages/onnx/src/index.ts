@@ -1,5 +1,8 @@
 /** Any TensorFlow.js function as an ONNX graph. */
-export { carriedOutput, trace, type TraceOptions } from './trace.ts';
+export { carriedOutput, type TraceOptions } from './trace-once.ts';
+export { trace } from './trace.ts';
+export { traceSteps, type TraceStep } from './trace-steps.ts';
+export { giveNames } from './give-names.ts';
 export { nameTensor } from './name-tensor.ts';
 export { runPasses, type Condition, type Pass } from './passes/pass.ts';
 export { exactPasses, inferencePasses } from './passes/export-passes.ts';

@@ -28,6 +28,7 @@ export function kernel<I = { x: TracedArray }, A = object>(
     kernelFunc: ({ inputs, attrs, backend }) => {
       const recording = backend as RecordingBackend;
       const { layouts, builder } = recording;
+      recording.kernels.push(kernelName);
       const arrays: Record<string, TracedArray> = {};
       for (const [name, tensor] of Object.entries(inputs)) {
         if (tensor === null || tensor === undefined) continue;
@@ -36,6 +37,7 @@ export function kernel<I = { x: TracedArray }, A = object>(
       }
       const refuse: KernelContext<A>['refuse'] = (problem, { expected, got } = {}) =>
         refusal(kernelName, problem, { expected, got: got ?? described(Object.values(arrays)) });
+      const before = builder.nodeCount;
       const result = recorder(arrays as I, { attrs: attrs as A, layouts, builder, refuse });
       const values = recording.knownResult(kernelName, inputs, attrs);
       // a kernel that changes nothing hands its input on, as those of every backend do; tfjs counts on it
@@ -45,7 +47,15 @@ export function kernel<I = { x: TracedArray }, A = object>(
         const { shape, value } = array;
         return recording.record(array, values && { values: () => values(index), shape, dtype: tensorDType(value.dtype) });
       };
-      return Array.isArray(result) ? result.map((r: TracedArray, i) => output(r, i)) : output(result as TracedArray, 0);
+      const results = (Array.isArray(result) ? result : [result]) as readonly TracedArray[];
+      // copies change nothing, and TensorFlow.js makes one of all that a gradient will need
+      if (recording.keepsSteps && kernelName !== 'Identity') {
+        const reads = Object.values(arrays).flatMap(({ value }) =>
+          builder.isConstant(value) && value.hint !== undefined ? [value.hint] : [],
+        );
+        recording.steps.push({ kernel: kernelName, results, reads, operators: builder.operatorsFrom(before), site: callSite() });
+      }
+      return Array.isArray(result) ? results.map((r, i) => output(r, i)) : output(result as TracedArray, 0);
     },
   });
 }

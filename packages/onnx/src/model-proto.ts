@@ -4,6 +4,7 @@ import onnxProto from 'onnx-proto';
 import type { Attribute, Dim, Graph, Node, Value } from './graph.ts';
 import { externalDataOf, type ExternalData } from './external-data.ts';
 import { giveNames } from './give-names.ts';
+import { keepPadsApart } from './passes/keep-pads-apart.ts';
 import { DEFAULT_OPSET, irVersionOf, toOpset } from './passes/to-opset.ts';
 
 const { onnx } = onnxProto;
@@ -118,7 +119,7 @@ type Tensor = Parameters<typeof onnx.TensorProto.create>[0];
 function encode(original: Graph, options: ModelOptions, initializer: (name: string, array: NdArray) => Tensor): Uint8Array {
   const { opset = DEFAULT_OPSET, graphName = 'graph', producerVersion = '', docString = '', metadata = {} } = options;
   const irVersion = irVersionOf(opset);
-  const graph = toOpset(original, opset);
+  const graph = toOpset(keepPadsApart(original), opset);
   const names = giveNames(graph);
   const nameOf = (value: Value | undefined): string => (value === undefined ? '' : (names.get(value) as string));
   const valueInfo = (value: Value) => ({

@@ -37,11 +37,27 @@ export interface RecordingOptions extends LayoutOptions {
   readonly previous: string;
   /** Names of constants, by the data of the tensors that the function closes over. */
   readonly named: ReadonlyMap<object, string>;
+  /** Whether to keep what each kernel gave, and where it was called: slow. Default false. */
+  readonly keepSteps?: boolean;
+}
+
+/** A kernel that was run, as `traceSteps` shows it. */
+export interface RecordedStep {
+  readonly kernel: string;
+  readonly results: readonly TracedArray[];
+  /** Named constants that it read: weights. */
+  readonly reads: readonly string[];
+  /** Operators of the nodes that it recorded; none where those were there already. */
+  readonly operators: readonly string[];
+  readonly site: string | undefined;
 }
 
 export class RecordingBackend extends tf.KernelBackend {
   readonly builder = new GraphBuilder();
   readonly layouts: Layouts;
+  /** What was run, in order. */
+  readonly kernels: string[] = [];
+  readonly steps: RecordedStep[] = [];
   readonly #options: RecordingOptions;
   readonly #data: tf.DataStorage<Entry>;
   readonly #borrowed = new Set<object>();
@@ -63,6 +79,10 @@ export class RecordingBackend extends tf.KernelBackend {
     const dataId = {};
     this.#data.set(dataId, { refs: 1, known, array });
     return { dataId, shape: [...array.shape], dtype: tensorDType(array.value.dtype) };
+  }
+
+  get keepsSteps(): boolean {
+    return this.#options.keepSteps === true;
   }
 
   /** The same tensor once more. */

@@ -1,204 +1,37 @@
 /** Turns a TensorFlow.js function into a graph by running it on the recording backend: once, or once for each of several sizes where sizes are open. */
-import { CodaError, sizeOf, type ArraySpec, type NamedTensors, type Signature, type TensorFunction } from '@coda-nets/core';
-import * as tf from '@tensorflow/tfjs-core';
-import type { Graph, Value } from './graph.ts';
+import { CodaError, type Signature, type TensorFunction } from '@coda-nets/core';
+import { checkBatchOfOne } from './check-batch-of-one.ts';
 import { generaliseSizes } from './generalise-sizes.ts';
-import './kernels/elementwise.ts';
-import './kernels/unary.ts';
-import './kernels/two-argument.ts';
-import './kernels/comparison.ts';
-import './kernels/activation.ts';
-import './kernels/reduce.ts';
-import './kernels/order.ts';
-import './kernels/shape.ts';
-import './kernels/creation.ts';
-import './kernels/blocks.ts';
-import './kernels/mirror-pad.ts';
-import './kernels/gather.ts';
-import './kernels/scatter.ts';
-import './kernels/matmul.ts';
-import './kernels/einsum.ts';
-import './kernels/convolution.ts';
-import './kernels/max-pool.ts';
-import './kernels/depthwise-convolution.ts';
-import './kernels/grouped-convolution.ts';
-import './kernels/convolution-3d.ts';
-import './kernels/dilation.ts';
-import './kernels/average-pooling.ts';
-import './kernels/normalisation.ts';
-import './kernels/resize.ts';
-import './kernels/fused.ts';
-import './unsupported-kernels.ts';
-import { cast } from './kernels/elementwise.ts';
-import { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
-import { RecordingBackend, recordingBackendName, tensorDType } from './recording-backend.ts';
-import { shapeIn, traceSizes, type Sizes } from './trace-sizes.ts';
-import { carriedDType, tensorData } from './tensor-data.ts';
-import { plain } from './traced-array.ts';
-
-export interface TraceOptions {
-  /** Tensors that the function closes over and that are to be constants of these names: the weights of a model. */
-  readonly names?: ReadonlyMap<tf.Tensor, string>;
-  /**
-   * For a graph that this process will run in ONNX Runtime itself: channels in a block of its blocked operators, which are used where they are faster and all
-   * sizes are fixed (`blocked-layout.ts`). Default: the graph holds ONNX's operators alone and runs anywhere.
-   */
-  readonly block?: number | undefined;
-  /**
-   * Whether convolutions with many outputs over small maps become matrix products, which run faster on CPUs (docs/decisions/0004). Default true; false for
-   * files that other runtimes read, and so that batch norms can be folded.
-   */
-  readonly convolutionsAsProducts?: boolean;
-}
-
-/** The carried value `name` leaves the graph under this name: a graph's names are unique. */
-export const carriedOutput = (name: string): string => `next/${name}`;
+import type { Graph } from './graph.ts';
+import { batchOfOne, mayBeTooSmall, traceSizes } from './trace-sizes.ts';
+import { traceOnce, type Traced, type TraceOptions } from './trace-once.ts';
 
 /**
  * The graph of `fn`: inputs of the signature and carried values become inputs, constants become named constants. Open sizes of the signature (`batch`, `height`)
- * stay open: the function is traced with several sizes, and what changes is computed when the graph runs. A function that uses a size as a number (1/N) cannot be
- * told for any size, and is refused.
+ * stay open: the function is traced with several sizes, and what changes is computed when the graph runs. A function that uses a size as a number (1/N) or does
+ * otherwise at one of them cannot be told for any size, and is refused. What it does at sizes that are none of them, beyond 67 images or 211 pixels, is not seen.
  *
  * Throws a CodaError that names a kernel without an ONNX counterpart, a value that is read while tracing, random numbers, or a result that is no tensor.
  */
 export function trace(fn: TensorFunction, signature: Signature, options: TraceOptions = {}): Graph {
-  const traces = traceSizes(signature).map((sizes) => ({ sizes, graph: eliminateDeadCode(traceOnce(fn, signature, sizes, options)) }));
-  const [first] = traces as [(typeof traces)[number]];
-  return traces.length === 1 ? first.graph : generaliseSizes(traces);
-}
-
-function traceOnce(
-  fn: TensorFunction,
-  signature: Signature,
-  sizes: Sizes,
-  { names, block, convolutionsAsProducts = true }: TraceOptions,
-): Graph {
-  const { inputs, constants = {}, carried = {} } = signature;
-  checkNames(signature);
-  const previous = tf.getBackend();
-  const named = new Map([...(names ?? [])].map(([tensor, name]) => [tensor.dataId as object, name]));
-  const backend = new RecordingBackend({
-    previous,
-    named,
-    spaceIsOpen: [...sizes.keys()].some((symbol) => symbol !== 'batch'),
-    convolutionsAsProducts,
-    block: sizes.size === 0 ? block : undefined,
+  const all = traceSizes(signature);
+  const traces = all.flatMap((sizes, i) => {
+    const once = (): Traced => traceOnce(fn, signature, sizes, options);
+    return mayBeTooSmall(all, i) ? (triedOnce(once) ?? []) : once();
   });
-  const { builder, layouts } = backend;
-  tf.registerBackend(recordingBackendName, () => backend, 0);
-  void tf.setBackend(recordingBackendName);
-  // not tf.tidy: it would search the whole graph for tensors
-  tf.engine().startScope('trace');
+  const [first] = traces as [Traced];
+  const graph = traces.length === 1 ? first.graph : generaliseSizes(traces);
+  const single = batchOfOne(all);
+  if (single !== undefined) checkBatchOfOne(first, traceOnce(fn, signature, single, options));
+  return graph;
+}
+
+/** Undefined where TensorFlow.js refuses the sizes; what is refused here is refused. */
+function triedOnce(once: () => Traced): Traced | undefined {
   try {
-    const tensors: Record<string, tf.Tensor> = {};
-    for (const [name, spec] of Object.entries(inputs)) tensors[name] = inputTensor(backend, name, spec, sizes);
-    for (const [name, array] of Object.entries(carried)) {
-      tensors[name] = inputTensor(backend, name, { dtype: carriedDType(name, array), shape: array.shape }, sizes);
-    }
-    for (const [name, array] of Object.entries(constants)) {
-      tensors[name] = backend.tensor(plain(builder.constant(tensorData(name, array), name)));
-    }
-    const results = callRecorded(fn, tensors, sizes);
-    checkResults(results, carried);
-    const outputs: Record<string, Value> = {};
-    for (const [name, result] of Object.entries(results)) {
-      if (!(result instanceof tf.Tensor)) {
-        throw new CodaError({ kind: 'argument', where: `trace: result "${name}"`, problem: 'not a tensor', got: typeof result });
-      }
-      checkCarried(name, result, signature);
-      const value = layouts.dense(backend.arrayOf(result));
-      const before = Object.hasOwn(carried, name) ? carried[name] : undefined;
-      // as it went in, so that the next call can read it
-      outputs[before === undefined ? name : carriedOutput(name)] = builder.output(
-        before === undefined ? value : cast(builder, value, before.dtype),
-      );
-    }
-    const missing = Object.keys(carried).filter((name) => !(name in results));
-    if (missing.length > 0) {
-      throw new CodaError({ kind: 'argument', where: 'trace', problem: `carried values are not returned: ${missing.join(', ')}` });
-    }
-    return builder.finish(outputs);
-  } finally {
-    tf.engine().endScope();
-    if (previous) backend.returnBorrowed(previous);
-    tf.removeBackend(recordingBackendName);
-    if (previous) void tf.setBackend(previous);
-  }
-}
-
-function inputTensor(backend: RecordingBackend, name: string, spec: ArraySpec, sizes: Sizes): tf.Tensor {
-  const value = backend.builder.input(name, spec.dtype, shapeIn(spec, sizes));
-  return backend.tensor(plain(cast(backend.builder, value, tensorDType(spec.dtype))));
-}
-
-/** Inputs, constants and carried values share one list of names. */
-function checkNames({ inputs, constants = {}, carried = {} }: Signature): void {
-  const all = [...Object.keys(inputs), ...Object.keys(constants), ...Object.keys(carried)];
-  const twice = all.find((name, i) => all.indexOf(name) !== i);
-  if (twice === undefined && !all.includes('')) return;
-  const problem = twice === undefined ? 'an empty name' : 'two of its inputs, constants and carried values have this name';
-  throw new CodaError({ kind: 'argument', where: `trace: signature: ${JSON.stringify(twice ?? '')}`, problem });
-}
-
-function checkResults(results: unknown, carried: object): void {
-  if (typeof results !== 'object' || results === null || results instanceof tf.Tensor || results instanceof Promise) {
-    throw new CodaError({
-      kind: 'argument',
-      where: 'trace: results',
-      problem: 'the function has to return its results by name, at once',
-      expected: 'an object of tensors',
-      got: results instanceof tf.Tensor ? 'a tensor' : results instanceof Promise ? 'a promise' : String(results),
-    });
-  }
-  if (Object.keys(results).length + Object.keys(carried).length === 0) {
-    throw new CodaError({ kind: 'argument', where: 'trace: results', problem: 'the function returns no tensor' });
-  }
-  const hidden = Object.keys(results).find((name) => Object.keys(carried).some((c) => carriedOutput(c) === name));
-  if (hidden === undefined) return;
-  throw new CodaError({
-    kind: 'argument',
-    where: `trace: result "${hidden}"`,
-    problem: 'a carried value leaves the graph under this name',
-  });
-}
-
-function callRecorded(fn: TensorFunction, tensors: NamedTensors, sizes: Sizes): NamedTensors {
-  try {
-    return fn(tensors);
+    return once();
   } catch (error) {
-    const kernelName = error instanceof Error ? /(?:registered kernel|Kernel) '(\w+)'/.exec(error.message)?.[1] : undefined;
-    if (kernelName === undefined) {
-      if (sizes.size === 0 || CodaError.isInstance(error) || !(error instanceof Error)) throw error;
-      const given = [...sizes].map(([symbol, size]) => `${symbol} = ${size}`).join(', ');
-      throw new CodaError({
-        kind: 'argument',
-        where: 'trace',
-        problem: `the function fails where its open sizes are ${given}: ${error.message}`,
-        hint: 'Those sizes stand for any; a function for some sizes alone wants them fixed in its signature.',
-        cause: error,
-      });
-    }
-    throw new CodaError({
-      kind: 'unsupported',
-      where: `trace: ${kernelName}`,
-      problem: 'this TensorFlow.js kernel has no ONNX counterpart here',
-      hint: 'Write the function with other operations, or run it eagerly.',
-      cause: error,
-    });
+    if (CodaError.isInstance(error) && error.kind === 'argument' && error.cause instanceof Error) return undefined;
+    throw error;
   }
-}
-
-function checkCarried(name: string, result: tf.Tensor, { carried }: Signature): void {
-  const before = carried?.[name];
-  if (before === undefined) return;
-  const same =
-    result.dtype === tensorDType(before.dtype) && result.size === sizeOf(before.shape) && result.shape.join() === before.shape.join();
-  if (same) return;
-  throw new CodaError({
-    kind: 'argument',
-    where: `trace: carried value "${name}"`,
-    problem: 'comes back with another shape or dtype',
-    expected: `${before.dtype} [${before.shape.join(', ')}]`,
-    got: `${result.dtype} [${result.shape.join(', ')}]`,
-  });
 }

@@ -9,7 +9,7 @@
  */
 import type { DType } from '@coda-nets/core';
 import { BlockedLayout } from './blocked-layout.ts';
-import type { Attribute } from './graph.ts';
+import { ints } from './graph.ts';
 import type { GraphBuilder, StaticValue } from './graph-builder.ts';
 
 export interface TracedArray {
@@ -23,9 +23,8 @@ export interface TracedArray {
 
 export const identityOrder = (rank: number): readonly number[] => Array.from({ length: rank }, (_, i) => i);
 
-export const ints = (values: readonly number[]): Attribute => ({ ints: values });
-export const int = (value: number): Attribute => ({ int: value });
-export const float = (value: number): Attribute => ({ float: value });
+/** NHWC → NCHW */
+export const NCHW = [0, 3, 1, 2];
 
 /** An array that lies as its tensor does. */
 export function plain(value: StaticValue): TracedArray {
@@ -94,12 +93,12 @@ export class Layouts {
     // withRank leaves leading axes out of the value: put them back as ones
     const missing = a.order.length - a.value.shape.length;
     const dims = [...Array<number>(missing).fill(1), ...a.value.shape];
-    const value = missing === 0 ? a.value : this.reshaped(a.value, dims);
+    const value = missing === 0 ? a.value : this.builder.reshape(a.value, dims);
     if (sameOrder(a.order, order)) return value;
     const perm = order.map((axis) => a.order.indexOf(axis));
     const shape = perm.map((p) => dims[p] as number);
     const moved = perm.filter((p) => dims[p] !== 1);
-    if (moved.every((p, i) => i === 0 || p > (moved[i - 1] as number))) return this.reshaped(a.value, shape);
+    if (moved.every((p, i) => i === 0 || p > (moved[i - 1] as number))) return this.builder.reshape(a.value, shape);
     return builder.emit('Transpose', [value], value.dtype, shape, { perm: ints(perm) });
   }
 
@@ -117,11 +116,6 @@ export class Layouts {
     return this.builder.emit('Expand', [value, this.builder.int64(shape)], value.dtype, shape);
   }
 
-  reshaped(value: StaticValue, shape: readonly number[]): StaticValue {
-    if (value.shape.length === shape.length && value.shape.every((d, i) => d === shape[i])) return value;
-    return this.builder.emit('Reshape', [value, this.builder.int64(shape)], value.dtype, shape);
-  }
-
   /** Axes of `perm` as a transpose of tfjs names them; records nothing. */
   transpose(array: TracedArray, perm: readonly number[]): TracedArray {
     const a = this.unblocked(array);
@@ -137,12 +131,12 @@ export class Layouts {
     const lazyInside = groups.some((g) => g.from.length + g.to.length > 2 && keepsNot(a, g, shape));
     const source = lazyInside ? { ...a, value: this.dense(a, a.order) } : a;
     const order = reorderedGroups(source, groups);
-    if (order === undefined) return plain(this.reshaped(this.dense(a), shape));
+    if (order === undefined) return plain(this.builder.reshape(this.dense(a), shape));
     const lazy = new Set(
       groups.flatMap((g) => (g.from.some((axis) => isLazy(source, axis)) ? g.to.filter((axis) => shape[axis] !== 1) : [])),
     );
     const physical = order.map((axis) => (lazy.has(axis) ? 1 : (shape[axis] as number)));
-    return { value: this.reshaped(source.value, physical), shape, order };
+    return { value: this.builder.reshape(source.value, physical), shape, order };
   }
 }
 
@@ -166,8 +160,9 @@ function axisGroups(from: readonly number[], to: readonly number[]): AxisGroup[]
     const group = { from: [i], to: [j] };
     let left = from[i++] as number;
     let right = to[j++] as number;
-    while (left !== right) {
-      if (left < right) {
+    // a product may become 0 only at the end of its side
+    while (left !== right && (i < from.length || j < to.length)) {
+      if (j === to.length || (left < right && i < from.length)) {
         left *= from[i] as number;
         group.from.push(i++);
       } else {

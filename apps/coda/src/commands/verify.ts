@@ -1,14 +1,19 @@
 /** `coda verify` */
 import { CodaError, ndArray, Random, type Engine, type NdArray } from '@coda-nets/core';
 import { openOnnxFile, resolveEngine } from '@coda-nets/engine';
+import type { ArrayInfo, ModelInfo } from '@coda-nets/onnx';
 import { readOnnxInfo } from '@coda-nets/onnx/node';
 import { loadBatch, openDataset } from '@coda-nets/train';
 import type { Command } from 'commander';
-import { defineCommand, ioOf, positiveNumber, usageError, wholeNumber, type CommonOptions } from '../define-command.ts';
+import { defineCommand, ioOf, positiveNumber, wholeNumber, type CommonOptions } from '../define-command.ts';
+import { exportedTaps, exportFunction, exportGraph, exportOptionsOf } from '../export-network.ts';
 import { firstDifference, type FirstDifference } from '../first-difference.ts';
+import { firstNodeDifference, firstStepDifference } from '../first-step.ts';
+import { imageBatch } from '../image-batch.ts';
 import { openModel, type OpenModel } from '../open-model.ts';
 import { tfjsModelPath } from '../open-tfjs-model.ts';
 import { MOST_IMAGES, verifyOnnx } from '../verify-onnx.ts';
+import { describeNode, describeStep, verifyTfjsFile } from './verify-tfjs.ts';
 
 /**
  * float32 in two orders of summation over networks of this depth, batch norms folded into convolutions on the one side: logits around 10 differ by a few
@@ -38,21 +43,21 @@ export function verifyCommand(): Command {
 Every output of the file is compared with eager TensorFlow.js on the same images, at batch 1, 3 and 64. A deviation is the largest |file − model| over all
 entries of an output; of residuals it is divided by the model's where that is above 1, since that of a tap which is not exact has no bound. Both sides
 compute in float32 and add in different orders, which costs a few 1e-6 here; ${VERIFY_TOLERANCE} leaves room for deeper networks. On
-failure the first tap whose activation differs is named, and the values of the file that may be at fault.`,
+failure the first tap whose activation differs is named, the values of the file that may be at fault, and the first of them that is not what the model
+is exported to now, or the first kernel of TensorFlow.js that ONNX Runtime computes otherwise.
+
+A model of TensorFlow.js (--model model.json) is run on random numbers, at batch 1, 3 and 64 and at three image sizes where the file leaves them open. Its
+outputs have any scale, so a deviation is divided by the largest number of the output.`,
     )
     .argument('<file>', 'an ONNX file of `coda export`')
-    .requiredOption('--model <file>', 'the model file it was made from')
+    .requiredOption('--model <file>', 'the model file it was made from, or model.json of a TensorFlow.js model')
     .option('--data <name>', 'take test images of this data set (default: random images)')
     .option('--limit <n>', `how many images, ${MOST_IMAGES} at most`, wholeNumber(1), 8)
     .option('--tolerance <x>', 'largest deviation that passes', positiveNumber, VERIFY_TOLERANCE)
     .action(async (path: string, options: Options) => {
+      const tfjs = tfjsModelPath(options.model);
+      if (tfjs !== undefined) return verifyTfjsFile(path, tfjs, options);
       const io = ioOf(options);
-      if (tfjsModelPath(options.model) !== undefined) {
-        throw usageError(
-          'verify: --model',
-          'a model of TensorFlow.js, which is not compared yet: run both, as packages/onnx/README.md shows',
-        );
-      }
       const open = await openModel(options.model);
       const { engine } = await resolveEngine(options.engine ?? 'wasm');
       io.say(`file: ONNX Runtime; model: ${engine.name} (${engine.description})`);
@@ -89,12 +94,49 @@ async function whereItParts(
 ): Promise<{ readonly first?: FirstDifference | undefined; readonly hint: string }> {
   const { info, bytes } = await readOnnxInfo(path);
   if (info.externalData.length > 0) return { hint: 'Where, is only looked for in files that have their weights inside.' };
-  const first = await firstDifference(bytes, path, open, images, engine, tolerance);
-  if (first === undefined) return { hint: 'Every tap that the file names agrees: they part above the last, or on the way back to a map.' };
+  const [first, node] = [
+    await firstDifference(bytes, path, open, images, engine, tolerance),
+    await networkNode(bytes, path, info, open, images, engine, tolerance),
+  ];
+  const exactly = node === undefined ? '' : ` ${node}`;
+  if (first === undefined)
+    return { hint: `Every tap that the file names agrees: they part above the last, or on the way back to a map.${exactly}` };
   const { tap, deviation, agrees, between } = first;
   const shown = between.length > SHOWN_VALUES ? [...between.slice(0, SHOWN_VALUES), `${between.length - SHOWN_VALUES} more`] : between;
   const before = agrees === undefined ? '' : `${agrees} agrees; `;
-  return { first, hint: `The first tap that differs is ${tap}, by ${deviation.toExponential(2)}: ${before}look at ${shown.join(', ')}.` };
+  return {
+    first,
+    hint: `The first tap that differs is ${tap}, by ${deviation.toExponential(2)}: ${before}look at ${shown.join(', ')}.${exactly}`,
+  };
+}
+
+/** The first kernel of the network that differs in ONNX Runtime, or the first value of the file that is not what the model is exported to now, in words. */
+async function networkNode(
+  bytes: Uint8Array,
+  path: string,
+  info: ModelInfo,
+  { network, model }: OpenModel,
+  images: NdArray<'float32'>,
+  reference: Engine,
+  tolerance: number,
+): Promise<string | undefined> {
+  const options = exportOptionsOf(info, network);
+  const { fn, signature } = exportFunction(network, model, exportedTaps(network, options), options);
+  const inputs = Object.fromEntries(
+    Object.entries(signature.inputs).map(([name, { dtype, shape }]) => [
+      name,
+      { dtype, shape: shape.map((d) => (typeof d === 'string' ? 1 : d)) },
+    ]),
+  );
+  const feeds: Record<string, NdArray> = { image: imageBatch(images, [0], info.inputs.find(({ name }) => name === 'image') as ArrayInfo) };
+  if ('target' in inputs) feeds['target'] = ndArray('int64', [1], BigInt64Array.of(-1n));
+  const compiled = ['onnxruntime', 'webgpu'].includes(reference.name);
+  const step = compiled
+    ? undefined
+    : await firstStepDifference(fn, { ...signature, inputs }, feeds, { reference, tolerance, trace: { convolutionsAsProducts: false } });
+  if (step !== undefined) return describeStep(step);
+  const node = await firstNodeDifference(bytes, path, exportGraph(network, model, options), feeds, tolerance);
+  return node === undefined ? undefined : `Beside what the model is exported to now, ${describeNode(node)}`;
 }
 
 async function imagesFor([height, width, channels]: readonly [number, number, number], options: Options): Promise<NdArray<'float32'>> {

@@ -185,6 +185,25 @@ export const networkOperations: readonly Operation[] = [
     ({ x, f }, { w, dilations }) => tf.conv2d(x, f, 1, typeof w.pad === 'number' ? 'same' : w.pad, 'NHWC', [...dilations]),
     ({ dilations }) => dilations.every((d) => d === 1),
   ),
+  // as many channels, images and positions as lie in blocks where the runtime has them
+  operation(
+    'conv2d of blocks, dilated or with strides',
+    fc.record({
+      size: fc.tuple(fc.integer({ min: 6, max: 8 }), fc.integer({ min: 6, max: 8 })),
+      filter: fc.tuple(small(3), small(3)),
+      dilations: fc.tuple(small(2), small(2)),
+      strided: fc.boolean(),
+      pad: oneOf('same' as const, 'valid' as const),
+      inC: oneOf(3, 16),
+    }),
+    ({ size, filter, inC }) => ({
+      x: { shape: [32, ...size, inC], from: -0.5, to: 0.5 },
+      f: { shape: [...filter, inC, 16], from: -0.5, to: 0.5 },
+    }),
+    ({ x, f }, { dilations, strided, pad }) => tf.relu(tf.conv2d(x, f, strided ? 2 : 1, pad, 'NHWC', strided ? 1 : [...dilations])),
+    // TensorFlow.js has no gradient of dilated ones
+    ({ dilations, strided }) => strided || dilations.every((d) => d === 1),
+  ),
   operation(
     'conv2dTranspose',
     windows,

@@ -53,6 +53,7 @@ export function activated(y: TracedArray, weights: TracedArray | undefined, { at
   const { activation = 'linear', leakyreluAlpha = 0 } = attrs;
   const f = formula(layouts);
   if (activation === 'linear') return y;
+  if (dtypeOf(y) !== 'float32') throw refuse(`the activation ${activation} of whole numbers`, { expected: 'float32' });
   if (activation === 'relu6') return f('Min', f('Relu', y), 6);
   if (activation === 'leakyrelu') return leakyRelu(y, leakyreluAlpha, layouts);
   if (activation === 'prelu' && weights !== undefined) return prelu(y, weights, layouts);

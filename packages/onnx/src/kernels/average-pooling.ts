@@ -6,10 +6,12 @@
  */
 import { ndArray } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
+import { ints } from '../graph.ts';
 import { kernel, type KernelContext } from '../kernel.ts';
-import { ints, type TracedArray } from '../traced-array.ts';
+import type { TracedArray } from '../traced-array.ts';
 import { endPad } from './convolution.ts';
 import { formula } from './elementwise.ts';
+import { paddingAsked } from './padding-asked.ts';
 
 interface Attrs {
   readonly filterSize: number | number[];
@@ -76,7 +78,11 @@ function averagePool(x: TracedArray, { attrs, layouts, builder, refuse }: Kernel
   const [n, c] = [x.shape[0] as number, x.shape.at(-1) as number];
   const order = channelsFirst(x.shape.length);
   const counts = axes.map((a) => a.count);
-  const value = builder.emit('AveragePool', [layouts.dense(x, order)], 'float32', [n, c, ...counts], attributesOf(axes));
+  const padding = paddingAsked(
+    attrs,
+    axes.map(({ stride }) => stride),
+  );
+  const value = builder.emit('AveragePool', [layouts.dense(x, order)], 'float32', [n, c, ...counts], attributesOf(axes), { padding });
   return { value, shape: [n, ...counts, c], order };
 }
 
@@ -106,7 +112,7 @@ function averagePoolGradient(dy: TracedArray, input: TracedArray, { attrs, layou
     const value = layouts.dense(share, order);
     return { value, shape: input.shape, order };
   }
-  const single = layouts.reshaped(layouts.dense(share, order), [n * c, 1, ...axes.map((a) => a.count)]);
+  const single = layouts.builder.reshape(layouts.dense(share, order), [n * c, 1, ...axes.map((a) => a.count)]);
   const windowShape = axes.map((a) => a.window);
   const ones = builder.constant(
     ndArray('float32', [1, 1, ...windowShape], new Float32Array(windowShape.reduce((a, b) => a * b, 1)).fill(1)),
@@ -116,7 +122,7 @@ function averagePoolGradient(dy: TracedArray, input: TracedArray, { attrs, layou
     ...attributesOf(axes),
     output_padding: ints(axes.map((a) => a.size + a.before + a.after - (a.count - 1) * a.stride - a.window)),
   });
-  return { value: layouts.reshaped(spread, [n, c, ...sizes]), shape: input.shape, order };
+  return { value: layouts.builder.reshape(spread, [n, c, ...sizes]), shape: input.shape, order };
 }
 
 for (const name of ['AvgPool', 'AvgPool3D']) {

@@ -1,12 +1,9 @@
 /** Elementwise operations on arrays whose channels lie in blocks. */
 import { sizeOf, type DType } from '@coda-nets/core';
 import type { BlockedLayout } from '../blocked-layout.ts';
-import type { Node } from '../graph.ts';
+import { float, type Node } from '../graph.ts';
 import type { StaticValue } from '../graph-builder.ts';
-import { dtypeOf, float, isFilled, withRank, type Layouts, type TracedArray } from '../traced-array.ts';
-
-/** NHWC → NCHW */
-const NCHW = [0, 3, 1, 2];
+import { NCHW, dtypeOf, isFilled, withRank, type Layouts, type TracedArray } from '../traced-array.ts';
 
 /** Whether the array is one number a channel. */
 function perChannel(a: TracedArray): boolean {
@@ -39,7 +36,7 @@ export function blockedElementwise(
   if (vectors.includes(true)) {
     const [a, b] = aligned as [TracedArray, TracedArray];
     if (!float32 || operands.length !== 2) return undefined;
-    const vector = (x: TracedArray): StaticValue => layouts.reshaped(x.value, [shape[3] as number]);
+    const vector = (x: TracedArray): StaticValue => layouts.builder.reshape(x.value, [shape[3] as number]);
     if (op === 'Mul') return blocked(vectors[1] ? blocks.scaled(a.value, vector(b)) : blocks.scaled(b.value, vector(a)));
     if (op === 'Add') return blocked(vectors[1] ? blocks.shifted(a.value, vector(b)) : blocks.shifted(b.value, vector(a)));
     if (op === 'Sub' && vectors[1]) {
@@ -49,7 +46,7 @@ export function blockedElementwise(
   }
   const values = aligned.map((o) => {
     if (o.blocked === true || isFilled(o)) return o.value;
-    if (perImage(o)) return layouts.reshaped(o.value, [o.shape[0] as number, 1, 1, 1]);
+    if (perImage(o)) return layouts.builder.reshape(o.value, [o.shape[0] as number, 1, 1, 1]);
     return dtypeOf(o) === 'float32' ? blocks.enter(layouts.dense({ ...o, shape }, NCHW)) : undefined;
   });
   if (values.includes(undefined)) return undefined;

@@ -1,9 +1,11 @@
 /** Convolutions over volumes and their gradients. Tensors are NDHWC, values lie in NCDHW; filters are [depth, height, width, in, out]. */
 import * as tf from '@tensorflow/tfjs-core';
+import { int, ints } from '../graph.ts';
 import type { StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
-import { int, ints, plain, type TracedArray } from '../traced-array.ts';
+import { plain, type TracedArray } from '../traced-array.ts';
 import { endPad } from './convolution.ts';
+import { paddingAsked } from './padding-asked.ts';
 import { padValue } from './shape.ts';
 
 const NCDHW = [0, 4, 1, 2, 3];
@@ -57,7 +59,11 @@ const ndhwc = (value: StaticValue): TracedArray => {
 kernel<{ x: TracedArray; filter: TracedArray }, Attrs>('Conv3D', ({ x, filter }, { attrs, layouts, builder }) => {
   const g = geometry(x.shape, filter.shape, attrs);
   const operands = [layouts.dense(x, NCDHW), layouts.dense(filter, OIDHW)];
-  return ndhwc(builder.emit('Conv', operands, 'float32', [g.batchSize, g.outChannels, ...g.count], g.window));
+  return ndhwc(
+    builder.emit('Conv', operands, 'float32', [g.batchSize, g.outChannels, ...g.count], g.window, {
+      padding: paddingAsked(attrs, g.stride),
+    }),
+  );
 });
 
 kernel<{ dy: TracedArray; filter: TracedArray }, Attrs & { inputShape: number[] }>(
@@ -86,7 +92,7 @@ kernel<{ x: TracedArray; dy: TracedArray }, Attrs & { filterShape: number[] }>(
       ? source
       : padValue(source, pads as readonly (readonly [number, number])[], 0, builder);
     const positions = g.batchSize * g.count.reduce((a, b) => a * b, 1);
-    const upstream = layouts.reshaped(layouts.dense(dy), [positions, g.outChannels]);
+    const upstream = layouts.builder.reshape(layouts.dense(dy), [positions, g.outChannels]);
     const places = attrs.filterShape.slice(0, 3).reduce((a, b) => a * b, 1);
     const products = Array.from({ length: places }, (_, k) => {
       const place = [Math.floor(k / (height * width)), Math.floor(k / width) % height, k % width];
@@ -94,13 +100,13 @@ kernel<{ x: TracedArray; dy: TracedArray }, Attrs & { filterShape: number[] }>(
       const to = from.map((f, i) => f + ((g.count[i] as number) - 1) * (g.stride[i] as number) + 1);
       const cut = [from, to, [1, 2, 3], g.stride].map((numbers) => builder.int64(numbers));
       const part = builder.emit('Slice', [padded, ...cut], 'float32', [g.batchSize, ...g.count, g.inChannels]);
-      const operands = [layouts.reshaped(part, [positions, g.inChannels]), upstream];
+      const operands = [layouts.builder.reshape(part, [positions, g.inChannels]), upstream];
       return builder.emit('Gemm', operands, 'float32', [g.inChannels, g.outChannels], { transA: int(1), transB: int(0) });
     });
     const all =
       products.length === 1
         ? (products[0] as StaticValue)
         : builder.emit('Concat', products, 'float32', [places * g.inChannels, g.outChannels], { axis: int(0) });
-    return plain(layouts.reshaped(all, attrs.filterShape));
+    return plain(layouts.builder.reshape(all, attrs.filterShape));
   },
 );

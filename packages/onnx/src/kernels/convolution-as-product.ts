@@ -3,8 +3,9 @@
  * 8×8 map a product with 64 columns leaves most of the machine idle: measured 4 times slower than patches and one large product. Everything
  * lies in NHWC, where filters need no transpose, and forward pass and filter gradient share the patches.
  */
+import { int } from '../graph.ts';
 import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
-import { identityOrder, int, plain, type Layouts, type TracedArray } from '../traced-array.ts';
+import { identityOrder, plain, type Layouts, type TracedArray } from '../traced-array.ts';
 import type { Geometry } from './convolution.ts';
 import { padValue } from './shape.ts';
 
@@ -41,7 +42,7 @@ export function productConv(x: TracedArray, filter: TracedArray, g: Geometry, la
       transB: int(0),
     },
   );
-  return plain(layouts.reshaped(product, [g.batchSize, g.outHeight, g.outWidth, g.outChannels]));
+  return plain(layouts.builder.reshape(product, [g.batchSize, g.outHeight, g.outWidth, g.outChannels]));
 }
 
 /** patchesᵀ · dy */
@@ -51,7 +52,7 @@ export function productFilterGradient(x: TracedArray, dy: TracedArray, g: Geomet
     transA: int(1),
     transB: int(0),
   });
-  return plain(layouts.reshaped(product, [g.filterHeight, g.filterWidth, g.inChannels, g.outChannels]));
+  return plain(layouts.builder.reshape(product, [g.filterHeight, g.filterWidth, g.inChannels, g.outChannels]));
 }
 
 /** dy · filterᵀ gives the gradient of every patch; each of its parts goes back to where it was taken from. Stride 1. */
@@ -70,7 +71,7 @@ export function productInputGradient(dy: TracedArray, filter: TracedArray, g: Ge
   const shape = [g.batchSize, g.inHeight, g.inWidth, g.inChannels];
   const parts = filterPositions(g).map(({ row, column }, k) => {
     const part = slice(
-      layouts.reshaped(product, [g.batchSize, g.outHeight, g.outWidth, patchSize(g)]),
+      layouts.builder.reshape(product, [g.batchSize, g.outHeight, g.outWidth, patchSize(g)]),
       [3],
       [k * g.inChannels],
       [(k + 1) * g.inChannels],
@@ -91,11 +92,11 @@ export function productInputGradient(dy: TracedArray, filter: TracedArray, g: Ge
 }
 
 function filterMatrix(filter: TracedArray, g: Geometry, layouts: Layouts): StaticValue {
-  return layouts.reshaped(layouts.dense(filter), [patchSize(g), g.outChannels]);
+  return layouts.builder.reshape(layouts.dense(filter), [patchSize(g), g.outChannels]);
 }
 
 function upstreamMatrix(dy: TracedArray, g: Geometry, layouts: Layouts): StaticValue {
-  return layouts.reshaped(layouts.dense(dy), [positions(g), g.outChannels]);
+  return layouts.builder.reshape(layouts.dense(dy), [positions(g), g.outChannels]);
 }
 
 /** Where in the input the filter's rows and columns start. */
@@ -132,7 +133,7 @@ function patches(x: TracedArray, g: Geometry, layouts: Layouts): StaticValue {
   });
   const shape = [g.batchSize, g.outHeight, g.outWidth, patchSize(g)];
   const all = parts.length === 1 ? (parts[0] as StaticValue) : builder.emit('Concat', parts, 'float32', shape, { axis: int(3) });
-  return layouts.reshaped(all, [positions(g), patchSize(g)]);
+  return layouts.builder.reshape(all, [positions(g), patchSize(g)]);
 }
 
 function slice(

@@ -4,15 +4,16 @@
  */
 import { CodaError } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
+import { int, ints } from '../graph.ts';
 import type { BlockedLayout, ConvWindow } from '../blocked-layout.ts';
 import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
-import { int, ints, type Layouts, type TracedArray } from '../traced-array.ts';
+import { NCHW, type Layouts, type TracedArray } from '../traced-array.ts';
 import { asProduct, productConv, productFilterGradient, productInputGradient } from './convolution-as-product.ts';
+import { paddingAsked, type PaddingAttrs } from './padding-asked.ts';
 import { padValue, reverseValue } from './shape.ts';
 
-/** NHWC → NCHW; [height, width, in, out] → [out, in, height, width] and [in, out, height, width]. */
-export const NCHW = [0, 3, 1, 2];
+/** [height, width, in, out] → [out, in, height, width] and [in, out, height, width]. */
 const OIHW = [3, 2, 0, 1];
 const IOHW = [2, 3, 0, 1];
 
@@ -24,21 +25,31 @@ export interface ConvolutionAttrs {
   readonly dimRoundingMode?: 'floor' | 'round' | 'ceil';
 }
 
+/** Channels last, as everything here has them. A transpose costs nothing. */
+const CHANNELS_LAST = [0, 2, 3, 1];
+const isChannelsFirst = (attrs: ConvolutionAttrs): boolean => attrs.dataFormat === 'NCHW';
+
 export function geometry(input: readonly number[], filter: readonly number[], attrs: ConvolutionAttrs, depthwise = false) {
+  // images come with their channels last, and so does their padding
+  const pad =
+    isChannelsFirst(attrs) && Array.isArray(attrs.pad) ? CHANNELS_LAST.map((axis) => (attrs.pad as Sides)[axis] as Side) : attrs.pad;
   const info = tf.backend_util.computeConv2DInfo(
     input as [number, number, number, number],
     filter as [number, number, number, number],
     attrs.strides,
     attrs.dilations ?? 1,
-    attrs.pad as 'valid',
+    pad as 'valid',
     attrs.dimRoundingMode,
     depthwise,
   );
   const { top, left } = info.padInfo;
   const bottom = endPad(info.inHeight, info.outHeight, info.strideHeight, info.effectiveFilterHeight, top);
   const right = endPad(info.inWidth, info.outWidth, info.strideWidth, info.effectiveFilterWidth, left);
-  return { ...info, padInfo: { top, left, bottom, right } };
+  const padding = paddingAsked({ ...attrs, pad: pad as PaddingAttrs['pad'] }, [info.strideHeight, info.strideWidth]);
+  return { ...info, padInfo: { top, left, bottom, right }, padding };
 }
+type Side = readonly [number, number];
+type Sides = readonly Side[];
 export type Geometry = ReturnType<typeof geometry>;
 
 /**
@@ -69,14 +80,10 @@ export function endPad(size: number, count: number, stride: number, window: numb
   });
 }
 
-/** Channels last, as everything here has them. A transpose costs nothing. */
-const CHANNELS_LAST = [0, 2, 3, 1];
-const CHANNELS_FIRST = [0, 3, 1, 2];
-const isChannelsFirst = (attrs: ConvolutionAttrs): boolean => attrs.dataFormat === 'NCHW';
 export const toNhwc = (x: TracedArray, attrs: ConvolutionAttrs, layouts: Layouts): TracedArray =>
   isChannelsFirst(attrs) ? layouts.transpose(x, CHANNELS_LAST) : x;
 export const fromNhwc = (x: TracedArray, attrs: ConvolutionAttrs, layouts: Layouts): TracedArray =>
-  isChannelsFirst(attrs) ? layouts.transpose(x, CHANNELS_FIRST) : x;
+  isChannelsFirst(attrs) ? layouts.transpose(x, NCHW) : x;
 
 /** The blocked layout where the runtime has it and a convolution of these channels, forward or back, is faster in it. */
 function blocksFor(layouts: Layouts, g: Geometry, filter: TracedArray, from: number, to: number): BlockedLayout | undefined {
@@ -130,13 +137,14 @@ export function convolution(x: TracedArray, filter: TracedArray, attrs: Convolut
     const prepared = blocks.filter(layouts.dense(filter));
     return blockedNhwc(blocks.conv(entered(x, layouts), prepared, windowOf(g), shape));
   }
-  const value = builder.emit('Conv', [layouts.dense(x, NCHW), layouts.dense(filter, OIHW)], 'float32', shape, {
+  const attributes = {
     kernel_shape: ints([g.filterHeight, g.filterWidth]),
     strides: ints([g.strideHeight, g.strideWidth]),
     dilations: ints([g.dilationHeight, g.dilationWidth]),
     pads: ints([top, left, bottom, right]),
-  });
-  return nhwc(value);
+  };
+  const { padding } = g;
+  return nhwc(builder.emit('Conv', [layouts.dense(x, NCHW), layouts.dense(filter, OIHW)], 'float32', shape, attributes, { padding }));
 }
 
 kernel<{ dy: TracedArray; filter: TracedArray }, ConvolutionAttrs & { inputShape: number[] }>(
@@ -235,11 +243,11 @@ kernel<{ x: TracedArray; dy: TracedArray }, ConvolutionAttrs & { filterShape: nu
       );
       // [j, in, i, out] → [i, j, in, out]
       const product = summedProduct(left, right, builder);
-      const split = layouts.reshaped(product, [kw, ci, kh, co]);
+      const split = layouts.builder.reshape(product, [kw, ci, kh, co]);
       return { value: split, shape: attrs.filterShape, order: [1, 2, 0, 3] };
     }
     const product = summedProduct(patches(input, g, builder), upstream, builder);
-    return { value: layouts.reshaped(product, [kh, kw, ci, co]), shape: attrs.filterShape, order: [0, 1, 2, 3] };
+    return { value: layouts.builder.reshape(product, [kh, kw, ci, co]), shape: attrs.filterShape, order: [0, 1, 2, 3] };
   },
   { blocked: true },
 );
@@ -273,7 +281,7 @@ function shifted(x: StaticValue, count: number, pads: (copy: number) => Pads, bu
     if (vertical[0] === 0 && horizontal[0] === 0) return x;
     if (horizontal[0] !== 0) return padValue(x, [[0, 0], [0, 0], vertical, horizontal], 0, builder);
     // a vertical move alone is one long copy a channel rather than one a row
-    const rows = builder.emit('Reshape', [x, builder.int64([n, c, h * w])], 'float32', [n, c, h * w]);
+    const rows = builder.reshape(x, [n, c, h * w]);
     const moved = padValue(
       rows,
       [
@@ -284,7 +292,7 @@ function shifted(x: StaticValue, count: number, pads: (copy: number) => Pads, bu
       0,
       builder,
     );
-    return builder.emit('Reshape', [moved, builder.int64([n, c, h, w])], 'float32', [n, c, h, w]);
+    return builder.reshape(moved, [n, c, h, w]);
   });
   return count === 1 ? (copies[0] as StaticValue) : builder.emit('Concat', copies, 'float32', [n, count * c, h, w], { axis: int(1) });
 }
@@ -330,13 +338,11 @@ function summedProduct(a: StaticValue, b: StaticValue, builder: GraphBuilder): S
   const [n, rows, height, width] = a.shape as [number, number, number, number];
   const columns = b.shape[1] as number;
   const inner = height * width;
-  const reshape = (x: StaticValue, shape: readonly number[]): StaticValue =>
-    builder.emit('Reshape', [x, builder.int64(shape)], 'float32', shape);
-  const [left, right] = [reshape(a, [n, rows, inner]), reshape(b, [n, columns, inner])];
+  const [left, right] = [builder.reshape(a, [n, rows, inner]), builder.reshape(b, [n, columns, inner])];
   if (rows * columns > 2 * inner * (rows + columns)) {
     const together = (x: StaticValue, channels: number): StaticValue => {
       const moved = builder.emit('Transpose', [x], 'float32', [channels, n, inner], { perm: ints([1, 0, 2]) });
-      return reshape(moved, [channels, n * inner]);
+      return builder.reshape(moved, [channels, n * inner]);
     };
     const operands = [together(left, rows), together(right, columns)];
     return builder.emit('Gemm', operands, 'float32', [rows, columns], { transA: int(0), transB: int(1) });

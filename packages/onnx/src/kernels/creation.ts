@@ -2,7 +2,7 @@
 import { ndArray, sizeOf, type DType } from '@coda-nets/core';
 import { kernel } from '../kernel.ts';
 import { dtypeOf, identityOrder, plain, type TracedArray } from '../traced-array.ts';
-import { cast, castArray, elementwise, number } from './elementwise.ts';
+import { castArray, elementwise, number } from './elementwise.ts';
 
 kernel<{ indices: TracedArray }, { depth: number; onValue: number; offValue: number; dtype: DType }>(
   'OneHot',
@@ -16,10 +16,10 @@ kernel<{ indices: TracedArray }, { depth: number; onValue: number; offValue: num
         Int32Array.from({ length: depth }, (_, i) => i),
       ),
     );
-    const hit = cast(builder, builder.emit('Equal', [column, classes], 'bool', shape), 'float32');
+    const hit = builder.cast(builder.emit('Equal', [column, classes], 'bool', shape), 'float32');
     const scaled = onValue - offValue === 1 ? hit : builder.emit('Mul', [hit, builder.scalar(onValue - offValue)], 'float32', shape);
     const value = offValue === 0 ? scaled : builder.emit('Add', [scaled, builder.scalar(offValue)], 'float32', shape);
-    return plain(cast(builder, value, dtype ?? 'int32'));
+    return plain(builder.cast(value, dtype ?? 'int32'));
   },
 );
 

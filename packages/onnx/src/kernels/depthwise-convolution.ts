@@ -1,13 +1,14 @@
 /** Convolutions that keep channels apart, and their gradients. Filters are [height, width, in, multiplier]; output channel c·multiplier + m is of input channel c. */
+import { int, ints } from '../graph.ts';
 import type { StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
-import { int, ints, plain, type Layouts, type TracedArray } from '../traced-array.ts';
-import { fromNhwc, geometry, NCHW, nhwc, toNhwc, type ConvolutionAttrs, type Geometry } from './convolution.ts';
+import { NCHW, plain, type Layouts, type TracedArray } from '../traced-array.ts';
+import { fromNhwc, geometry, nhwc, toNhwc, type ConvolutionAttrs, type Geometry } from './convolution.ts';
 import { padValue } from './shape.ts';
 
 /** [in·multiplier, 1, height, width] */
 function filterValue(filter: TracedArray, g: Geometry, layouts: Layouts): StaticValue {
-  return layouts.reshaped(layouts.dense(filter, [2, 3, 0, 1]), [g.outChannels, 1, g.filterHeight, g.filterWidth]);
+  return layouts.builder.reshape(layouts.dense(filter, [2, 3, 0, 1]), [g.outChannels, 1, g.filterHeight, g.filterWidth]);
 }
 
 const window = (g: Geometry) => ({
@@ -22,7 +23,8 @@ const window = (g: Geometry) => ({
 export function depthwiseConvolution(x: TracedArray, filter: TracedArray, attrs: ConvolutionAttrs, layouts: Layouts): TracedArray {
   const g = geometry(x.shape, filter.shape, attrs, true);
   const shape = [g.batchSize, g.outChannels, g.outHeight, g.outWidth];
-  return nhwc(layouts.builder.emit('Conv', [layouts.dense(x, NCHW), filterValue(filter, g, layouts)], 'float32', shape, window(g)));
+  const operands = [layouts.dense(x, NCHW), filterValue(filter, g, layouts)];
+  return nhwc(layouts.builder.emit('Conv', operands, 'float32', shape, window(g), { padding: g.padding }));
 }
 
 kernel<{ x: TracedArray; filter: TracedArray }, ConvolutionAttrs>('DepthwiseConv2dNative', ({ x, filter }, { attrs, layouts }) => {
@@ -63,14 +65,14 @@ kernel<{ x: TracedArray; dy: TracedArray }, ConvolutionAttrs & { filterShape: nu
       [left, right],
     ] as const;
     const padded = top + left + bottom + right === 0 ? input : padValue(input, pads, 0, builder);
-    const upstream = layouts.reshaped(layouts.dense(dy, NCHW), [n, c, multiplier, g.outHeight, g.outWidth]);
+    const upstream = layouts.builder.reshape(layouts.dense(dy, NCHW), [n, c, multiplier, g.outHeight, g.outWidth]);
     const steps = builder.int64([g.strideHeight, g.strideWidth]);
     const sums = Array.from({ length: g.filterHeight * g.filterWidth }, (_, k) => {
       const from = [Math.floor(k / g.filterWidth) * g.dilationHeight, (k % g.filterWidth) * g.dilationWidth] as const;
       const to = [from[0] + (g.outHeight - 1) * g.strideHeight + 1, from[1] + (g.outWidth - 1) * g.strideWidth + 1];
       const cut = [builder.int64(from), builder.int64(to), builder.int64([2, 3]), steps];
       const part = builder.emit('Slice', [padded, ...cut], 'float32', [n, c, g.outHeight, g.outWidth]);
-      const product = builder.emit('Mul', [layouts.reshaped(part, [n, c, 1, g.outHeight, g.outWidth]), upstream], 'float32', [
+      const product = builder.emit('Mul', [layouts.builder.reshape(part, [n, c, 1, g.outHeight, g.outWidth]), upstream], 'float32', [
         n,
         c,
         multiplier,
@@ -83,6 +85,6 @@ kernel<{ x: TracedArray; dy: TracedArray }, ConvolutionAttrs & { filterShape: nu
       sums.length === 1
         ? (sums[0] as StaticValue)
         : builder.emit('Concat', sums, 'float32', [sums.length, c, multiplier, 1, 1], { axis: int(0) });
-    return plain(layouts.reshaped(all, [g.filterHeight, g.filterWidth, c, multiplier]));
+    return plain(layouts.builder.reshape(all, [g.filterHeight, g.filterWidth, c, multiplier]));
   },
 );

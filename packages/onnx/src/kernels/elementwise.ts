@@ -2,25 +2,10 @@
 import { ndArray, sizeOf, type DType } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Node } from '../graph.ts';
-import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
+import type { GraphBuilder } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
 import { blockedElementwise } from './blocked-elementwise.ts';
-import { dtypeOf, filled, int, isFilled, withRank, type Layouts, type TracedArray } from '../traced-array.ts';
-
-/** ONNX's TensorProto.DataType numbers, as Cast's attribute wants them. */
-const onnxDType: Record<DType, number> = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  uint16: 4,
-  int16: 5,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  float64: 11,
-  uint32: 12,
-  uint64: 13,
-};
+import { dtypeOf, filled, isFilled, withRank, type Layouts, type TracedArray } from '../traced-array.ts';
 
 export type Binary = { a: TracedArray; b: TracedArray };
 
@@ -80,10 +65,18 @@ function arithmetic(kernelName: string, op: string, fold: Fold, simplify: (i: Bi
       if (x !== undefined && y !== undefined) return filled(builder.scalar(Math.fround(fold(x, y))), shape);
       const simple = dtypeOf(a) === 'float32' ? simplify({ a, b }, builder) : undefined;
       if (simple !== undefined && simple.shape.length === shape.length) return broadcastTo(spread(simple, shape, layouts), shape);
+      if (op === 'Pow' && dtypeOf(a) === 'int32') return wholePower(a, b, layouts);
       return elementwise(layouts, op, [a, b], dtypeOf(a));
     },
     { blocked: true },
   );
+}
+
+/** ONNX Runtime stops powers of int32 at the largest and the smallest, where TensorFlow.js wraps around: the lower half of the int64 does. */
+export function wholePower(a: TracedArray, b: TracedArray, layouts: Layouts): TracedArray {
+  const { builder } = layouts;
+  const wide = [a, b].map((x) => castArray(builder, x, 'int64'));
+  return castArray(builder, elementwise(layouts, 'Pow', wide, 'int64'), 'int32');
 }
 
 /** What is blocked cannot be broadcast lazily. */
@@ -150,14 +143,9 @@ kernel<object, { shape: number[]; value: number; dtype?: DType }>('Fill', (_, { 
   if (typeof attrs.value !== 'number') throw refuse('a fill value that is no number', { got: typeof attrs.value });
   const { dtype = 'float32', shape, value } = attrs;
   // a float32 has not the digits of an int32
-  const one = dtype === 'int32' ? number(builder, Math.trunc(value), dtype).value : cast(builder, builder.scalar(value), dtype);
+  const one = dtype === 'int32' ? number(builder, Math.trunc(value), dtype).value : builder.cast(builder.scalar(value), dtype);
   return filled(one, shape);
 });
-
-export function cast(builder: GraphBuilder, value: StaticValue, dtype: DType): StaticValue {
-  if (value.dtype === dtype) return value;
-  return builder.emit('Cast', [value], dtype, value.shape, { to: int(onnxDType[dtype]) });
-}
 
 /** A tensor of no axes that holds `x`. */
 export function number(builder: GraphBuilder, x: number, dtype: DType = 'float32'): TracedArray {
@@ -166,7 +154,7 @@ export function number(builder: GraphBuilder, x: number, dtype: DType = 'float32
 }
 
 export function castArray(builder: GraphBuilder, x: TracedArray, dtype: DType): TracedArray {
-  return dtypeOf(x) === dtype ? x : { ...x, value: cast(builder, x.value, dtype) };
+  return dtypeOf(x) === dtype ? x : { ...x, value: builder.cast(x.value, dtype) };
 }
 
 /** Formulas over float32 arrays and numbers: `f('Mul', x, 2)`. Comparisons give truth values. */

@@ -1,9 +1,9 @@
 /** Reading at indices that are values, in one axis or several. */
 import * as tf from '@tensorflow/tfjs-core';
 import { sizeOf } from '@coda-nets/core';
+import { int } from '../graph.ts';
 import { kernel } from '../kernel.ts';
-import { dtypeOf, identityOrder, int, plain, type TracedArray } from '../traced-array.ts';
-import { cast } from './elementwise.ts';
+import { dtypeOf, identityOrder, plain, type TracedArray } from '../traced-array.ts';
 
 kernel<{ x: TracedArray; indices: TracedArray }, { axis: number; batchDims: number }>(
   'GatherV2',
@@ -22,7 +22,7 @@ kernel<{ x: TracedArray; indices: TracedArray }, { axis: number; batchDims: numb
     ];
     const count = sizeOf(indices.shape.slice(batchDims));
     const source = layouts.transpose(layouts.reshape(x, [batch, outer, x.shape[axis] as number, inner]), [0, 2, 1, 3]);
-    const where = cast(builder, layouts.dense(layouts.reshape(indices, [batch, count, 1]), identityOrder(3)), 'int64');
+    const where = builder.cast(layouts.dense(layouts.reshape(indices, [batch, count, 1]), identityOrder(3)), 'int64');
     const operands = [layouts.dense(source), where];
     const picked = builder.emit('GatherND', operands, dtypeOf(x), [batch, count, outer, inner], { batch_dims: int(1) });
     return layouts.reshape(layouts.transpose(plain(picked), [0, 2, 1, 3]), shape);
@@ -32,5 +32,5 @@ kernel<{ x: TracedArray; indices: TracedArray }, { axis: number; batchDims: numb
 kernel<{ params: TracedArray; indices: TracedArray }>('GatherNd', ({ params, indices }, { layouts, builder }) => {
   const depth = indices.shape.at(-1) as number;
   const shape = [...indices.shape.slice(0, -1), ...params.shape.slice(depth)];
-  return plain(builder.emit('GatherND', [layouts.dense(params), cast(builder, layouts.dense(indices), 'int64')], dtypeOf(params), shape));
+  return plain(builder.emit('GatherND', [layouts.dense(params), builder.cast(layouts.dense(indices), 'int64')], dtypeOf(params), shape));
 });

@@ -1,9 +1,10 @@
 /** Convolutions in groups of channels, and their gradients: kernels of `groupedConv2d` in core, whose equation stands there. Filters are [height, width, C/G, D]. */
 import { groupedConvKernels, type GroupedConvAttrs } from '@coda-nets/core';
+import { int, ints } from '../graph.ts';
 import type { StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
-import { int, ints, type TracedArray } from '../traced-array.ts';
-import { geometry, NCHW, nhwc, patches, type Geometry } from './convolution.ts';
+import { NCHW, type TracedArray } from '../traced-array.ts';
+import { geometry, nhwc, patches, type Geometry } from './convolution.ts';
 
 /** [D, C/G, height, width], of a convolution and of the transposed one alike. */
 const OIHW = [3, 2, 0, 1];
@@ -27,7 +28,8 @@ kernel<{ x: TracedArray; filter: TracedArray }, GroupedConvAttrs>(
   ({ x, filter }, { attrs, layouts, builder }) => {
     const g = groupGeometry(x.shape, filter.shape, attrs);
     const shape = [g.batchSize, attrs.groups * g.outChannels, g.outHeight, g.outWidth];
-    return nhwc(builder.emit('Conv', [layouts.dense(x, NCHW), layouts.dense(filter, OIHW)], 'float32', shape, window(g, attrs)));
+    const operands = [layouts.dense(x, NCHW), layouts.dense(filter, OIHW)];
+    return nhwc(builder.emit('Conv', operands, 'float32', shape, window(g, attrs), { padding: g.padding }));
   },
 );
 
@@ -54,16 +56,16 @@ kernel<{ x: TracedArray; dy: TracedArray }, GroupedConvAttrs & { readonly filter
     const g = groupGeometry(x.shape, attrs.filterShape, attrs);
     const { groups } = attrs;
     const [n, d, inner, outer] = [g.batchSize, g.outChannels, g.outHeight * g.outWidth, g.filterHeight * g.filterWidth * g.inChannels];
-    const apart = (value: StaticValue, shape: readonly number[]): StaticValue => layouts.reshaped(value, [n * groups, ...shape]);
+    const apart = (value: StaticValue, shape: readonly number[]): StaticValue => layouts.builder.reshape(value, [n * groups, ...shape]);
     const columns = patches(apart(layouts.dense(x, NCHW), [g.inChannels, g.inHeight, g.inWidth]), { ...g, batchSize: n * groups }, builder);
     const upstream = apart(layouts.dense(dy, NCHW), [d, inner]);
     const turned = builder.emit('Transpose', [upstream], 'float32', [n * groups, inner, d], { perm: ints([0, 2, 1]) });
     const products = builder.emit('MatMul', [apart(columns, [outer, inner]), turned], 'float32', [n * groups, outer, d]);
-    const byImage = layouts.reshaped(products, [n, groups, outer, d]);
+    const byImage = layouts.builder.reshape(products, [n, groups, outer, d]);
     const sum = builder.emit('ReduceSum', [byImage, builder.int64([0])], 'float32', [groups, outer, d], { keepdims: int(0) });
     // [G, height·width·C/G, D/G] → [height, width, C/G, G, D/G]
     const lies: TracedArray = {
-      value: layouts.reshaped(sum, [groups, g.filterHeight, g.filterWidth, g.inChannels, d]),
+      value: layouts.builder.reshape(sum, [groups, g.filterHeight, g.filterWidth, g.inChannels, d]),
       shape: [g.filterHeight, g.filterWidth, g.inChannels, groups, d],
       order: [3, 0, 1, 2, 4],
     };

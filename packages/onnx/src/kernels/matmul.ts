@@ -1,6 +1,7 @@
 /** Matrix products. A transposed operand is read where it lies: Gemm's and the runtime's own flags do the rest. */
+import { int, ints } from '../graph.ts';
 import { kernel, type KernelContext } from '../kernel.ts';
-import { identityOrder, int, ints, type Layouts, type TracedArray } from '../traced-array.ts';
+import { dtypeOf, identityOrder, type Layouts, type TracedArray } from '../traced-array.ts';
 import { activated, type ActivationAttrs } from './activation.ts';
 import { broadcastShape, elementwise } from './elementwise.ts';
 
@@ -22,18 +23,22 @@ kernel<Operands & { bias?: TracedArray; preluActivationWeights?: TracedArray }, 
   ({ a, b, bias, preluActivationWeights }, context) => activated(product(a, b, bias, context), preluActivationWeights, context),
 );
 
-/** a · b + bias over the last two axes. */
+/** a · b + bias over the last two axes. Whole numbers have no Gemm in the runtimes, but a MatMul, which wraps around as TensorFlow.js does. */
 function product(
   a: TracedArray,
   b: TracedArray,
   bias: TracedArray | undefined,
-  { attrs, layouts, builder }: KernelContext<Attrs>,
+  { attrs, layouts, builder, refuse }: KernelContext<Attrs>,
 ): TracedArray {
+  const dtype = dtypeOf(a);
+  if (dtype === 'bool' || [b, bias].some((operand) => operand !== undefined && dtypeOf(operand) !== dtype)) {
+    throw refuse('a product', { expected: 'float32 or int32, all the same' });
+  }
   const rank = a.shape.length;
   const rows = a.shape[rank - (attrs.transposeA ? 1 : 2)] as number;
   const columns = b.shape[rank - (attrs.transposeB ? 2 : 1)] as number;
   const batch = broadcastShape([a.shape.slice(0, -2), b.shape.slice(0, -2)]);
-  if (batch.every((d) => d === 1)) {
+  if (dtype === 'float32' && batch.every((d) => d === 1)) {
     const left = matrix(a, attrs.transposeA, layouts);
     const right = matrix(b, attrs.transposeB, layouts);
     const added = bias === undefined ? [] : [layouts.inOrder(bias, identityOrder(bias.shape.length))];
@@ -59,7 +64,7 @@ function product(
     );
   };
   const shape = [...batch, rows, columns];
-  const value = builder.emit('MatMul', [operand(a, attrs.transposeA), operand(b, attrs.transposeB)], 'float32', shape);
+  const value = builder.emit('MatMul', [operand(a, attrs.transposeA), operand(b, attrs.transposeB)], dtype, shape);
   const plainProduct = { value, shape, order: identityOrder(rank) };
-  return bias === undefined ? plainProduct : elementwise(layouts, 'Add', [plainProduct, bias], 'float32');
+  return bias === undefined ? plainProduct : elementwise(layouts, 'Add', [plainProduct, bias], dtype);
 }

@@ -4,13 +4,14 @@
  */
 import { CodaError, ndArray } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
+import { int, ints } from '../graph.ts';
 import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
-import { int, ints, type TracedArray } from '../traced-array.ts';
-import { cast } from './elementwise.ts';
-import { padValue } from './shape.ts';
+import { NCHW, type TracedArray } from '../traced-array.ts';
+import { nhwc } from './convolution.ts';
 
-const NCHW = [0, 3, 1, 2];
+import { paddingAsked, type PaddingAttrs } from './padding-asked.ts';
+import { padValue } from './shape.ts';
 
 interface Attrs {
   readonly filterSize: number | [number, number];
@@ -29,11 +30,6 @@ function geometry(shape: readonly number[], { filterSize, strides, pad, dimRound
 }
 type Geometry = ReturnType<typeof geometry>;
 
-const nhwc = (value: StaticValue): TracedArray => {
-  const [n, c, h, w] = value.shape as [number, number, number, number];
-  return { value, shape: [n, h, w, c], order: NCHW };
-};
-
 kernel<{ x: TracedArray }, Attrs>('MaxPool', ({ x }, { attrs, layouts, builder, refuse }) => {
   const g = geometry(x.shape, attrs);
   const { top, left, bottom, right } = g.pads;
@@ -42,27 +38,14 @@ kernel<{ x: TracedArray }, Attrs>('MaxPool', ({ x }, { attrs, layouts, builder, 
   if (Math.max(top, bottom) >= g.filterHeight || Math.max(left, right) >= g.filterWidth) {
     throw refuse('padding as large as the window', { expected: 'less than the window', got: `${top}, ${left}, ${bottom}, ${right}` });
   }
-  const value = builder.emit('MaxPool', [apartFromPadding(layouts.dense(x, NCHW), builder)], 'float32', shape, {
+  const attributes = {
     kernel_shape: ints([g.filterHeight, g.filterWidth]),
     strides: ints([g.strideHeight, g.strideWidth]),
     pads: ints([top, left, Math.max(0, bottom), Math.max(0, right)]),
-  });
-  return nhwc(value);
+  };
+  const padding = paddingAsked(attrs as PaddingAttrs, [g.strideHeight, g.strideWidth]);
+  return nhwc(builder.emit('MaxPool', [layouts.dense(x, NCHW)], 'float32', shape, attributes, { padding }));
 });
-
-/**
- * ONNX Runtime 1.30 makes zeros that a node puts around an image the padding of the max pool that reads them, where padding counts as −∞. A column more, which is
- * cut off again, keeps the two apart.
- */
-function apartFromPadding(x: StaticValue, builder: GraphBuilder): StaticValue {
-  let origin = builder.originOf(x);
-  while (origin !== undefined && movesData.has(origin.op)) origin = builder.originOf(origin.inputs[0]);
-  if (origin?.op !== 'Pad') return x;
-  const more = padValue(x, [...x.shape.slice(1).map((): [number, number] => [0, 0]), [0, 1]], 0, builder);
-  return builder.emit('Slice', [more, builder.int64([0]), builder.int64([-1]), builder.int64([x.shape.length - 1])], x.dtype, x.shape);
-}
-
-const movesData = new Set(['Transpose', 'Reshape', 'Identity']);
 
 /**
  * dL/dx[p] = Σ over windows w and places k of w with p = w·stride + k, of dy[w] where k is the first largest place of w, else 0. The windows lie beside
@@ -94,13 +77,13 @@ kernel<{ dy: TracedArray; input: TracedArray; output: TracedArray }, Attrs>('Max
       BigInt64Array.from({ length: places }, (_, k) => BigInt(k)),
     ),
   );
-  const hit = cast(builder, builder.emit('Equal', [first, place], 'bool', split), 'float32');
-  const upstream = layouts.reshaped(layouts.dense(dy, NCHW), [n, c, 1, h, w]);
+  const hit = builder.cast(builder.emit('Equal', [first, place], 'bool', split), 'float32');
+  const upstream = layouts.builder.reshape(layouts.dense(dy, NCHW), [n, c, 1, h, w]);
   const parts = builder.emit('Mul', [hit, upstream], 'float32', split);
   const { top, left, bottom, right } = g.pads;
   const value = builder.emit(
     'ConvTranspose',
-    [layouts.reshaped(parts, [n, c * places, h, w]), ones(c, g, builder)],
+    [layouts.builder.reshape(parts, [n, c * places, h, w]), ones(c, g, builder)],
     'float32',
     [n, c, g.inHeight, g.inWidth],
     {
@@ -144,7 +127,7 @@ function windows(x: StaticValue, g: Geometry, builder: GraphBuilder): StaticValu
       h,
       w,
     ]);
-    return builder.emit('Reshape', [cut, builder.int64([n, c, 1, h, w])], 'float32', [n, c, 1, h, w]);
+    return builder.reshape(cut, [n, c, 1, h, w]);
   });
   return cuts.length === 1
     ? (cuts[0] as StaticValue)

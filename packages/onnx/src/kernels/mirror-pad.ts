@@ -1,7 +1,8 @@
 /** Padding with what lies inside, mirrored at the border. ONNX has the mode that leaves the border out, not the one that repeats it: both are gathered. */
 import { ndArray } from '@coda-nets/core';
+import { int } from '../graph.ts';
 import { kernel } from '../kernel.ts';
-import { dtypeOf, int, type TracedArray } from '../traced-array.ts';
+import { dtypeOf, type TracedArray } from '../traced-array.ts';
 
 kernel<{ x: TracedArray }, { paddings: [number, number][]; mode: 'reflect' | 'symmetric' }>(
   'MirrorPad',

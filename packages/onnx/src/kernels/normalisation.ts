@@ -1,7 +1,8 @@
 /** Batch normalisation with given statistics, and local response normalisation with its gradient. */
+import { int, ints } from '../graph.ts';
 import { kernel, type KernelContext } from '../kernel.ts';
-import { int, ints, type TracedArray } from '../traced-array.ts';
-import { NCHW, nhwc } from './convolution.ts';
+import { NCHW, type TracedArray } from '../traced-array.ts';
+import { nhwc } from './convolution.ts';
 import { formula } from './elementwise.ts';
 
 interface BatchNormInputs {
@@ -40,14 +41,14 @@ interface ResponseAttrs {
 /** Σ of x [N, H, W, C] over the channels c − radius … c + radius: an average over windows whose padding counts, times their size. */
 function windowSum(x: TracedArray, { attrs: { depthRadius }, layouts, builder }: KernelContext<ResponseAttrs>): TracedArray {
   const [n, h, w, c] = x.shape as [number, number, number, number];
-  const single = layouts.reshaped(layouts.dense(x, NCHW), [n, 1, c, h * w]);
+  const single = layouts.builder.reshape(layouts.dense(x, NCHW), [n, 1, c, h * w]);
   const mean = builder.emit('AveragePool', [single], 'float32', [n, 1, c, h * w], {
     kernel_shape: ints([2 * depthRadius + 1, 1]),
     strides: ints([1, 1]),
     pads: ints([depthRadius, 0, depthRadius, 0]),
     count_include_pad: int(1),
   });
-  return formula(layouts)('Mul', nhwc(layouts.reshaped(mean, [n, c, h, w])), 2 * depthRadius + 1);
+  return formula(layouts)('Mul', nhwc(layouts.builder.reshape(mean, [n, c, h, w])), 2 * depthRadius + 1);
 }
 
 /** bias + α Σ x² */

@@ -1,8 +1,9 @@
 /** The order of elements along an axis: running sums and products, the largest, and where a number belongs. */
 import * as tf from '@tensorflow/tfjs-core';
+import { int } from '../graph.ts';
 import { kernel } from '../kernel.ts';
-import { dtypeOf, int, type TracedArray } from '../traced-array.ts';
-import { cast, castArray, elementwise } from './elementwise.ts';
+import { dtypeOf, type TracedArray } from '../traced-array.ts';
+import { castArray, elementwise } from './elementwise.ts';
 import { padValue } from './shape.ts';
 
 type Unary = { x: TracedArray };
@@ -54,7 +55,7 @@ kernel<Unary, { k: number; sorted: boolean }>('TopK', ({ x }, { attrs: { k }, la
   const shape = [...x.shape.slice(0, -1), k];
   return [
     { value: values, shape, order: x.order },
-    { value: cast(builder, indices, 'int32'), shape, order: x.order },
+    { value: builder.cast(indices, 'int32'), shape, order: x.order },
   ];
 });
 

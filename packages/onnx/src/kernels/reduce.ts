@@ -1,16 +1,24 @@
 /** Reductions, over whichever axes of the value hold the reduced ones. */
 import * as tf from '@tensorflow/tfjs-core';
+import { int, ints } from '../graph.ts';
 import type { BlockedLayout } from '../blocked-layout.ts';
 import type { StaticValue } from '../graph-builder.ts';
 import { kernel, type KernelContext } from '../kernel.ts';
-import { dtypeOf, filled, int, ints, isFilled, isLazy, plain, type TracedArray } from '../traced-array.ts';
-import { cast, castArray } from './elementwise.ts';
+import { dtypeOf, filled, isFilled, isLazy, plain, type Layouts, type TracedArray } from '../traced-array.ts';
+import { castArray, elementwise, number, wholePower } from './elementwise.ts';
 
 type Attrs = { axis?: number | number[]; reductionIndices?: number | number[]; keepDims?: boolean };
 type Context = KernelContext<Attrs>;
 
-/** At opset 17 only ReduceSum takes its axes as an input. */
-function emitReduction(op: string, x: StaticValue, positions: readonly number[], keepDims: boolean, { builder }: Context): StaticValue {
+/**
+ * At opset 17 only ReduceSum takes its axes as an input. ONNX Runtime stops sums and products of int32 at the largest and the smallest, where TensorFlow.js
+ * wraps around: int64 has room for them, and its lower half is what wraps around.
+ */
+function emitReduction(op: string, x: StaticValue, positions: readonly number[], keepDims: boolean, context: Context): StaticValue {
+  const { builder } = context;
+  if (x.dtype === 'int32' && (op === 'ReduceSum' || op === 'ReduceProd')) {
+    return builder.cast(emitReduction(op, builder.cast(x, 'int64'), positions, keepDims, context), 'int32');
+  }
   const shape = x.shape.map((d, p) => (positions.includes(p) ? 1 : d)).filter((_, p) => keepDims || !positions.includes(p));
   const keepdims = int(keepDims ? 1 : 0);
   return op === 'ReduceSum'
@@ -27,8 +35,8 @@ function reduce(x: TracedArray, op: string, context: Context): TracedArray {
   const copies = axes.filter((axis) => isLazy(x, axis)).reduce((n, axis) => n * (x.shape[axis] as number), 1);
   const repeated = (value: StaticValue): StaticValue => {
     if (copies === 1 || !(op === 'ReduceSum' || op === 'ReduceProd')) return value;
-    const times = cast(builder, builder.scalar(copies), value.dtype);
-    if (op === 'ReduceProd') return builder.emit('Pow', [value, times], value.dtype, value.shape);
+    if (op === 'ReduceProd') return repeatedProduct(plain(value), number(builder, copies, value.dtype), layouts).value;
+    const times = number(builder, copies, value.dtype).value;
     const known = builder.scalarOf(value);
     if (known !== undefined) return builder.scalar(Math.fround(known * copies));
     return builder.emit('Mul', [value, times], value.dtype, value.shape);
@@ -42,12 +50,15 @@ function reduce(x: TracedArray, op: string, context: Context): TracedArray {
   const direct = summed.length === positions.length;
   let value = summed.length === 0 ? x.value : emitReduction(op, x.value, summed, keepDims || !direct, context);
   if (!keepDims && !direct)
-    value = layouts.reshaped(
+    value = layouts.builder.reshape(
       value,
       value.shape.filter((_, p) => !positions.includes(p)),
     );
   return { value: repeated(value), shape, order };
 }
+
+const repeatedProduct = (x: TracedArray, copies: TracedArray, layouts: Layouts): TracedArray =>
+  dtypeOf(x) === 'int32' ? wholePower(x, copies, layouts) : elementwise(layouts, 'Pow', [x, copies], dtypeOf(x));
 
 const reductions = [
   ['Sum', 'ReduceSum'],
@@ -86,7 +97,7 @@ function blockedReduction(x: TracedArray, op: string, { attrs, layouts, builder 
   const count = (overAll ? n : 1) * height * width;
   const value = op === 'ReduceMean' ? mean : builder.emit('Mul', [mean, builder.scalar(count)], 'float32', mean.shape);
   const kept = overAll ? [1, 1, 1, channels] : [n, 1, 1, channels];
-  return plain(attrs.keepDims === true ? layouts.reshaped(value, kept) : value);
+  return plain(attrs.keepDims === true ? layouts.builder.reshape(value, kept) : value);
 }
 
 /** Logical reductions have no ONNX operator: the maximum and the minimum of 0 and 1. */
@@ -96,8 +107,8 @@ for (const [kernelName, op] of [
 ] as const) {
   kernel<{ x: TracedArray }, Attrs>(kernelName, ({ x }, context) => {
     const { builder } = context;
-    const numbers = reduce({ ...x, value: cast(builder, x.value, 'int32') }, op, context);
-    return { ...numbers, value: cast(builder, numbers.value, 'bool') };
+    const numbers = reduce({ ...x, value: builder.cast(x.value, 'int32') }, op, context);
+    return { ...numbers, value: builder.cast(numbers.value, 'bool') };
   });
 }
 
@@ -112,7 +123,7 @@ for (const [kernelName, op] of [
     const shape = source.shape.filter((_, p) => p !== position);
     const index = builder.emit(op, [source], 'int64', shape, { axis: int(position), keepdims: int(0) });
     const order = x.order.filter((a) => a !== axis).map((a) => (a > axis ? a - 1 : a));
-    return { value: cast(builder, index, 'int32'), shape: x.shape.filter((_, a) => a !== axis), order };
+    return { value: builder.cast(index, 'int32'), shape: x.shape.filter((_, a) => a !== axis), order };
   });
 }
 

@@ -8,8 +8,8 @@
 import { ndArray } from '@coda-nets/core';
 import type { StaticValue } from '../graph-builder.ts';
 import { kernel, type KernelContext } from '../kernel.ts';
-import { dtypeOf, plain, type Layouts, type TracedArray } from '../traced-array.ts';
-import { NCHW, nhwc } from './convolution.ts';
+import { NCHW, dtypeOf, plain, type Layouts, type TracedArray } from '../traced-array.ts';
+import { nhwc } from './convolution.ts';
 import { castArray } from './elementwise.ts';
 
 const NHWC = [0, 1, 2, 3];
@@ -61,12 +61,12 @@ kernel<{ images: TracedArray }, Attrs>('ResizeBilinear', ({ images }, { attrs, l
   const outer = usual ? [n, c] : c === 1 ? [1, n] : [n * c, 1];
   const shape = [...outer, ...size];
   const coordinates = attrs.halfPixelCenters ? 'half_pixel' : attrs.alignCorners ? 'align_corners' : 'asymmetric';
-  const operands = [layouts.reshaped(source, [...outer, h, w]), undefined, undefined, builder.int64(shape)];
+  const operands = [layouts.builder.reshape(source, [...outer, h, w]), undefined, undefined, builder.int64(shape)];
   const value = builder.emit('Resize', operands, 'float32', shape, {
     mode: { string: 'linear' },
     coordinate_transformation_mode: { string: coordinates },
   });
-  return nhwc(layouts.reshaped(value, [n, c, ...size]));
+  return nhwc(layouts.builder.reshape(value, [n, c, ...size]));
 });
 
 /** Runtimes differ in how they round positions: the indices are computed here, unless every element is repeated, which leaves nothing to round. */

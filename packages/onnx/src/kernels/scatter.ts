@@ -1,15 +1,16 @@
 /** Writing and adding at indices that are values. Runtimes add to one row from several threads in ScatterND: ScatterElements adds in order. */
 import { ndArray, sizeOf } from '@coda-nets/core';
+import { int } from '../graph.ts';
 import type { StaticValue } from '../graph-builder.ts';
 import { kernel, type KernelContext } from '../kernel.ts';
-import { dtypeOf, filled, int, isFilled, plain, type Layouts, type TracedArray } from '../traced-array.ts';
+import { dtypeOf, filled, isFilled, plain, type Layouts, type TracedArray } from '../traced-array.ts';
 import { elementwise, number } from './elementwise.ts';
 
 /** Row `rows[k]` of target [R, S] becomes, or is increased by, row k of updates [K, S]. Of several writes to one row the last stays. */
 function scatterRows(target: TracedArray, rows: StaticValue, updates: TracedArray, add: boolean, layouts: Layouts): TracedArray {
   const { builder } = layouts;
   const [count, size] = updates.shape as [number, number];
-  const indices = layouts.dense({ value: layouts.reshaped(rows, [count, 1]), shape: [count, size], order: [0, 1] });
+  const indices = layouts.dense({ value: layouts.builder.reshape(rows, [count, 1]), shape: [count, size], order: [0, 1] });
   const operands = [layouts.dense(target), indices, layouts.dense(updates)];
   const attributes = { axis: int(0), ...(add && { reduction: { string: 'add' } }) };
   return plain(builder.emit('ScatterElements', operands, dtypeOf(target), target.shape, attributes));
@@ -20,7 +21,7 @@ function rowsOf(indices: TracedArray, shape: readonly number[], layouts: Layouts
   const { builder } = layouts;
   const depth = indices.shape.length > 1 ? (indices.shape.at(-1) as number) : 1;
   const count = sizeOf(indices.shape) / depth;
-  const flat = layouts.reshaped(layouts.dense(indices), [count, depth]);
+  const flat = layouts.builder.reshape(layouts.dense(indices), [count, depth]);
   if (depth === 1) return flat;
   const strides = Int32Array.from({ length: depth }, (_, axis) => sizeOf(shape.slice(axis + 1, depth)));
   const scaled = builder.emit('Mul', [flat, builder.constant(ndArray('int32', [depth], strides))], 'int32', [count, depth]);
@@ -58,7 +59,7 @@ kernel<{ tensor: TracedArray; indices: TracedArray; updates: TracedArray }>(
 kernel<{ sparseIndices: TracedArray; sparseValues: TracedArray; defaultValue: TracedArray }, { outputShape: number[] }>(
   'SparseToDense',
   ({ sparseIndices, sparseValues, defaultValue }, context) => {
-    const single = context.layouts.reshaped(context.layouts.dense(defaultValue), []);
+    const single = context.layouts.builder.reshape(context.layouts.dense(defaultValue), []);
     const target = filled(single, context.attrs.outputShape);
     return scatter({ target, indices: sparseIndices, updates: sparseValues, add: false }, context);
   },

@@ -1,10 +1,11 @@
 /** Kernels that move data without changing it: reshape, transpose, slices, padding, concatenation, tiling, gathering. */
 import { sizeOf } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
+import { int } from '../graph.ts';
 import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
-import { dtypeOf, filled, int, isFilled, isLazy, plain, type Layouts, type TracedArray } from '../traced-array.ts';
-import { cast, number } from './elementwise.ts';
+import { dtypeOf, filled, isFilled, isLazy, plain, type Layouts, type TracedArray } from '../traced-array.ts';
+import { number } from './elementwise.ts';
 
 type Unary = { x: TracedArray };
 
@@ -141,7 +142,7 @@ export function padValue(
   const shape = x.shape.map((d, p) => d + (pads[p]?.[0] as number) + (pads[p]?.[1] as number));
   const counts = builder.int64([...pads.map(([before]) => before), ...pads.map(([, after]) => after)]);
   const one = (): StaticValue =>
-    x.dtype === 'int32' ? number(builder, Math.trunc(constant), 'int32').value : cast(builder, builder.scalar(constant), x.dtype);
+    x.dtype === 'int32' ? number(builder, Math.trunc(constant), 'int32').value : builder.cast(builder.scalar(constant), x.dtype);
   const fill = constant === 0 ? [] : [one()];
   return builder.emit('Pad', [x, counts, ...fill], x.dtype, shape);
 }

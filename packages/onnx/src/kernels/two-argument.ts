@@ -1,9 +1,10 @@
 /** Functions of two numbers that ONNX has no operator for: floor division, modulus, the angle of a point. */
 import type { DType } from '@coda-nets/core';
+import { int } from '../graph.ts';
 import type { GraphBuilder } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
-import { dtypeOf, filled, int, type Layouts, type TracedArray } from '../traced-array.ts';
-import { cast, castArray, elementwise, formula, number, type Binary } from './elementwise.ts';
+import { dtypeOf, filled, type Layouts, type TracedArray } from '../traced-array.ts';
+import { castArray, elementwise, formula, number, type Binary } from './elementwise.ts';
 
 /**
  * Whole numbers are divided as 64-bit floats, as JavaScript divides them: that is exact for 32 bits, and a division by zero, which ends the process in
@@ -18,7 +19,7 @@ function divided({ a, b }: Binary, layouts: Layouts, divide: (a: TracedArray, b:
   return castArray(builder, elementwise(layouts, 'Where', [impossible, double(builder, 0), quotient], 'float64'), 'int32');
 }
 
-const double = (builder: GraphBuilder, x: number): TracedArray => filled(cast(builder, builder.scalar(x), 'float64'), []);
+const double = (builder: GraphBuilder, x: number): TracedArray => filled(builder.cast(builder.scalar(x), 'float64'), []);
 
 kernel<Binary>('FloorDiv', (operands, { layouts, builder }) => {
   const quotient = divided(operands, layouts, (a, b, dtype) =>

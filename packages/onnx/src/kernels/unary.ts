@@ -1,7 +1,7 @@
 /** Functions of one number. */
 import type { DType } from '@coda-nets/core';
 import { kernel } from '../kernel.ts';
-import { dtypeOf, filled, type TracedArray } from '../traced-array.ts';
+import { dtypeOf, filled, type Layouts, type TracedArray } from '../traced-array.ts';
 import { blockedStep } from './blocked-elementwise.ts';
 import { castArray, elementwise, formula, number } from './elementwise.ts';
 
@@ -11,7 +11,6 @@ const onNumbers = [
   ['Abs', 'Abs'],
   ['Neg', 'Neg'],
   ['Relu', 'Relu'],
-  ['Sign', 'Sign'],
 ] as const;
 for (const [kernelName, op] of onNumbers) {
   kernel<Unary>(
@@ -23,6 +22,17 @@ for (const [kernelName, op] of onNumbers) {
     { blocked: true },
   );
 }
+
+/** 0 where x is NaN, as in TensorFlow.js; ONNX leaves it open. */
+kernel<Unary>('Sign', ({ x }, { layouts, refuse }) => {
+  const dtype = dtypeOf(x);
+  if (dtype === 'bool') throw refuse('arithmetic on truth values', { expected: 'float32 or int32' });
+  const sign = elementwise(layouts, 'Sign', [x], dtype);
+  return dtype === 'float32' ? formula(layouts)('Where', isNumber(x, layouts), sign, 0) : sign;
+});
+
+/** Where x is not NaN. Runtimes on GPUs have no IsNaN, but Equal. */
+const isNumber = (x: TracedArray, layouts: Layouts): TracedArray => formula(layouts)('Equal', x, x);
 
 /** Whole numbers are their own floor. */
 for (const kernelName of ['Ceil', 'Floor', 'Round']) {
@@ -89,19 +99,19 @@ kernel<Unary>('Relu6', ({ x }, { layouts, builder }) => {
   return elementwise(layouts, 'Min', [elementwise(layouts, 'Relu', [x], dtypeOf(x)), number(builder, 6, dtypeOf(x))], dtypeOf(x));
 });
 
-/** 1 where x > 0, alpha elsewhere. Greater and Cast take half the time of Sign. */
+/** 1 where x > 0, NaN where x is, alpha elsewhere. Greater and Cast take half the time of Sign. */
 kernel<Unary, { alpha: number }>(
   'Step',
   ({ x }, { attrs: { alpha }, layouts, builder, refuse }) => {
     const dtype = dtypeOf(x);
-    const step =
-      x.blocked === true
-        ? blockedStep(layouts, x)
-        : castArray(builder, elementwise(layouts, 'Greater', [x, number(builder, 0, dtype)], 'bool'), dtype);
-    if (!alpha) return step;
-    if (dtype !== 'float32') throw refuse('a slope among whole numbers', { expected: 'float32' });
     const f = formula(layouts);
-    return f('Add', f('Mul', step, 1 - alpha), alpha);
+    const above = (): TracedArray => castArray(builder, elementwise(layouts, 'Greater', [x, number(builder, 0, dtype)], 'bool'), dtype);
+    if (dtype !== 'float32') {
+      if (alpha) throw refuse('a slope among whole numbers', { expected: 'float32' });
+      return above();
+    }
+    const step = x.blocked === true ? blockedStep(layouts, x) : f('Where', isNumber(x, layouts), above(), x);
+    return alpha ? f('Add', f('Mul', step, 1 - alpha), alpha) : step;
   },
   { blocked: true },
 );

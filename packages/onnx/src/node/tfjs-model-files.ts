@@ -3,6 +3,7 @@ import { CodaError } from '@coda-nets/core';
 import { readFileBytes } from '@coda-nets/core/node';
 import type { io } from '@tensorflow/tfjs-core';
 import { dirname, isAbsolute, join, normalize } from 'node:path';
+import { checkTopology } from './check-topology.ts';
 
 /** Topologies are text: the largest that is published has 18 MB. */
 const MAX_JSON_BYTES = 256 * 2 ** 20;
@@ -23,6 +24,7 @@ export async function tfjsModelFiles(path: string): Promise<TfjsModelFiles> {
   if (!Array.isArray(weightsManifest) || !weightsManifest.every((group) => isGroup(group))) {
     throw malformed(path, 'its weightsManifest is no list of files and weights');
   }
+  checkTopology(path, format, modelTopology as Readonly<Record<string, unknown>>);
   const groups = weightsManifest as io.WeightsManifestConfig;
   return {
     format,
