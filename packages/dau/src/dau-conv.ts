@@ -16,6 +16,7 @@ import { CodaError, described, dynamicWeightsAreHeld, nearestName, offTape } fro
 import { explicitForm } from './explicit-form.ts';
 import { lowRankForm } from './low-rank-form.ts';
 import { guardedNorm } from './norm-guard.ts';
+import { ofNoImages } from './of-no-images.ts';
 import { gatherPatches, patchCount, scatterPatches, type PatchGeometry } from './patches.ts';
 import { defaultDauEpsilon } from './unit-epsilon.ts';
 import { cheaperForm, unitFormNames, type UnitForm, type UnitFormName, type UnitMatrices } from './unit-form.ts';
@@ -78,6 +79,8 @@ export function dauUnits(
   const geometry: PatchGeometry = { kernel: k, stride, padding };
   const whole = forms[form === 'auto' ? cheaperForm({ d, r }) : form];
   const { values, pullback, heldPullback } = unitsAtOnce >= n ? whole : unitsInGroups(whole, unitsAtOnce);
+  const shape = [x.shape[0], patchCount(x.shape[1], geometry), patchCount(x.shape[2], geometry), n];
+  if (x.shape[0] === 0) return ofNoImages([x, weights.A, weights.B, weights.b], shape);
   return tf.tidy(() => {
     const sizes = { d, n, r };
     // Off the tape, which has the operation below in the place of all this.
@@ -89,7 +92,6 @@ export function dauUnits(
       const found = values(patches, { ...sizes, A, B, b });
       const guarded = guardedNorm(found.squaredNorm, found.magnitude, eps);
       const scale = dauScale(guarded.squaredNorm as tf.Tensor2D, norm);
-      const shape = [x.shape[0], patchCount(x.shape[1], geometry), patchCount(x.shape[2], geometry), n];
       return { ...found, guarded, scale, inputs: [A, B, b, patches], output: tf.reshape(tf.mul(found.alignment, scale), shape) };
     });
     const spread = (gradient: tf.Tensor2D): tf.Tensor4D => scatterPatches(gradient, x.shape, geometry);
