@@ -6,8 +6,9 @@
  *     S² = ‖A_jᵀA_j‖_F · ‖u‖² + ‖b_j‖²
  *     s = max(‖v‖², 0) + ε          f = 2⁻¹⁸ S² = 32 e          N² = s + f·ρ,   ρ = f / (s + f)
  *
- * With κ = S/‖v‖ N² is s to f²/s² = 2⁻³⁶ κ⁴: below 10⁻⁶ up to κ = 16, and never below f/2. Weights as they are drawn have κ² ≈ √(r + r²/d), whatever the
- * rank; only a v that cancels has more. With an error of e the excess of ‖w‖ over 1 is at most ½·e²/f² = 5·10⁻⁴.
+ * With κ = S/‖v‖ and q = f/‖v‖² = 2⁻¹⁸ κ², ‖v‖ is taken as √(1 + q²/(1 + q)) times itself: by 2⁻³⁷ κ⁴ too long, which is below 10⁻⁶ up to κ = 19, and 19 % at κ = 480.
+ * N² is never below f/2. Weights as they are drawn have κ² ≈ √(r + r²/d), so that they are below 10⁻⁶ up to r + r²/d = 137,000: rank 1,024 over patches of 8 numbers, rank 8,000
+ * over 576; only a v that cancels has more. With an error of e the excess of ‖w‖ over 1 is at most ½·e²/f² = 5·10⁻⁴.
  * Roundings of G_j = A_jᵀA_j are as good as independent, so that its Frobenius norm measures them: it is ‖A_j‖_F² where all columns are parallel and u can make them cancel, and
  * 1/√r of that where they are orthogonal and nothing cancels.
  * Smooth, so that gradients stay those of the values: dN²/ds = 1 − ρ². f counts as a constant there; its part is √(f/S²) = 2·10⁻³ of the gradient and only where v cancels.
