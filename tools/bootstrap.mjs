@@ -118,6 +118,7 @@ function build() {
 function tarballs(/** @type {string} */ folder) {
   build();
   mkdirSync(folder, { recursive: true });
+  /** @type {string[]} */
   const files = [];
   for (const { folder: workspace, manifest } of workspaces(root)) {
     if (manifest['private'] === true) continue;

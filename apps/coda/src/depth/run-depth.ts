@@ -83,7 +83,10 @@ export async function runDepth(options: DepthRunOptions): Promise<DepthRun> {
     signal,
   };
   const gridList = await drawGrids(models, work);
-  io.say(`${gridList.grids.length} grids of ${work.n} × ${work.n}`);
+  const drawn = gridList.grids.length;
+  const fewer =
+    drawn < work.grids ? ` and not ${work.grids}: no more images are classified right with a probability above ${work.threshold}` : '';
+  io.say(`${drawn} grids of ${work.n} × ${work.n}${fewer}`);
   const measured = [];
   for (const [i, model] of models.entries()) measured.push(await measureModel(model, planned[i] ?? [], gridList, work));
   const results = parseConfig(
