@@ -7,7 +7,7 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { workspaces } from './workspaces.mjs';
@@ -118,8 +118,11 @@ function build() {
 function tarballs(/** @type {string} */ folder) {
   build();
   mkdirSync(folder, { recursive: true });
+  /** @type {string[]} */
+  const files = [];
   for (const { folder: workspace, manifest } of workspaces(root)) {
     if (manifest['private'] === true) continue;
+    const file = join(folder, `${String(manifest['name']).replace(/^@/, '').replace('/', '-')}-${manifest['version']}.tgz`);
     const pnpm = [
       'exec',
       '--yes',
@@ -133,8 +136,14 @@ function tarballs(/** @type {string} */ folder) {
       folder,
     ];
     if (npm(pnpm, ['ignore', 'ignore', 'inherit']).status !== 0) stop(`${workspace} could not be packed; the reason stands above.`);
+    files.push(file);
+    process.stdout.write(`${file}  ${Math.ceil(statSync(file).size / 1024)} KiB\n`);
   }
-  process.stdout.write(`Packed into ${folder}. In your project: npm install ${join(folder, '*.tgz')}\n`);
+  const own = (/** @type {string} */ name) => files.find((file) => file.includes(`coda-nets-${name}-`));
+  process.stdout.write(
+    `\n${files.length} packages. In a project of your own, all of them:\n  ONNXRUNTIME_NODE_INSTALL=skip npm install ${join(folder, '*.tgz')}\n` +
+      `the units alone:\n  npm install ${own('core')} ${own('dau')} @tensorflow/tfjs\n`,
+  );
 }
 
 /** Becomes `node script args`: same terminal, same signals, same exit code. */

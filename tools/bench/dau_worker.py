@@ -1,31 +1,23 @@
-"""Runs the PyTorch twins of `coda bench dau` for a process that asks over JSON lines. See dau_twins.py for what is run.
+"""Runs the PyTorch twins of `coda bench dau` for a process that asks over JSON lines (measured_works.py). See dau_twins.py for what is run.
 
-    hello {threads, device}    versions
     prepare {name, form, kind, network, data, batch, taps}   a piece of work, ready to be measured under `name`
         form: published | low-rank      kind: train | forward | explain | explain-tap-by-tap
         network: a model file           data: safetensors with images [N, H, W, 3], labels [N]     taps: indices, 0 the input
-    results {name, path}       writes what one run gives, before any measuring, as safetensors: logits or loss, maps, gradients
-    measure {name, repeats}    milliseconds of one run on average: by the clock, and of processor time
-    matmul {m, k, n, repeats}  the same for a float32 matrix product
-    release {name}             memory {}
+        results: logits or loss, maps, gradients
+    matmul {m, k, n, repeats}  the time of a float32 matrix product, as `measure`
 """
 import json
-import sys
-import time
 
 import safetensors
 import safetensors.torch
 import torch
 import torch.nn.functional as F
 
-import json_lines
-import process_memory
+import measured_works
 import torch_device
 from dau_twins import CodaNet, explain, explain_tap_by_tap
 
 LEARNING_RATE = 2.5e-4
-works = {}
-baseline = process_memory.resident_bytes()
 
 
 class Training:
@@ -80,17 +72,12 @@ class TapByTap(Explanation):
 KINDS = {"train": Training, "forward": Forward, "explain": Explanation, "explain-tap-by-tap": TapByTap}
 
 
-def hello(threads, device="cpu"):
-    torch.set_num_threads(threads)
-    return {"torch": torch.__version__, "python": sys.version.split()[0], "device": torch_device.use(device)}
-
-
-def prepare(name, form, kind, network, data, batch, taps=()):
+def prepare(form, kind, network, data, batch, taps=()):
     with safetensors.safe_open(network, "pt", device=torch_device.name()) as file:
         config = json.loads(file.metadata()["config"])
         net = CodaNet(form, config, {key: file.get_tensor(key) for key in file.keys()})
     inputs = safetensors.torch.load_file(data, device=torch_device.name())
-    works[name] = KINDS[kind](
+    return KINDS[kind](
         net=net,
         images=inputs["images"][:batch].permute(0, 3, 1, 2).contiguous(),
         labels=inputs["labels"][:batch].long(),
@@ -99,45 +86,10 @@ def prepare(name, form, kind, network, data, batch, taps=()):
     )
 
 
-def results(name, path):
-    tensors = works[name].results()
-    safetensors.torch.save_file({key: value.contiguous() for key, value in tensors.items()}, path)
-
-
-def measured(run, repeats):
-    torch_device.synchronise()
-    wall, processor = time.perf_counter(), time.process_time()
-    for _ in range(repeats):
-        run()
-    torch_device.synchronise()
-    return {
-        "ms": 1000 * (time.perf_counter() - wall) / repeats,
-        "processorMs": 1000 * (time.process_time() - processor) / repeats,
-    }
-
-
 def matmul(m, k, n, repeats):
     a, b, out = torch.rand(m, k), torch.rand(k, n), torch.empty(m, n)
-    return measured(lambda: torch.mm(a, b, out=out), repeats)
-
-
-def release(name):
-    del works[name]
-
-
-def memory():
-    return {"baseline": baseline, "peak": process_memory.peak_bytes()}
+    return measured_works.measured(lambda: torch.mm(a, b, out=out), repeats)
 
 
 if __name__ == "__main__":
-    json_lines.serve(
-        {
-            "hello": hello,
-            "prepare": prepare,
-            "results": results,
-            "measure": lambda name, repeats: measured(works[name].run, repeats),
-            "matmul": matmul,
-            "release": release,
-            "memory": memory,
-        }
-    )
+    measured_works.serve(prepare, matmul=matmul)

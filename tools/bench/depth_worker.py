@@ -1,25 +1,18 @@
-"""Runs the PyTorch side of `coda bench depth` for a process that asks over JSON lines: a hybrid of a CIFAR ResNet, and attribution as one writes it with autograd.
+"""Runs the PyTorch side of `coda bench depth` for a process that asks over JSON lines (measured_works.py): a hybrid of a CIFAR ResNet, and attribution as one writes it with autograd.
 
-    hello {threads}
     prepare {name, kind, network, data, parameters}      kind: profile | profile-one-pass | rise | intgrad
         network: safetensors of a hybrid, its config in the metadata      data: safetensors with grids [G, H, W, 3], classes [G, n n], images [N, h, w, 3], labels [N]
-    results {name, path}     what one run gives, as safetensors
-    measure {name, repeats}  milliseconds of one run on average: by the clock, and of processor time
-    release {name}
 """
 import json
-import sys
-import time
 
 import safetensors
 import safetensors.torch
 import torch
 import torch.nn.functional as F
 
-import json_lines
+import measured_works
 from dau_twins import LowRankDau
 
-works = {}
 BATCH = 256
 
 
@@ -176,36 +169,13 @@ class IntGrad:
 KINDS = {"profile": Profile, "profile-one-pass": OnePass, "rise": Rise, "intgrad": IntGrad}
 
 
-def hello(threads):
-    torch.set_num_threads(threads)
-    return {"torch": torch.__version__, "python": sys.version.split()[0]}
-
-
-def prepare(name, kind, network, data, parameters):
+def prepare(kind, network, data, parameters):
     with safetensors.safe_open(network, "pt") as file:
         net = Hybrid(json.loads(file.metadata()["config"]), {key: file.get_tensor(key) for key in file.keys()})
     for layer in net.head:
         layer.requires_grad_(False)
-    works[name] = KINDS[kind](net=net, data=safetensors.torch.load_file(data), **parameters)
-
-
-def results(name, path):
-    safetensors.torch.save_file({key: value.contiguous() for key, value in works[name].results().items()}, path)
-
-
-def measure(name, repeats):
-    wall, processor = time.perf_counter(), time.process_time()
-    for _ in range(repeats):
-        works[name].run()
-    return {
-        "ms": 1000 * (time.perf_counter() - wall) / repeats,
-        "processorMs": 1000 * (time.process_time() - processor) / repeats,
-    }
-
-
-def release(name):
-    del works[name]
+    return KINDS[kind](net=net, data=safetensors.torch.load_file(data), **parameters)
 
 
 if __name__ == "__main__":
-    json_lines.serve({"hello": hello, "prepare": prepare, "results": results, "measure": measure, "release": release})
+    measured_works.serve(prepare)

@@ -53,6 +53,11 @@ describe('coda depth', () => {
     results = await resultsIn('whole');
   }, 600_000);
 
+  it('says so where fewer grids can be drawn than were asked for', async () => {
+    const { code } = await codaInterruptedAt(/grids of 2 × 2 and not 50: no more images/, ...call('few', '--grids', '50'));
+    expect(code).toBe(1);
+  });
+
   it('measures all methods of all models on the same grids, which stand in the result', () => {
     expect(parseConfig(depthResultsSchema, results, 'results.json')).toEqual(results);
     expect(results).toMatchObject({ schemaVersion: 1, preset: 'coda2021', scoring: 'pool', smooth: 1, setting: 'whole' });

@@ -11,11 +11,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import type { UnitAlignment } from '@coda-nets/core';
 import { checkForm, checkNorm, dauScale, type DauConvOptions, type DauWeights } from './dau-conv.ts';
-import { guardedNorm, magnitudeOf } from './norm-guard.ts';
+import { guardedSquaredNorm, magnitudeOf } from './norm-guard.ts';
 import { gatherPatches } from './patches.ts';
 import { defaultDauEpsilon } from './unit-epsilon.ts';
 import { cheaperForm } from './unit-form.ts';
-import { alignmentOf, applied, appliedTransposed, type UnitFactors } from './unit-map.ts';
+import { alignmentOf, applied, appliedTransposed, type UnitFactors, type UnitNorm } from './unit-map.ts';
 import { checkUnitCall, unitDimensions, weightNames } from './unit-shapes.ts';
 
 /** Those of `dauConv`; all units are computed at once. */
@@ -59,14 +59,17 @@ function factorsOf(where: string, x: tf.Tensor4D, weights: DauWeights, options: 
   const geometry = { kernel: k, stride, padding };
   const patches = gatherPatches(x, geometry);
   const shared = tf.matMul(patches, tf.reshape(B, [d, r])) as tf.Tensor2D;
-  const magnitude = magnitudeOf(shared, tf.sum(tf.square(A), [0, 1, 2, 4]), tf.sum(tf.square(b), [0, 1, 2]));
+  // what `dauConv` has in the same form
+  const magnitude = ({ squaredNorm, gram }: UnitNorm): tf.Tensor =>
+    gram === undefined ? squaredNorm : magnitudeOf(shared, tf.slice(gram, [0, 0, 0], [n, r, r]), tf.slice(gram, [0, r, r], [n, 1, 1]));
   return {
     x,
+    weights: [A, B, b],
     geometry,
     patches,
     U: tf.reshape(tf.concat([A, tf.expandDims(b, 4)], 4), [d, n * (r + 1)]),
     u: tf.concat([shared, tf.ones([shared.shape[0], 1])], 1),
-    form: form === 'auto' ? cheaperForm({ d, r: r + 1 }) : form,
-    scale: (squaredNorm) => dauScale(guardedNorm(squaredNorm, magnitude, eps).squaredNorm as tf.Tensor2D, norm),
+    form: form === 'auto' ? cheaperForm({ d, r }) : form,
+    scale: (unitNorm) => dauScale(guardedSquaredNorm(unitNorm.squaredNorm, () => magnitude(unitNorm), eps) as tf.Tensor2D, norm),
   };
 }

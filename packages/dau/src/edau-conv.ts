@@ -26,6 +26,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { CodaError, described, dynamicWeight, nearestName } from '@coda-nets/core';
 import { largestEigenvalue } from './largest-eigenvalue.ts';
 import { guardedSquaredNorm } from './norm-guard.ts';
+import { ofNoImages } from './of-no-images.ts';
 import { gatherPatches, patchCount } from './patches.ts';
 import { defaultDauEpsilon } from './unit-epsilon.ts';
 import { cheaperForm } from './unit-form.ts';
@@ -73,9 +74,10 @@ export function edauConv(x: tf.Tensor4D, weights: EdauWeights, options: EdauConv
 export function edauUnits(where: string, x: tf.Tensor4D, weights: EdauWeights, options: EdauConvOptions): tf.Tensor4D {
   return tf.tidy(() => {
     const { patches, U, u, geometry } = edauFactors(where, x, weights, options);
-    const sides = [patchCount(x.shape[1], geometry), patchCount(x.shape[2], geometry)] as const;
+    const shape = [x.shape[0], patchCount(x.shape[1], geometry), patchCount(x.shape[2], geometry), weights.A.shape[3] as number] as const;
+    if (x.shape[0] === 0) return ofNoImages([x, weights.A, weights.B], shape);
     const values = alongUnits(tf.matMul(patches, dynamicWeight(U)), dynamicWeight(u));
-    return tf.reshape(values, [x.shape[0], ...sides, weights.A.shape[3] as number]) as tf.Tensor4D;
+    return tf.reshape(values, [...shape]) as tf.Tensor4D;
   });
 }
 
@@ -93,7 +95,15 @@ export function edauFactors(where: string, x: tf.Tensor4D, weights: EdauWeights,
   const u = tf.matMul(patches, B) as tf.Tensor2D;
   const squared = tf.sum(tf.square(bound === 'product' ? patches : u), 1, true);
   const direction = tf.mul(u, tf.rsqrt(tf.add(squared, eps * eps))) as tf.Tensor2D; // û
-  return { x, geometry, patches, U: tf.reshape(bounded, [d, n * r]), u: direction, form: cheaperForm({ d, r }) };
+  return {
+    x,
+    weights: [weights.A, weights.B],
+    geometry,
+    patches,
+    U: tf.reshape(bounded, [d, n * r]),
+    u: direction,
+    form: cheaperForm({ d, r }),
+  };
 }
 
 /** N² + ε² [n] for N = ‖A_j‖_F, ‖A_j‖₂ (from above) or ‖A_jB‖_F. A_j [d, n, r], B [d, r] (stored transposed). */
@@ -110,7 +120,8 @@ function squaredBound(A: tf.Tensor3D, B: tf.Tensor2D, bound: EdauBound, squaredE
   }
   const G = tf.matMul(byUnit, byUnit, true); // [n, r, r]
   const BBt = tf.matMul(B, B, true); // [r, r]
-  return guardedSquaredNorm(tf.sum(tf.mul(G, BBt), [1, 2]), tf.mul(squaredA, tf.sum(tf.square(B))), squaredEps);
+  const size = (product: tf.Tensor): tf.Tensor => tf.sqrt(tf.sum(tf.square(product), [-2, -1]));
+  return guardedSquaredNorm(tf.sum(tf.mul(G, BBt), [1, 2]), () => tf.mul(size(G), size(BBt)), squaredEps);
 }
 
 function checkBound(where: string, bound: unknown): void {

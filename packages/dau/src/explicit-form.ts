@@ -3,7 +3,6 @@
  * form's 2·n·r where the rank is large for the patch. arXiv 2109.13004, section 3.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { magnitudeOf } from './norm-guard.ts';
 import type { UnitForm, UnitMatrices } from './unit-form.ts';
 import { affine, weightedSum } from './unit-products.ts';
 
@@ -13,10 +12,11 @@ export const explicitForm: UnitForm = {
     const u = tf.matMul(patches, weights.B);
     const perUnit = unitRows(weights);
     const v = tf.reshape(affine(u as tf.Tensor2D, tf.transpose(perUnit), tf.transpose(weights.b)), [-1, n, d]);
+    const squaredNorm: tf.Tensor2D = tf.sum(tf.square(v), 2);
     return {
       alignment: tf.reshape(tf.matMul(v, tf.expandDims(patches, 2)), [-1, n]),
-      squaredNorm: tf.sum(tf.square(v), 2),
-      magnitude: magnitudeOf(u as tf.Tensor2D, tf.sum(tf.square(tf.reshape(perUnit, [n, -1])), 1), tf.sum(tf.square(weights.b), 0)),
+      squaredNorm,
+      magnitude: squaredNorm, // a sum of squares: nothing cancels
       saved: [u, v, perUnit],
     };
   },

@@ -25,12 +25,11 @@ export const lowRankForm: UnitForm = {
     const offsetRows = tf.reshape(gramOffset, [n, r]) as tf.Tensor2D;
     const squaredb = tf.sum(tf.square(b), 1);
     const linear = affine(u, tf.transpose(offsetRows), squaredb); // h_jᵀu + ‖b_j‖²
-    const squaredA = tf.sum(tf.mul(gram, tf.eye(r)), [1, 2]); // tr G_j = ‖A_j‖_F²
     const squaredNorm = tf.add(alongUnits(images, u), linear) as tf.Tensor2D;
     return {
       alignment: alignment as tf.Tensor2D,
       squaredNorm,
-      magnitude: magnitudeOf(u, squaredA, squaredb),
+      magnitude: magnitudeOf(u, gram, squaredb),
       saved: [u, projections, images, perUnit],
     };
   },

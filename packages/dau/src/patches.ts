@@ -51,6 +51,7 @@ function gathered(x: tf.Tensor4D, geometry: PatchGeometry): tf.Tensor2D {
   const { kernel, stride, padding } = geometry;
   const [rows, columns] = [patchCount(height, geometry), patchCount(width, geometry)];
   const shape = [batch * rows * columns, kernel * kernel * channels] as [number, number];
+  if (batch === 0) return tf.zeros(shape);
   return tf.tidy(() => {
     const padded =
       padding === 0
@@ -81,6 +82,7 @@ function scattered(patches: tf.Tensor2D, shape: readonly number[], geometry: Pat
   const [rows, columns] = [patchCount(height, geometry), patchCount(width, geometry)];
   const [coarseHeight, coarseWidth] = [Math.ceil(height / stride), Math.ceil(width / stride)];
   const [down, across] = [Math.min(stride, height), Math.min(stride, width)];
+  if (batch === 0) return tf.zeros([batch, height, width, channels]);
   return tf.tidy(() => {
     const all = tf.reshape(patches, [batch, rows, columns, kernel * kernel * channels]);
     const parts = kernel === 1 ? [all] : tf.split(all, kernel * kernel, 3);

@@ -14,6 +14,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { checkPerImage, type UnitAlignment } from '@coda-nets/core';
+import { ofNoImages } from './of-no-images.ts';
 import { gatherPatches, patchCount, scatterPatches, type PatchGeometry } from './patches.ts';
 import type { UnitFormName } from './unit-form.ts';
 import { alongUnits, outer, weightedSum } from './unit-products.ts';
@@ -21,6 +22,8 @@ import { alongUnits, outer, weightedSum } from './unit-products.ts';
 /** M = N·H'·W' positions. */
 export interface UnitFactors {
   readonly x: tf.Tensor4D;
+  /** Those that U and u come from. */
+  readonly weights: readonly tf.Tensor[];
   readonly geometry: PatchGeometry;
   /** [M, d], of x */
   readonly patches: tf.Tensor2D;
@@ -29,35 +32,41 @@ export interface UnitFactors {
   /** [M, s] */
   readonly u: tf.Tensor2D;
   readonly form: UnitFormName;
-  /** g_j [M, n] of ‖U_j u‖² [M, n]. Without it g = 1. */
-  readonly scale?: (squaredNorm: tf.Tensor2D) => tf.Tensor2D;
+  /** g_j [M, n]. Without it g = 1. */
+  readonly scale?: (norm: UnitNorm) => tf.Tensor2D;
+}
+
+export interface UnitNorm {
+  /** ‖U_j u‖² [M, n] */
+  readonly squaredNorm: tf.Tensor2D;
+  /** The U_jᵀU_j [n, s, s] it comes from; in the explicit form it is a sum of squares instead. */
+  readonly gram?: tf.Tensor3D;
 }
 
 /** W(x)·x′. vectors x′ [m·N, H, W, C]: m for each image, image by image → [m·N, H', W', n]. */
 export function applied(where: string, factors: UnitFactors, vectors: tf.Tensor4D): tf.Tensor4D {
-  const { x, geometry } = factors;
+  const { x, weights, geometry } = factors;
   checkPerImage(`${where}: vectors`, vectors, x.shape);
   const images = x.shape[0];
-  const m = copiesOf(vectors, images);
-  const { along, squaredNorm } = productsOf(factors, images, m);
-  const g = factors.scale?.(squaredNorm());
+  const shape: [number, number, number, number] = [vectors.shape[0], ...sidesOf(factors), unitsOf(factors)];
+  if (images === 0) return ofNoImages([x, vectors, ...weights], shape);
+  const m = vectors.shape[0] / images;
+  const { along, unitNorm } = productsOf(factors, images, m);
+  const g = factors.scale?.(unitNorm());
   const values = along(gatherPatches(vectors, geometry));
-  return tf.reshape(g === undefined ? values : tf.mul(values, repeated(g, images, m)), [
-    vectors.shape[0],
-    ...sidesOf(factors),
-    unitsOf(factors),
-  ]);
+  return tf.reshape(g === undefined ? values : tf.mul(values, repeated(g, images, m)), shape);
 }
 
 /** W(x)ᵀ·y. cotangents y [m·N, H', W', n]: m for each image, image by image → [m·N, H, W, C]. */
 export function appliedTransposed(where: string, factors: UnitFactors, cotangents: tf.Tensor4D): tf.Tensor4D {
-  const { x, geometry } = factors;
+  const { x, weights, geometry } = factors;
   const [images, ...rest] = x.shape;
   const n = unitsOf(factors);
   checkPerImage(`${where}: cotangents`, cotangents, [images, ...sidesOf(factors), n]);
-  const m = copiesOf(cotangents, images);
-  const { combined, squaredNorm } = productsOf(factors, images, m);
-  const g = factors.scale?.(squaredNorm());
+  if (images === 0) return ofNoImages([x, cotangents, ...weights], [0, ...rest]);
+  const m = cotangents.shape[0] / images;
+  const { combined, unitNorm } = productsOf(factors, images, m);
+  const g = factors.scale?.(unitNorm());
   const y = tf.reshape(cotangents, [-1, n]) as tf.Tensor2D;
   const scaled = g === undefined ? y : (tf.mul(y, repeated(g, images, m)) as tf.Tensor2D);
   return scatterPatches(combined(scaled), [cotangents.shape[0], ...rest], geometry);
@@ -70,9 +79,10 @@ export function appliedTransposed(where: string, factors: UnitFactors, cotangent
 export function alignmentOf(factors: UnitFactors, eps: number): UnitAlignment {
   const { x, patches } = factors;
   const products = productsOf(factors, x.shape[0], 1);
-  const squaredNorm = products.squaredNorm();
+  const unitNorm = products.unitNorm();
+  const { squaredNorm } = unitNorm;
   const norm = tf.sqrt(squaredNorm);
-  const g = factors.scale?.(squaredNorm);
+  const g = factors.scale?.(unitNorm);
   const squaredPatch = tf.sum(tf.square(patches), 1, true);
   const norms = tf.mul(tf.sqrt(tf.add(squaredNorm, eps)), tf.sqrt(tf.add(squaredPatch, eps)));
   const cosine = tf.div(products.along(patches), norms);
@@ -89,18 +99,12 @@ function sidesOf({ x, geometry }: UnitFactors): [number, number] {
   return [patchCount(x.shape[1], geometry), patchCount(x.shape[2], geometry)];
 }
 
-/** m, of which there may be any number where there are no images. */
-function copiesOf(x: tf.Tensor4D, images: number): number {
-  return images === 0 ? 1 : x.shape[0] / images;
-}
-
 interface UnitProducts {
   /** (U_j u)ᵀp for patches p [m·M, d] → [m·M, n] */
   along(patches: tf.Tensor2D): tf.Tensor2D;
   /** Σ_j a_j U_j u for a [m·M, n] → [m·M, d] */
   combined(a: tf.Tensor2D): tf.Tensor2D;
-  /** ‖U_j u‖² [M, n] */
-  squaredNorm(): tf.Tensor2D;
+  unitNorm(): UnitNorm;
 }
 
 /** In whichever form; every position stands m times in what they take. */
@@ -110,7 +114,7 @@ function productsOf(factors: UnitFactors, images: number, m: number): UnitProduc
     return {
       along: (patches) => alongUnits(tf.matMul(patches, U), repeated(u, images, m)),
       combined: (a) => tf.matMul(outer(a, repeated(u, images, m)), U, false, true),
-      squaredNorm: () => squaredNormOf(factors),
+      unitNorm: () => lowRankNorm(factors),
     };
   }
   const [d, n, s] = [U.shape[0], unitsOf(factors), u.shape[1]];
@@ -120,17 +124,18 @@ function productsOf(factors: UnitFactors, images: number, m: number): UnitProduc
   return {
     along: (patches) => tf.reshape(tf.matMul(all(), tf.expandDims(patches, 2)), [-1, n]),
     combined: (a) => weightedSum(a, all()),
-    squaredNorm: () => tf.sum(tf.square(tf.reshape(v, [-1, n, d])), 2),
+    unitNorm: () => ({ squaredNorm: tf.sum(tf.square(tf.reshape(v, [-1, n, d])), 2) }),
   };
 }
 
-/** ‖U_j u‖² [M, n], clamped at 0 where rounding leaves it below. */
-function squaredNormOf({ U, u }: UnitFactors): tf.Tensor2D {
+/** ‖U_j u‖² is clamped at 0 where rounding leaves it below. */
+function lowRankNorm({ U, u }: UnitFactors): UnitNorm {
   const [d, s] = [U.shape[0], u.shape[1]];
   const n = U.shape[1] / s;
   const perUnit = tf.transpose(tf.reshape(U, [d, n, s]), [1, 0, 2]); // [n, d, s]
-  const gram = tf.transpose(tf.matMul(perUnit, perUnit, true), [1, 0, 2]); // [n, s, s] → [s, n, s], each U_jᵀU_j symmetric
-  return tf.maximum(alongUnits(tf.matMul(u, tf.reshape(gram, [s, n * s])) as tf.Tensor2D, u), 0) as tf.Tensor2D;
+  const gram = tf.matMul(perUnit, perUnit, true) as tf.Tensor3D;
+  const rows = tf.reshape(tf.transpose(gram, [1, 0, 2]), [s, n * s]); // each U_jᵀU_j is symmetric
+  return { gram, squaredNorm: tf.maximum(alongUnits(tf.matMul(u, rows) as tf.Tensor2D, u), 0) as tf.Tensor2D };
 }
 
 /** x [N·P, c] → [m·N·P, c], each image's rows m times in a row. Not tf.tile, whose gradient is a chain of slices. */

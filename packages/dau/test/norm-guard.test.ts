@@ -9,6 +9,10 @@ import { describeOnBackends } from './backends.ts';
 const boundTolerance = 1e-3;
 /** Of the gradient where v cancels: f counts as a constant, and the values the difference is made of are rounded too. */
 const gradientTolerance = { rtol: 2e-2, relativeTo: 'largest' } as const;
+/** v itself is rounded to κ·2⁻²⁴ of its length, 3·10⁻⁵ at κ = 480, and its parts are some ten times as long as their sum. */
+const explicitTolerance = { rtol: 1e-3, relativeTo: 'largest' } as const;
+/** Of the units in a sum. */
+const mix = [1, -0.5];
 /** The promise of the two forms, where v does not cancel. */
 const formTolerance = { rtol: 1e-6, relativeTo: 'largest' } as const;
 
@@ -67,37 +71,76 @@ describeOnBackends('where v cancels', () => {
     });
   });
 
-  it('the gradient is that of the values: differences across the guard', () => {
+  const forms = (['low-rank', 'explicit'] as const).flatMap((form) => (['sq', 'l2'] as const).map((norm) => [form, norm] as const));
+  it.each(forms)('the gradient is that of the values, differences in float64 (%s, %s)', (form, norm) => {
     tf.tidy(() => {
-      const norm = 'l2';
-      const { x, weights } = cancelling(3, 1, 2, 2e-3);
-      const out = (t: tf.Tensor): tf.Tensor =>
-        tf.slice(dauConv(t as tf.Tensor4D, weights, { norm, form: 'explicit' }), [0, 0, 0, 0], [1, 1, 1, 1]);
-      const gradient = tf.slice(tf.grad((t: tf.Tensor) => tf.sum(out(t)))(x), [0, 0, 0, 0], [1, 1, 1, 3]).dataSync();
-      const values = Float64Array.from(x.dataSync());
-      const doubles = (t: tf.Tensor): Float64Array => Float64Array.from(t.dataSync());
-      const { A, B, b } = { A: doubles(weights.A), B: doubles(weights.B), b: doubles(weights.b) };
-      // the guard again, in float64
-      const loss = (p: Float64Array): number => {
-        const { v } = guardedUnit({ A, B, b, p });
-        const u = [0, 1].map((t) => p[0]! * B[t]! + p[1]! * B[2 + t]! + p[2]! * B[4 + t]!);
-        const sum = (values: Iterable<number>): number => [...values].reduce((total, value) => total + value * value, 0);
-        const [s, f] = [sum(v) + 1e-12, 2 ** -18 * (sum(A) * sum(u) + sum(b))];
-        return v.reduce((total, value, i) => total + value * p[i]!, 0) / Math.sqrt(s + (f * f) / (s + f));
-      };
-      const step = 1e-7;
-      const differences = [0, 1, 2].map((i) => {
-        const moved = (by: number): Float64Array => values.slice(0, 3).map((value, j) => value + (i === j ? by : 0));
-        return (loss(moved(step)) - loss(moved(-step))) / (2 * step);
-      });
-      expectClose(gradient, differences, gradientTolerance);
+      const { x: positions, weights } = cancelling(3, 2, 2, 2e-3);
+      const x: tf.Tensor4D = tf.slice(positions, [0, 0, 0, 0], [1, 1, 1, 3]);
+      const given = { x, ...weights };
+      const doubles = { x: float64(x), A: float64(weights.A), B: float64(weights.B), b: float64(weights.b) };
+      const { kappa, value } = slowUnits(doubles, form, norm);
+      expect(Math.max(...kappa)).toBeGreaterThan(400); // where the low-rank form is guarded
+
+      const tolerance = form === 'explicit' ? explicitTolerance : gradientTolerance;
+      for (const layer of [
+        (p: tf.Tensor4D, w: DauWeights) => dauConv(p, w, { norm, form }),
+        (p: tf.Tensor4D, w: DauWeights) => dauMap(p, p, w, { norm, form }),
+      ]) {
+        const loss = (p: tf.Tensor, A: tf.Tensor, B: tf.Tensor, b: tf.Tensor): tf.Scalar =>
+          tf.sum(tf.mul(layer(p as tf.Tensor4D, { A, B, b }), mix)) as tf.Scalar;
+        const found = tf.valueAndGrads((...all) => loss(...(all as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor])))([
+          x,
+          weights.A,
+          weights.B,
+          weights.b,
+        ]);
+        expectClose(found.value, [value], tolerance);
+        for (const [i, key] of (['x', 'A', 'B', 'b'] as const).entries()) {
+          const differences = Array.from({ length: given[key].size }, (_, e) => {
+            const moved = (by: number): number => {
+              const values = Float64Array.from(doubles[key], (v, k) => v + (k === e ? by : 0));
+              // the guard counts as a constant in the gradient
+              return slowUnits({ ...doubles, [key]: values }, form, norm, slowUnits(doubles, form, norm).f).value;
+            };
+            return (moved(1e-7) - moved(-1e-7)) / 2e-7;
+          });
+          expectClose(tf.reshape(found.grads[i] as tf.Tensor, [-1]), differences, tolerance);
+        }
+      }
     });
   });
 });
 
-function guardedUnit({ A, B, b, p }: { A: Float64Array; B: Float64Array; b: Float64Array; p: Float64Array }): { readonly v: number[] } {
-  const u = [0, 1].map((t) => p[0]! * B[t]! + p[1]! * B[2 + t]! + p[2]! * B[4 + t]!);
-  return { v: [0, 1, 2].map((i) => b[i]! + A[2 * i]! * u[0]! + A[2 * i + 1]! * u[1]!) };
+/** One position: Σ_j mix_j·out_j for d = 3, n = 2, r = 2 as written, with the low-rank form's guard in that form alone; κ_j = S_j/‖v_j‖. */
+function slowUnits(
+  { x, A, B, b }: Record<'x' | 'A' | 'B' | 'b', Float64Array>,
+  form: 'low-rank' | 'explicit',
+  norm: DauNorm,
+  guards?: readonly number[],
+): { readonly value: number; readonly kappa: number[]; readonly f: number[] } {
+  const [d, n, r] = [3, 2, 2];
+  const sum = (count: number, term: (i: number) => number): number =>
+    Array.from({ length: count }, (_, i) => term(i)).reduce((t, v) => t + v, 0);
+  const u = [0, 1].map((t) => sum(d, (i) => x[i]! * B[i * r + t]!));
+  const units = [0, 1].map((j) => {
+    const a = (i: number, t: number): number => A[(i * n + j) * r + t]!;
+    const v = [0, 1, 2].map((i) => sum(r, (t) => a(i, t) * u[t]!) + b[i * n + j]!);
+    const s = sum(d, (i) => v[i]! ** 2) + 1e-12;
+    const gram = sum(r, (t) => sum(r, (q) => sum(d, (i) => a(i, t) * a(i, q)) ** 2));
+    const size = Math.sqrt(gram) * sum(r, (t) => u[t]! ** 2) + sum(d, (i) => b[i * n + j]! ** 2);
+    const f = form === 'explicit' ? 0 : (guards?.[j] ?? 2 ** -18 * size);
+    const N2 = s + f ** 2 / (s + f);
+    return {
+      out: sum(d, (i) => v[i]! * x[i]!) * (norm === 'l2' ? 1 / Math.sqrt(N2) : Math.sqrt(N2) / (1 + N2)),
+      kappa: Math.sqrt(size / s),
+      f,
+    };
+  });
+  return { value: sum(n, (j) => mix[j]! * units[j]!.out), kappa: units.map(({ kappa }) => kappa), f: units.map(({ f }) => f) };
+}
+
+function float64(t: tf.Tensor): Float64Array {
+  return Float64Array.from(t.dataSync());
 }
 
 describeOnBackends('product', () => {

@@ -3,10 +3,12 @@
  * activation and gradient each grid takes one forward and one backward pass for each of its n² classes, all taps together.
  */
 import { CodaError, ndArray, type NdArray } from '@coda-nets/core';
-import { attributor, type AttributorOptions } from './attributor.ts';
+import { attributor, type AttributorOptions, type TapMaps } from './attributor.ts';
 import { cellClass, separateCells } from './grids/separate-cells.ts';
 import type { Grid, GridList } from './grids/grid-list.ts';
 import { tileGrid } from './grids/tile-grid.ts';
+import { jointAttributor } from './joint-attributor.ts';
+import type { OnePassMethod } from './methods/method.ts';
 import { completenessResidual } from './metrics/completeness.ts';
 import { gridLocalisation, poolDivides } from './metrics/grid-localisation.ts';
 import { negativeMass } from './metrics/negative-mass.ts';
@@ -55,49 +57,103 @@ export interface DepthProfiler {
   dispose(): Promise<void>;
 }
 
+export interface JointDepthProfilerOptions extends Omit<DepthProfilerOptions, 'method'> {
+  readonly methods: readonly OnePassMethod[];
+}
+
+export interface JointDepthProfiler {
+  /** For each method, in their order, what `DepthProfiler.measure` gives. */
+  measure(grids: readonly Grid[], onGrid?: (done: number) => void): Promise<readonly (readonly TapProfile[])[]>;
+  dispose(): Promise<void>;
+}
+
 /** Compiled once, for any number of grids: who measures in parts joins them by `joinTapProfiles`. `dispose` it when done. */
 export async function depthProfiler(options: DepthProfilerOptions): Promise<DepthProfiler> {
-  const { network, images, n, method, setting = 'whole', smooth = 1, ...rest } = options;
-  const [, height = 0, width = 0] = images.shape;
-  const gridSize = [n * height, n * width] as const;
-  const measured = setting === 'whole' ? network : separateCells(network, n);
-  const attribute = await attributor({ ...rest, network: measured, method, imageSize: gridSize });
-  const ofGrid = async (grid: Grid): Promise<readonly TapProfile[]> => {
-    const targets = grid.classes.map((c, cell) => (setting === 'whole' ? c : cellClass(network, cell, c)));
-    const tiled = ndArray('float32', [1, ...gridSize, 3], tileGrid(images, grid).data);
-    const { taps, expected } = await attribute.attribute(tiled, targets);
-    return taps.map(({ name, exact, maps }) => {
-      const [, h = 0, w = 0] = maps.shape;
-      const mapOf = (cell: number): NdArray<'float32'> => ndArray('float32', [h, w], maps.data.subarray(cell * h * w, (cell + 1) * h * w));
-      const each = (value: (map: NdArray<'float32'>, cell: number) => number): number[] =>
-        targets.map((_, cell) => value(mapOf(cell), cell));
-      const pooled = { n, scoring: 'pool', smooth: boxOf(smooth, h, gridSize[0]) } as const;
-      const pool = poolDivides([h, w], n) ? each((map, cell) => gridLocalisation(map, { ...pooled, cell })) : null;
-      // at the grid's own size the two are one
-      const same = pool !== null && h === gridSize[0] && w === gridSize[1];
-      const upsample = same ? pool : each((map, cell) => gridLocalisation(map, { n, cell, scoring: 'upsample', gridSize, smooth }));
-      return {
-        name,
-        exact,
-        size: [h, w] as const,
-        localisation: { pool, upsample },
-        residual: each((map, cell) => completenessResidual(map, expected[cell] as number, network.logitBias)),
-        negativeMass: each((map) => negativeMass(map)),
-      };
-    });
-  };
+  const { method } = options;
+  if ('formula' in method) {
+    const joint = await jointDepthProfiler({ ...options, methods: [method] });
+    const measure: DepthProfiler['measure'] = async (grids, onGrid) => (await joint.measure(grids, onGrid))[0] as readonly TapProfile[];
+    return { ...joint, measure };
+  }
+  const { network, gridSize } = measuredNetwork(options);
+  const attribute = await attributor({ ...options, network, imageSize: gridSize });
   return {
     measure: async (grids, onGrid) => {
-      const parts: (readonly TapProfile[])[] = [];
-      for (const grid of grids) {
-        rest.signal?.throwIfAborted();
-        parts.push(await ofGrid(grid));
-        onGrid?.(parts.length);
-      }
+      const parts = await gridByGrid(grids, options, onGrid, async (tiled, targets) => {
+        const { taps, expected } = await attribute.attribute(tiled, targets);
+        return scored(taps, expected, options);
+      });
       return joinTapProfiles(parts);
     },
     dispose: () => attribute.dispose(),
   };
+}
+
+/** Several one-pass methods in the passes of one (see `jointAttributor`). `dispose` it when done. */
+export async function jointDepthProfiler(options: JointDepthProfilerOptions): Promise<JointDepthProfiler> {
+  const { network, gridSize } = measuredNetwork(options);
+  const attribute = await jointAttributor({ ...options, network, imageSize: gridSize });
+  return {
+    measure: async (grids, onGrid) => {
+      const parts = await gridByGrid(grids, options, onGrid, async (tiled, targets) => {
+        const { methods, expected } = await attribute.attribute(tiled, targets);
+        return methods.map((taps) => scored(taps, expected, options));
+      });
+      return options.methods.map((_, m) => joinTapProfiles(parts.map((part) => part[m] as readonly TapProfile[])));
+    },
+    dispose: () => attribute.dispose(),
+  };
+}
+
+type MeasuredOn = Pick<DepthProfilerOptions, 'network' | 'images' | 'n' | 'setting' | 'smooth' | 'signal'>;
+
+function measuredNetwork({ network, images, n, setting = 'whole' }: MeasuredOn) {
+  const [, height = 0, width = 0] = images.shape;
+  return { network: setting === 'whole' ? network : separateCells(network, n), gridSize: [n * height, n * width] as const };
+}
+
+/** What `measure` makes of each grid and the class of each of its cells. */
+async function gridByGrid<T>(
+  grids: readonly Grid[],
+  options: MeasuredOn,
+  onGrid: ((done: number) => void) | undefined,
+  measure: (tiled: NdArray<'float32'>, targets: readonly number[]) => Promise<T>,
+): Promise<readonly T[]> {
+  const { network, images, setting = 'whole', signal } = options;
+  const { gridSize } = measuredNetwork(options);
+  const parts: T[] = [];
+  for (const grid of grids) {
+    signal?.throwIfAborted();
+    const targets = grid.classes.map((c, cell) => (setting === 'whole' ? c : cellClass(network, cell, c)));
+    parts.push(await measure(ndArray('float32', [1, ...gridSize, 3], tileGrid(images, grid).data), targets));
+    onGrid?.(parts.length);
+  }
+  return parts;
+}
+
+/** The n² maps of each tap of one grid, one for the class of each cell. */
+function scored(taps: readonly TapMaps[], expected: Float32Array, options: MeasuredOn): readonly TapProfile[] {
+  const { network, n, smooth = 1 } = options;
+  const { gridSize } = measuredNetwork(options);
+  return taps.map(({ name, exact, maps }) => {
+    const [, h = 0, w = 0] = maps.shape;
+    const mapOf = (cell: number): NdArray<'float32'> => ndArray('float32', [h, w], maps.data.subarray(cell * h * w, (cell + 1) * h * w));
+    const each = (value: (map: NdArray<'float32'>, cell: number) => number): number[] =>
+      Array.from(expected, (_, cell) => value(mapOf(cell), cell));
+    const pooled = { n, scoring: 'pool', smooth: boxOf(smooth, h, gridSize[0]) } as const;
+    const pool = poolDivides([h, w], n) ? each((map, cell) => gridLocalisation(map, { ...pooled, cell })) : null;
+    // at the grid's own size the two are one
+    const same = pool !== null && h === gridSize[0] && w === gridSize[1];
+    const upsample = same ? pool : each((map, cell) => gridLocalisation(map, { n, cell, scoring: 'upsample', gridSize, smooth }));
+    return {
+      name,
+      exact,
+      size: [h, w] as const,
+      localisation: { pool, upsample },
+      residual: each((map, cell) => completenessResidual(map, expected[cell] as number, network.logitBias)),
+      negativeMass: each((map) => negativeMass(map)),
+    };
+  });
 }
 
 export async function depthProfile(options: DepthProfileOptions): Promise<DepthProfile> {

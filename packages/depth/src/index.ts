@@ -3,6 +3,7 @@ export { contributionsAtTaps, inputTimesGradient, residualFloor, type Contributi
 export { checkTaps, type Target } from './pass-at-taps.ts';
 export { explainer, type Explainer, type ExplainerOptions, type Explanation, type TapExplanation } from './explainer.ts';
 export { attributor, type Attribution, type Attributor, type AttributorOptions, type TapMaps } from './attributor.ts';
+export { jointAttributor, type JointAttribution, type JointAttributor, type JointAttributorOptions } from './joint-attributor.ts';
 export type { Method, OnePassMethod, ProbingMethod } from './methods/method.ts';
 export { attributionMethods, methodPresets, presetMethod, type MethodName, type PresetName } from './methods/attribution-methods.ts';
 export {
@@ -26,10 +27,13 @@ export {
   depthProfile,
   depthProfiler,
   joinTapProfiles,
+  jointDepthProfiler,
   type DepthProfile,
   type DepthProfileOptions,
   type DepthProfiler,
   type DepthProfilerOptions,
+  type JointDepthProfiler,
+  type JointDepthProfilerOptions,
   type TapProfile,
 } from './depth-profile.ts';
 export { interpretableDepth, type InterpretableDepth, type InterpretableDepthOptions } from './interpretable-depth.ts';

@@ -2,7 +2,7 @@
 import { ndArray, type NdArray } from '@coda-nets/core';
 import { attributor, mapGrid, pictureOf, tileGrid, type GridList, type MapRow, type Picture } from '@coda-nets/depth';
 import { valuesOf, type ModelResult } from './depth-results.ts';
-import type { DepthModel, DepthWork, PlannedMethod } from './measure-depth.ts';
+import type { DepthModel, DepthWork, PlannedMethod } from './depth-work.ts';
 import { isOnePass } from './named-method.ts';
 
 export interface DepthExample {

@@ -14,7 +14,9 @@ import { chartPng, depthCharts } from './depth-charts.ts';
 import { depthTables } from './depth-csv.ts';
 import { depthExamples, referenceTap } from './depth-examples.ts';
 import { DEPTH_SCHEMA_VERSION, depthResultsSchema, type DepthResults } from './depth-results.ts';
-import { drawGrids, imagesIn, measureModel, type DepthModel, type DepthWork, type PlannedMethod } from './measure-depth.ts';
+import { imagesIn, type DepthModel, type DepthWork, type PlannedMethod } from './depth-work.ts';
+import { drawGrids } from './draw-grids.ts';
+import { measureModel } from './measure-depth.ts';
 import { isOnePass, methodNames, namedMethod } from './named-method.ts';
 import { renderDepthReport } from './render-depth-report.ts';
 import { storedParts } from './stored-parts.ts';
@@ -81,7 +83,10 @@ export async function runDepth(options: DepthRunOptions): Promise<DepthRun> {
     signal,
   };
   const gridList = await drawGrids(models, work);
-  io.say(`${gridList.grids.length} grids of ${work.n} × ${work.n}`);
+  const drawn = gridList.grids.length;
+  const fewer =
+    drawn < work.grids ? ` and not ${work.grids}: no more images are classified right with a probability above ${work.threshold}` : '';
+  io.say(`${drawn} grids of ${work.n} × ${work.n}${fewer}`);
   const measured = [];
   for (const [i, model] of models.entries()) measured.push(await measureModel(model, planned[i] ?? [], gridList, work));
   const results = parseConfig(

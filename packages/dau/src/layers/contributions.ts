@@ -82,6 +82,7 @@ function gradientTimesActivation(model: LayersModel, x: tf.Tensor, options: Cont
   checkOptions('contributions: options', options, ['target', 'taps']);
   const { target = -1, taps = exactTaps(model) } = options;
   if (!Array.isArray(taps)) throw refused('taps', 'not a list of names', 'an array', described(taps));
+  if (x.shape[0] === 0) return ofNoInputs(model, x, target, taps);
   const inside = insideTaps(model);
   const tapped = taps.filter((name) => name !== inputTap && !inside.has(name)).map((name) => layerNamed(model, name, [...inside.keys()]));
   const readout = readoutOf(model);
@@ -108,6 +109,22 @@ function gradientTimesActivation(model: LayersModel, x: tf.Tensor, options: Cont
       return { exact: isExactAt(model, name), map, contributions, linearMap, sum, residual };
     };
     return { logits, selector, expected, taps: Object.fromEntries(taps.map((name) => [name, at(name)])) };
+  });
+}
+
+/** The shapes of the result for one input, without it: backends stumble over arrays of no elements. */
+function ofNoInputs(model: LayersModel, x: tf.Tensor, target: number | readonly number[], taps: readonly string[]): ModelContributions {
+  if (Array.isArray(target) && target.length > 0) throw refused('target', 'not one class for each input', '0', `${target.length}`);
+  return tf.tidy(() => {
+    const options = { taps, target: typeof target === 'number' ? target : -1 };
+    const one = gradientTimesActivation(model, tf.zeros([1, ...x.shape.slice(1)], x.dtype), options);
+    const none = <T extends tf.Tensor>({ shape, dtype }: T): T => tf.zeros([0, ...shape.slice(1)], dtype) as T;
+    const { logits, selector, expected } = one;
+    const each = Object.entries(one.taps).map(([name, { exact, map, contributions, linearMap, sum, residual }]) => {
+      const empty = { map: none(map), contributions: none(contributions), linearMap: none(linearMap) };
+      return [name, { exact, ...empty, sum: none(sum), residual: none(residual) }] as const;
+    });
+    return { logits: none(logits), selector: none(selector), expected: none(expected), taps: Object.fromEntries(each) };
   });
 }
 

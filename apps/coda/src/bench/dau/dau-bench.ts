@@ -11,7 +11,8 @@ import { checkAgreement, type Agreement } from '../agreement.ts';
 import { dauFlops } from './dau-flops.ts';
 import { dauWorks, presetNetworks, type BenchNetwork, type DauWork } from './dau-works.ts';
 import { ourPeak, twinPeak, type PeakMemory } from './memory.ts';
-import { ourWork, type PreparedWork } from './our-work.ts';
+import type { PreparedWork } from '../prepared-work.ts';
+import { ourWork } from './our-work.ts';
 import { twinForms, type StartTwins, type Twins } from './twins.ts';
 import { writeWorkFiles, type WorkFiles } from './work-files.ts';
 

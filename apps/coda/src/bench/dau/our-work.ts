@@ -3,22 +3,13 @@ import { inferenceContext, ndArray, type Compiled, type Engine, type NamedArrays
 import { explainer } from '@coda-nets/depth';
 import { initialSlots, optimiser, slotName, trainingStep } from '@coda-nets/train';
 import type * as tf from '@tensorflow/tfjs-core';
-import { measureCalls, type Contender } from '../interleave.ts';
+import { measureCalls } from '../interleave.ts';
+import type { PreparedWork } from '../prepared-work.ts';
 import type { DauWork } from './dau-works.ts';
 import { readWorkFiles, type WorkFiles, type WorkInputs } from './work-files.ts';
 
 const ADAM = { kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 'coupled' } as const;
 const LEARNING_RATE = 2.5e-4;
-
-/** A piece of work that is ready to be measured. */
-export interface PreparedWork extends Contender {
-  /**
-   * What one run gives, to be asked for before any measuring. Forward: `logits`; explanation: also `map/<tap>`, 0 the input; training: `loss` and
-   * `gradient/<weight>` of the first step.
-   */
-  results(): Promise<NamedArrays>;
-  release(): Promise<void>;
-}
 
 export async function ourWork(work: Pick<DauWork, 'kind' | 'batch' | 'taps'>, files: WorkFiles, engine: Engine): Promise<PreparedWork> {
   const inputs = await readWorkFiles(files, work.batch);

@@ -1,14 +1,10 @@
 /** The PyTorch twins of `tools/bench`, in a Python process of their own. They are no part of the installed command: a checkout has them. */
-import { decodeSafetensors } from '@coda-nets/core';
-import { readFileBytes } from '@coda-nets/core/node';
-import { join } from 'node:path';
 import type { BenchRun } from '../bench.ts';
 import type { Contender, Sample } from '../interleave.ts';
-import type { JsonLinesProcess } from '../json-lines-process.ts';
 import type { MatmulShape } from '../matmul-peak.ts';
+import { torchWork, type PreparedWork } from '../prepared-work.ts';
 import { startTorchWorker, torchStarter, type TorchWorkerOptions } from '../torch-worker.ts';
 import type { DauWork } from './dau-works.ts';
-import type { PreparedWork } from './our-work.ts';
 import type { WorkFiles } from './work-files.ts';
 
 export type TwinForm = 'published' | 'low-rank';
@@ -38,23 +34,12 @@ export async function startTwins({ folder = '', ...options }: TwinsOptions): Pro
     work: async (form, work, files, taps, kind) => {
       const name = `${form}-${prepared++}`;
       await worker.request('prepare', { name, form, kind: kind ?? work.kind, ...files, batch: work.batch, taps });
-      return {
-        name: kind === undefined ? form : `${form}, tap by tap`,
-        measure: (repeats) => worker.request<Sample>('measure', { name, repeats }),
-        results: () => resultsOf(worker, name, folder),
-        release: () => worker.request('release', { name }),
-      };
+      return torchWork(worker, { name, label: kind === undefined ? form : `${form}, tap by tap`, folder });
     },
     matmul: (shape) => ({ name: 'torch', measure: (repeats) => worker.request<Sample>('matmul', { ...shape, repeats }) }),
     memory: () => worker.request('memory'),
     close: () => worker.close(),
   };
-}
-
-async function resultsOf(worker: JsonLinesProcess, name: string, folder: string): ReturnType<PreparedWork['results']> {
-  const path = join(folder, `${name}-results.safetensors`);
-  await worker.request('results', { name, path });
-  return decodeSafetensors(await readFileBytes(path, { maxBytes: 2 ** 32 }), path).tensors;
 }
 
 export type StartTwins = (folder?: string) => Promise<Twins>;

@@ -8,7 +8,8 @@ import { checkAgreement, type Agreement, type Tolerances } from '../agreement.ts
 import { interleave, median, type Contender, type Interleaved } from '../interleave.ts';
 import { measureAlone, type AloneAnswer, type AloneRequest } from './alone.ts';
 import { engineNetworks, engineWorks, type EngineNetwork, type EngineWork, type RunWork, type TapsWork } from './engine-works.ts';
-import { forwardWork, ourWork, type PreparedWork } from './our-work.ts';
+import type { PreparedWork } from '../prepared-work.ts';
+import { forwardWork, ourWork } from './our-work.ts';
 import { TWIN, type TorchTwin } from './torch-twin.ts';
 import { readWorkFiles, writeWorkFiles, type WorkFiles } from './work-files.ts';
 

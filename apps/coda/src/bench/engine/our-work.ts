@@ -3,22 +3,13 @@ import { inferenceContext, recordTaps, type Compiled, type Engine, type NamedArr
 import { exportStateDict, type ResnetOptions } from '@coda-nets/resnet';
 import { initialSlots, optimiser, slotName, trainingStep } from '@coda-nets/train';
 import type * as tf from '@tensorflow/tfjs-core';
-import { measureCalls, type Contender } from '../interleave.ts';
+import { measureCalls } from '../interleave.ts';
+import type { PreparedWork } from '../prepared-work.ts';
 import type { RunWork, TapChoice } from './engine-works.ts';
 import { readWorkFiles, type WorkFiles, type WorkInputs } from './work-files.ts';
 
 const SGD = { kind: 'sgd', momentum: 0.9, nesterov: true } as const;
 const LEARNING_RATE = 0.01;
-
-/** A piece of work that is ready to be measured. */
-export interface PreparedWork extends Contender {
-  /**
-   * What one run gives, to be asked for before any measuring, in PyTorch's names and axes. Forward: `logits`; training: `loss`, `gradient/<parameter>` and
-   * `statistic/<name>` of the first step.
-   */
-  results(): Promise<NamedArrays>;
-  release(): Promise<void>;
-}
 
 export async function ourWork(work: Pick<RunWork, 'kind' | 'batch'>, files: WorkFiles, engine: Engine): Promise<PreparedWork> {
   const inputs = await readWorkFiles(files, work.batch);

@@ -1,11 +1,7 @@
 /** The same work in PyTorch, by `tools/bench/engine_worker.py` in a process of its own. */
-import { decodeSafetensors } from '@coda-nets/core';
-import { readFileBytes } from '@coda-nets/core/node';
-import { join } from 'node:path';
-import type { Sample } from '../interleave.ts';
+import { torchWork, type PreparedWork } from '../prepared-work.ts';
 import { startTorchWorker, type TorchWorkerOptions } from '../torch-worker.ts';
 import type { RunWork } from './engine-works.ts';
-import type { PreparedWork } from './our-work.ts';
 import type { WorkFiles } from './work-files.ts';
 
 export interface TorchTwin {
@@ -29,16 +25,7 @@ export async function startTorchTwin(folder: string, options: TorchWorkerOptions
     work: async ({ kind, batch }, files) => {
       const name = `${kind}-${prepared++}`;
       await worker.request('prepare', { name, kind, batch, ...files });
-      return {
-        name: TWIN,
-        measure: (repeats) => worker.request<Sample>('measure', { name, repeats }),
-        results: async () => {
-          const path = join(folder, `${name}-results.safetensors`);
-          await worker.request('results', { name, path });
-          return decodeSafetensors(await readFileBytes(path, { maxBytes: 2 ** 32 }), path).tensors;
-        },
-        release: () => worker.request('release', { name }),
-      };
+      return torchWork(worker, { name, label: TWIN, folder });
     },
     load: (state) => worker.request('load', { state }),
     memory: () => worker.request('memory'),

@@ -1,0 +1,19 @@
+/** The grids that all models of a depth analysis are measured on. How they are drawn: `confidentGrids`. */
+import { confidentGrids, type GridList } from '@coda-nets/depth';
+import { classify } from '../classify.ts';
+import type { DepthModel, DepthWork } from './depth-work.ts';
+
+/** Grids of images that every model is right and sure of. */
+export function drawGrids(models: readonly DepthModel[], work: DepthWork): Promise<GridList> {
+  const { split, images, n, grids: count, threshold, seed, parts, engine, io } = work;
+  const limit = images.shape[0] as number;
+  const key = { part: 'grids', models: models.map(({ sha256 }) => sha256), data: split.fingerprint, limit, n, count, threshold, seed };
+  return parts.once(key, async () => {
+    const predictions = [];
+    for (const model of models) {
+      io.say(`${model.name}: predictions of ${limit} images, to draw grids from`);
+      predictions.push(await classify(engine, model, images));
+    }
+    return confidentGrids({ predictions, labels: split.labels.subarray(0, limit), n, count, threshold, seed });
+  });
+}

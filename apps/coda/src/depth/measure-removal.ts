@@ -1,0 +1,78 @@
+/** Pixel removal by the maps of one method, image by image, in parts that are stored as they are done. */
+import { attributor, pixelRemoval, tapModel } from '@coda-nets/depth';
+import type { MethodResult } from './depth-results.ts';
+import { imagesIn, keyOf, shortened, type DepthModel, type DepthWork, type PlannedMethod } from './depth-work.ts';
+
+const IMAGES_A_PART = 32;
+const REMOVAL = { points: 129, share: 0.25 } as const;
+
+interface RemovalPart {
+  readonly removed: readonly number[];
+  readonly least: readonly (readonly number[])[];
+  readonly most: readonly (readonly number[])[];
+}
+
+export async function measuredRemoval(model: DepthModel, planned: PlannedMethod, work: DepthWork): Promise<MethodResult['removal']> {
+  const { removal: images, parts, io, signal } = work;
+  const results: MethodResult['removal'] = [];
+  if (images === 0) return results;
+  for (const tap of planned.removalTaps) {
+    const bar = io.progress(`${model.name}, ${planned.name}, removal at ${tap}`, images, 'images');
+    const remover = lazyRemover(model, planned, tap, work);
+    const done: RemovalPart[] = [];
+    try {
+      for (let first = 0; first < images; first += IMAGES_A_PART) {
+        const count = Math.min(IMAGES_A_PART, images - first);
+        const key = { part: 'removal', ...keyOf(model, planned, work), tap, first, count, ...REMOVAL };
+        signal.throwIfAborted();
+        done.push(await parts.once(key, () => remover.remove(first, count)));
+        bar.update(first + count);
+      }
+    } finally {
+      bar.stop();
+      await remover.dispose();
+    }
+    for (const order of ['least', 'most'] as const) {
+      const curves = done.flatMap((part) => part[order]);
+      const mean = (curves[0] ?? []).map((_, i) => curves.reduce((sum, curve) => sum + (curve[i] as number), 0) / curves.length);
+      const meanOfCurve = mean.reduce((sum, x) => sum + x, 0) / mean.length;
+      results.push({
+        tap,
+        order,
+        images,
+        removed: [...(done[0] as RemovalPart).removed],
+        mean: mean.map(shortened),
+        meanOfCurve: shortened(meanOfCurve),
+      });
+    }
+  }
+  return results;
+}
+
+function lazyRemover(
+  { network, model: { weights } }: DepthModel,
+  { method }: PlannedMethod,
+  tap: string,
+  { engine, split, signal }: DepthWork,
+): { remove(first: number, count: number): Promise<RemovalPart>; dispose(): Promise<void> } {
+  let opened: Promise<Awaited<ReturnType<typeof attributor>>> | undefined;
+  const model = tapModel({ engine, network, weights, tap, signal });
+  return {
+    remove: async (first, count) => {
+      opened ??= attributor({ engine, network, weights, method, taps: [tap], signal });
+      const [height, width] = network.inputShape;
+      const images = await imagesIn(split, first, count, [height, width]);
+      const targets = split.labels.slice(first, first + count);
+      const { taps } = await (await opened).attribute(images, [...targets]);
+      const [{ maps }] = taps as [(typeof taps)[number]];
+      const given = { model, activations: await model.activations(images), targets: Int32Array.from(targets), maps, ...REMOVAL };
+      const [least, most] = [await pixelRemoval({ ...given, order: 'least' }), await pixelRemoval({ ...given, order: 'most' })];
+      const curves = ({ values }: typeof least): number[][] => values.map((curve) => curve.map(shortened));
+      return { removed: least.removed, least: curves(least), most: curves(most) };
+    },
+    dispose: async () => {
+      await (await opened)?.dispose();
+      await model.dispose();
+    },
+  };
+}
