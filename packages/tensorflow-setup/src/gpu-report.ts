@@ -31,7 +31,7 @@ export interface GpuReportOptions {
 }
 
 export function gpuReport({ environment = process.env, root = '/' }: GpuReportOptions = {}): GpuReport {
-  const driver = /Kernel Module[^\d\n]*(\d+(?:\.\d+)+)/.exec(textOf(join(root, 'proc/driver/nvidia/version')) ?? '')?.[1];
+  const driver = /Kernel Module.*?\s(\d+(?:\.\d+)+)\s/.exec(textOf(join(root, 'proc/driver/nvidia/version')) ?? '')?.[1];
   const folder = join(root, 'proc/driver/nvidia/gpus');
   const gpus = (existsSync(folder) ? readdirSync(folder) : []).map(
     (id) => /Model:\s*(.+)/.exec(textOf(join(folder, id, 'information')) ?? '')?.[1]?.trim() ?? id,
