@@ -13,7 +13,7 @@ export {
   type OnnxRuntimeOptions,
   type WebGpuOptions,
 } from './onnxruntime-engine.ts';
-export { tensorFlowEngine, type TensorFlowEngine, type TensorFlowOptions } from './tensorflow-engine.ts';
+export { tensorFlowEngine, type TensorFlowEngine, type TensorFlowOptions } from './tensorflow/tensorflow-engine.ts';
 export {
   engineNames,
   listEngines,

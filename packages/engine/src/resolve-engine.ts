@@ -4,7 +4,7 @@ import { gpuReport } from '@coda-nets/tensorflow-setup';
 import * as tf from '@tensorflow/tfjs-core';
 import { eagerEngine } from './eager-engine.ts';
 import { onnxRuntimeEngine, webGpuEngine, type OnnxRuntimeOptions } from './onnxruntime-engine.ts';
-import { tensorFlowEngine, type TensorFlowEngine, type TensorFlowOptions } from './tensorflow-engine.ts';
+import { tensorFlowEngine, type TensorFlowEngine, type TensorFlowOptions } from './tensorflow/tensorflow-engine.ts';
 
 export type EngineName = Engine['name'];
 
