@@ -16,7 +16,7 @@ const FRAMEWORK = 'libtensorflow_framework.so.2';
 const HEADERS = /^(tensorflow\/(c\/|core\/platform\/ctstring)|(xla\/)?tsl\/(c|platform)\/)[\w/]*\.h$/;
 const NOTICES = /(^|\/)(THIRD_PARTY_NOTICES\.txt|LICENSE|THIRD_PARTY_TF_C_LICENSES)$/;
 
-export interface Unpacked {
+interface Unpacked {
   /** Names that the binding is linked with. */
   readonly link: readonly string[];
   readonly libraries: readonly TakenFile[];
