@@ -20,7 +20,7 @@ describe.skipIf(!here)(`TensorFlow${here ? '' : ' (SKIPPED: not set up here, `co
   });
 
   /** The same on two backends. */
-  async function onBoth(fn: () => tf.Tensor[]): Promise<void> {
+  async function expectSameOnBoth(fn: () => tf.Tensor[]): Promise<void> {
     const results: Float32Array[][] = [];
     for (const backend of ['cpu', 'tensorflow'] as const) {
       await tf.setBackend(backend);
@@ -41,7 +41,7 @@ describe.skipIf(!here)(`TensorFlow${here ? '' : ' (SKIPPED: not set up here, `co
     { size: [1, 6, 7, 2], kernel: 5, stride: 3, pad: 2 },
     { size: [1, 6, 6, 2], kernel: 2, stride: 1, pad: 1 },
   ])('convolves and differentiates with padding as a number: %j', async ({ size, kernel, stride, pad }) => {
-    await onBoth(() => {
+    await expectSameOnBoth(() => {
       const [x, filter] = [randomTensor(size, 1) as tf.Tensor4D, randomTensor([kernel, kernel, size[3] as number, 4], 2) as tf.Tensor4D];
       const { value, grads } = tf.valueAndGrads((a: tf.Tensor, k: tf.Tensor) =>
         tf.sum(tf.square(tf.conv2d(a as tf.Tensor4D, k as tf.Tensor4D, stride, pad))),
@@ -55,7 +55,7 @@ describe.skipIf(!here)(`TensorFlow${here ? '' : ' (SKIPPED: not set up here, `co
     { kernel: 2, stride: 2, pad: 0 },
     { kernel: 3, stride: 1, pad: 1 },
   ])('pools and differentiates with padding as a number: %j', async ({ kernel, stride, pad }) => {
-    await onBoth(() => {
+    await expectSameOnBoth(() => {
       const x = randomTensor([2, 7, 8, 3], 3) as tf.Tensor4D;
       const { value, grad } = tf.valueAndGrad((a: tf.Tensor) => tf.sum(tf.square(tf.maxPool(a as tf.Tensor4D, kernel, stride, pad))))(x);
       return [value, grad];
@@ -64,7 +64,7 @@ describe.skipIf(!here)(`TensorFlow${here ? '' : ' (SKIPPED: not set up here, `co
 
   it('leaves no tensor behind', async () => {
     await tf.setBackend('tensorflow');
-    await expectNoLeak(() => {
+    expectNoLeak(() => {
       const [x, filter] = [randomTensor([1, 8, 8, 2], 1) as tf.Tensor4D, randomTensor([3, 3, 2, 2], 2) as tf.Tensor4D];
       const grad = tf.grad((a: tf.Tensor) => tf.sum(tf.conv2d(a as tf.Tensor4D, filter, 2, 1)))(x);
       tf.dispose([x, filter, grad]);

