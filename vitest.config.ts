@@ -7,6 +7,8 @@ export default defineConfig({
   test: {
     include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'examples/*/test/**/*.test.ts', 'tools/**/*.test.ts'],
     testTimeout: 60_000,
+    // TensorFlow alone takes seconds to load
+    hookTimeout: 60_000,
     pool: 'forks',
     // worker threads that a test starts are from source too
     execArgv: ['--import', new URL('tools/testkit/run-typescript.mjs', import.meta.url).href, '--conditions=@coda-nets/source'],

@@ -11,6 +11,7 @@ import { exportCommand } from './commands/export.ts';
 import { importCommand } from './commands/import.ts';
 import { infoCommand } from './commands/info.ts';
 import { predictCommand } from './commands/predict.ts';
+import { setupCommand } from './commands/setup.ts';
 import { trainCommand } from './commands/train.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { Interrupted } from './interrupted.ts';
@@ -36,6 +37,7 @@ export function program(): Command {
     importCommand(),
     infoCommand(),
     enginesCommand(),
+    setupCommand(),
     benchCommand(),
   ]) {
     coda.addCommand(command);

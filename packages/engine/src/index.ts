@@ -14,4 +14,13 @@ export {
   type OnnxRuntimeOptions,
   type WebGpuOptions,
 } from './onnxruntime-engine.ts';
-export { engineNames, listEngines, resolveEngine, type EngineName, type EngineStatus, type ResolvedEngine } from './resolve-engine.ts';
+export { tensorFlowEngine, type TensorFlowEngine, type TensorFlowOptions } from './tensorflow/tensorflow-engine.ts';
+export {
+  engineNames,
+  listEngines,
+  resolveEngine,
+  type EngineName,
+  type EngineOptions,
+  type EngineStatus,
+  type ResolvedEngine,
+} from './resolve-engine.ts';

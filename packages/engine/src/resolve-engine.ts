@@ -1,15 +1,14 @@
-/**
- * Finds out which engines are really here and takes the fastest. The only place that knows tfjs-node(-gpu): an optional peer whose absence is
- * never an error.
- */
+/** Finds out which engines are really here and takes the fastest. */
 import { CodaError, nearestName, type Engine } from '@coda-nets/core';
+import { gpuReport } from '@coda-nets/tensorflow-setup';
 import * as tf from '@tensorflow/tfjs-core';
 import { eagerEngine } from './eager-engine.ts';
 import { onnxRuntimeEngine, webGpuEngine, type OnnxRuntimeOptions } from './onnxruntime-engine.ts';
+import { tensorFlowEngine, type TensorFlowEngine, type TensorFlowOptions } from './tensorflow/tensorflow-engine.ts';
 
 export type EngineName = Engine['name'];
 
-/** Fastest first, as measured on CPU (docs/decisions): a resolver that finds CUDA would put tensorflow in front. A GPU through WebGPU is used where asked for. */
+/** Fastest first, as measured on CPUs; TensorFlow comes first where it uses a GPU. A GPU through WebGPU is used where asked for. */
 export const engineNames: readonly EngineName[] = ['onnxruntime', 'tensorflow', 'wasm', 'cpu', 'webgpu'];
 
 export interface EngineStatus {
@@ -25,18 +24,20 @@ export interface ResolvedEngine {
   readonly reason: string;
 }
 
-type Opener = (options: OnnxRuntimeOptions) => Promise<Engine>;
+export type EngineOptions = OnnxRuntimeOptions & TensorFlowOptions;
+
+type Opener = (options: EngineOptions) => Promise<Engine>;
 
 const openers: Readonly<Record<EngineName, Opener>> = {
   onnxruntime: onnxRuntimeEngine,
-  tensorflow: openTensorFlow,
+  tensorflow: tensorFlowEngine,
   wasm: openWasm,
   cpu: openCpu,
   webgpu: webGpuEngine,
 };
 
 /** `wanted`: use this one or fail; without it the fastest that opens. */
-export async function resolveEngine(wanted?: string, options: OnnxRuntimeOptions = {}): Promise<ResolvedEngine> {
+export async function resolveEngine(wanted?: string, options: EngineOptions = {}): Promise<ResolvedEngine> {
   if (wanted !== undefined) {
     const opener = Object.hasOwn(openers, wanted) ? openers[wanted as EngineName] : undefined;
     if (opener === undefined) {
@@ -53,6 +54,8 @@ export async function resolveEngine(wanted?: string, options: OnnxRuntimeOptions
     return { engine: await opener(options), reason: 'asked for' };
   }
   const refused: string[] = [];
+  const onGpu = await engineOnGpu(options);
+  if (onGpu !== undefined) return { engine: onGpu, reason: 'it uses the GPU' };
   for (const name of engineNames) {
     try {
       const engine = await openers[name](options);
@@ -95,17 +98,17 @@ async function openWasm(): Promise<Engine> {
   });
 }
 
-async function openTensorFlow(): Promise<Engine> {
-  for (const name of ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node']) {
-    try {
-      await import(name);
-    } catch {
-      continue;
-    }
-    if (await activate('tensorflow'))
-      return eagerEngine({ name: 'tensorflow', backend: 'tensorflow', description: `TensorFlow through ${name}` });
+/** TensorFlow, where there is a GPU that it uses. It is not loaded elsewhere. */
+async function engineOnGpu(options: EngineOptions): Promise<TensorFlowEngine | undefined> {
+  const { gpus, problem } = gpuReport();
+  if (gpus.length === 0 || problem !== undefined) return undefined;
+  try {
+    const engine = await tensorFlowEngine(options);
+    return engine.usesGpu ? engine : undefined;
+  } catch (error) {
+    if (!CodaError.isInstance(error)) throw error;
+    return undefined;
   }
-  throw unavailable('tensorflow', 'neither @tensorflow/tfjs-node-gpu nor @tensorflow/tfjs-node is installed');
 }
 
 /** Starts a backend without leaving it chosen. */

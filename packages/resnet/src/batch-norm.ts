@@ -3,7 +3,7 @@
  * Source: Ioffe and Szegedy, arXiv 1502.03167, algorithms 1 and 2. Not a layer: it has no weights of its own.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { CodaError } from '@coda-nets/core';
+import { batchNormKernels, CodaError } from '@coda-nets/core';
 
 /** Added to the variance. PyTorch's default. */
 export const batchNormEpsilon = 1e-5;
@@ -64,26 +64,14 @@ export function batchNormTraining(
     });
   }
   return tf.tidy(() => {
-    const axes = [0, 1, 2];
-    const mean = tf.mean(x, axes) as tf.Tensor1D;
-    const centred = tf.sub(x, mean);
-    const variance = tf.mean(tf.square(centred), axes) as tf.Tensor1D;
-    const inverse = tf.rsqrt(tf.add(variance, epsilon));
-    const scale = tf.mul(weights.gamma, inverse);
-
+    if (tf.getKernel(batchNormKernels.forward, tf.getBackend()) !== undefined) return inOneKernel(x, weights, epsilon, momentum);
+    const { mean, variance, ...saved } = statistics(x, weights.gamma, epsilon);
     const normalise = tf.customGrad((...args) => {
       const [, , beta, save] = args as unknown as [tf.Tensor, tf.Tensor, tf.Tensor, tf.GradSaveFunc];
-      save([centred, inverse, scale]);
-      const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]): tf.Tensor[] => {
-        const [d, r, a] = saved as [tf.Tensor, tf.Tensor, tf.Tensor];
-        const sumDy = tf.sum(dy, axes);
-        const sumDyD = tf.sum(tf.mul(dy, d), axes);
-        const dGamma = tf.mul(r, sumDyD);
-        const c1 = tf.mul(tf.mul(a, tf.mul(r, dGamma)), -1 / count);
-        const c0 = tf.mul(tf.mul(a, sumDy), -1 / count);
-        return [tf.add(tf.add(tf.mul(dy, a), tf.mul(d, c1)), c0), dGamma, sumDy];
-      };
-      return { value: tf.add(tf.mul(centred, scale), beta), gradFunc };
+      save([saved.centred, saved.inverse, saved.scale]);
+      const gradFunc = (dy: tf.Tensor, [centred, inverse, scale]: tf.Tensor[]): tf.Tensor[] =>
+        gradients(dy, { centred, inverse, scale } as typeof saved, count);
+      return { value: tf.add(tf.mul(saved.centred, saved.scale), beta), gradFunc };
     });
     return {
       y: normalise(x, weights.gamma, weights.beta) as tf.Tensor4D,
@@ -92,6 +80,57 @@ export function batchNormTraining(
     };
   });
 }
+
+const axes = [0, 1, 2];
+
+/** d, r and a of `batchNormTraining`, and the mean and the biased variance. */
+function statistics(x: tf.Tensor4D, gamma: tf.Tensor, epsilon: number) {
+  const mean = tf.mean(x, axes) as tf.Tensor1D;
+  const centred = tf.sub(x, mean);
+  const variance = tf.mean(tf.square(centred), axes) as tf.Tensor1D;
+  const inverse = tf.rsqrt(tf.add(variance, epsilon));
+  return { mean, variance, centred, inverse, scale: tf.mul(gamma, inverse) };
+}
+
+function gradients(
+  dy: tf.Tensor,
+  { centred, inverse, scale }: Record<'centred' | 'inverse' | 'scale', tf.Tensor>,
+  count: number,
+): [tf.Tensor, tf.Tensor, tf.Tensor] {
+  const sumDy = tf.sum(dy, axes);
+  const dGamma = tf.mul(inverse, tf.sum(tf.mul(dy, centred), axes));
+  const c1 = tf.mul(tf.mul(scale, tf.mul(inverse, dGamma)), -1 / count);
+  const c0 = tf.mul(tf.mul(scale, sumDy), -1 / count);
+  return [tf.add(tf.add(tf.mul(dy, scale), tf.mul(centred, c1)), c0), dGamma, sumDy];
+}
+
+/** The same by the backend's own kernels. */
+function inOneKernel(x: tf.Tensor4D, weights: BatchNormWeights, epsilon: number, momentum: number) {
+  const run = (kernel: string, inputs: Record<string, tf.Tensor>): tf.Tensor[] =>
+    tf.engine().runKernel(kernel, inputs, { epsilon }) as tf.Tensor[];
+  const { gamma, beta } = weights;
+  const [value, mean, variance, ...saved] = run(batchNormKernels.forward, { x, gamma, beta }) as [tf.Tensor, tf.Tensor1D, tf.Tensor1D];
+  const normalise = tf.customGrad((...args) => {
+    const save = args[3] as unknown as tf.GradSaveFunc;
+    save([x, gamma, ...(saved as tf.Tensor[])]);
+    const gradFunc = (dy: tf.Tensor, [x, gamma, ...saved]: tf.Tensor[]): tf.Tensor[] => {
+      // the kernel has no gradient of its own, for who differentiates once more
+      if (tf.engine().state.gradientDepth > 0) {
+        return gradients(dy, statistics(x as tf.Tensor4D, gamma as tf.Tensor, epsilon), sizeOfChannel(x as tf.Tensor));
+      }
+      const named = Object.fromEntries(saved.map((tensor, i) => [`saved${i}`, tensor]));
+      return run(batchNormKernels.gradient, { dy, x: x as tf.Tensor, gamma: gamma as tf.Tensor, ...named });
+    };
+    return { value: tf.clone(value), gradFunc };
+  });
+  return {
+    y: normalise(x, gamma, beta) as tf.Tensor4D,
+    runningMean: blend(weights.runningMean, mean, momentum, momentum),
+    runningVariance: blend(weights.runningVariance, variance, momentum, momentum),
+  };
+}
+
+const sizeOfChannel = ({ size, shape }: tf.Tensor): number => size / (shape[3] as number);
 
 function blend(running: tf.Tensor1D, batch: tf.Tensor1D, momentum: number, share: number): tf.Tensor1D {
   return tf.add(tf.mul(running, 1 - momentum), tf.mul(batch, share));

@@ -1,0 +1,74 @@
+/** TensorFlow, where it is set up: the kernels that are put in the place of tfjs-node's, against plain JavaScript and the formula step by step. */
+import { resolveEngine } from '@coda-nets/engine';
+import { expectClose, expectNoLeak, hasBackend, randomTensor, useBackend } from '@coda-nets/tools/testkit';
+import * as tf from '@tensorflow/tfjs-core';
+import { beforeAll, describe, expect, it } from 'vitest';
+
+/** float32, other orders of summation. */
+const TOLERANCE = { rtol: 1e-5, atol: 1e-5 };
+
+const here = await hasBackend('tensorflow');
+
+describe.skipIf(!here)(`TensorFlow${here ? '' : ' (SKIPPED: not set up here, `coda setup tensorflow`)'}`, () => {
+  beforeAll(() => useBackend('cpu'));
+
+  it('tells its version and device, and leaves the chosen backend as it is', async () => {
+    await tf.setBackend('cpu');
+    const { engine } = await resolveEngine('tensorflow');
+    expect(engine.description).toMatch(/^TensorFlow \d+\.\d+\.\d+ through @tensorflow\/tfjs-node(-gpu)? 4\.22\.0, (CPU; .+|GPU .+)$/);
+    expect(tf.getBackend()).toBe('cpu');
+  });
+
+  /** The same on two backends. */
+  async function expectSameOnBoth(fn: () => tf.Tensor[]): Promise<void> {
+    const results: Float32Array[][] = [];
+    for (const backend of ['cpu', 'tensorflow'] as const) {
+      await tf.setBackend(backend);
+      const tensors = fn();
+      results.push(await Promise.all(tensors.map(async (tensor) => (await tensor.data()).slice() as Float32Array)));
+      tf.dispose(tensors);
+    }
+    await tf.setBackend('cpu');
+    const [expected, got] = results as [Float32Array[], Float32Array[]];
+    for (const [i, one] of expected.entries()) expectClose(got[i] as Float32Array, one, TOLERANCE);
+  }
+
+  it.each([
+    { size: [2, 8, 8, 3], kernel: 3, stride: 1, pad: 1 },
+    { size: [2, 8, 8, 3], kernel: 3, stride: 2, pad: 1 },
+    { size: [1, 9, 7, 2], kernel: 7, stride: 2, pad: 3 },
+    { size: [2, 5, 5, 2], kernel: 1, stride: 2, pad: 0 },
+    { size: [1, 6, 7, 2], kernel: 5, stride: 3, pad: 2 },
+    { size: [1, 6, 6, 2], kernel: 2, stride: 1, pad: 1 },
+  ])('convolves and differentiates with padding as a number: %j', async ({ size, kernel, stride, pad }) => {
+    await expectSameOnBoth(() => {
+      const [x, filter] = [randomTensor(size, 1) as tf.Tensor4D, randomTensor([kernel, kernel, size[3] as number, 4], 2) as tf.Tensor4D];
+      const { value, grads } = tf.valueAndGrads((a: tf.Tensor, k: tf.Tensor) =>
+        tf.sum(tf.square(tf.conv2d(a as tf.Tensor4D, k as tf.Tensor4D, stride, pad))),
+      )([x, filter]);
+      return [value, ...grads];
+    });
+  });
+
+  it.each([
+    { kernel: 3, stride: 2, pad: 1 },
+    { kernel: 2, stride: 2, pad: 0 },
+    { kernel: 3, stride: 1, pad: 1 },
+  ])('pools and differentiates with padding as a number: %j', async ({ kernel, stride, pad }) => {
+    await expectSameOnBoth(() => {
+      const x = randomTensor([2, 7, 8, 3], 3) as tf.Tensor4D;
+      const { value, grad } = tf.valueAndGrad((a: tf.Tensor) => tf.sum(tf.square(tf.maxPool(a as tf.Tensor4D, kernel, stride, pad))))(x);
+      return [value, grad];
+    });
+  });
+
+  it('leaves no tensor behind', async () => {
+    await tf.setBackend('tensorflow');
+    expectNoLeak(() => {
+      const [x, filter] = [randomTensor([1, 8, 8, 2], 1) as tf.Tensor4D, randomTensor([3, 3, 2, 2], 2) as tf.Tensor4D];
+      const grad = tf.grad((a: tf.Tensor) => tf.sum(tf.conv2d(a as tf.Tensor4D, filter, 2, 1)))(x);
+      tf.dispose([x, filter, grad]);
+    });
+    await tf.setBackend('cpu');
+  });
+});
