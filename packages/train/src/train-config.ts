@@ -167,6 +167,10 @@ export const trainConfigSchema = v.strictObject({
   logEverySteps: v.optional(count(1, maxSteps), 20),
   /** A model file whose weights of the same names the run starts from. */
   initFrom: v.exactOptional(v.string()),
+  /** Epochs between two sets of contribution maps of the same images, which `coda train` makes; the last epoch has one. 0: none. */
+  explainEvery: v.optional(count(0, maxEpochs), 1),
+  /** Of so many images, spread over the validation images, or over the training images where there are none. */
+  explainImages: v.optional(count(1, 1000), 4),
 });
 
 export type TrainConfigInput = v.InferInput<typeof trainConfigSchema>;
@@ -176,7 +180,15 @@ export type TrainConfig = Omit<v.InferOutput<typeof trainConfigSchema>, 'network
 };
 
 /** These change neither the weights nor what is measured. */
-const changeable: ReadonlySet<string> = new Set(['checkpointEverySeconds', 'checkpointEverySteps', 'data', 'initFrom', 'maxBad']);
+const changeable: ReadonlySet<string> = new Set([
+  'checkpointEverySeconds',
+  'checkpointEverySteps',
+  'data',
+  'explainEvery',
+  'explainImages',
+  'initFrom',
+  'maxBad',
+]);
 
 /** Throws a CodaError that names the leaf, and for a misspelt key the nearest right one. */
 export function parseTrainConfig(config: unknown, where = 'train: config'): TrainConfig {

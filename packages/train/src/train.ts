@@ -253,6 +253,7 @@ async function runTraining(
         ...(alignment && { alignment }),
         seconds: round(secondsNow()),
       });
+      await options.atEpochEnd?.({ epoch, step: state.step, weights, split: validationSplit ?? trainSplit, run });
       if (isBest) await saveModel(run.best, weights);
       await saveModel(run.last, weights);
       await save();
