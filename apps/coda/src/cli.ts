@@ -11,6 +11,7 @@ import { exportCommand } from './commands/export.ts';
 import { importCommand } from './commands/import.ts';
 import { infoCommand } from './commands/info.ts';
 import { predictCommand } from './commands/predict.ts';
+import { sweepCommand } from './commands/sweep.ts';
 import { trainCommand } from './commands/train.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { Interrupted } from './interrupted.ts';
@@ -27,6 +28,7 @@ export function program(): Command {
   for (const command of [
     dataCommand(),
     trainCommand(),
+    sweepCommand(),
     evaluateCommand(),
     predictCommand(),
     explainCommand(),

@@ -8,7 +8,7 @@ import { defineCommand, ioOf, positiveNumber, usageError, wholeNumber, type Comm
 import { firstDifference, type FirstDifference } from '../first-difference.ts';
 import { openModel, type OpenModel } from '../open-model.ts';
 import { tfjsModelPath } from '../open-tfjs-model.ts';
-import { MOST_IMAGES, verifyOnnx } from '../verify-onnx.ts';
+import { BATCHES, MOST_IMAGES, verifyOnnx } from '../verify-onnx.ts';
 
 /**
  * float32 in two orders of summation over networks of this depth, batch norms folded into convolutions on the one side: logits around 10 differ by a few
@@ -57,8 +57,11 @@ failure the first tap whose activation differs is named, and the values of the f
       const { engine } = await resolveEngine(options.engine ?? 'wasm');
       io.say(`file: ONNX Runtime; model: ${engine.name} (${engine.description})`);
       const images = await imagesFor(open.network.inputShape, options);
-      const result = await verifyOnnx(await openOnnxFile(path), path, open, images, engine);
-      io.say(`largest deviation over ${result.images} images at batch 1, 3 and 64:`);
+      const bar = io.progress('verify', (images.shape[0] as number) + BATCHES.reduce((sum, batch) => sum + batch, 0), 'images');
+      const result = await verifyOnnx(await openOnnxFile(path), path, open, images, engine, (done) => bar.update(done)).finally(() =>
+        bar.stop(),
+      );
+      io.say(`largest deviation over ${overImages(result.images)}, at batch 1, 3 and 64:`);
       io.say(`  logits ${result.logits.toExponential(2)}`);
       for (const [tap, d] of Object.entries(result.maps)) io.say(`  contributions at ${tap} ${d.toExponential(2)}`);
       if (result.probabilities !== undefined) io.say(`  probabilities ${result.probabilities.toExponential(2)}`);
@@ -78,6 +81,12 @@ failure the first tap whose activation differs is named, and the values of the f
       }
       io.say(`passed: at most ${options.tolerance} was allowed`);
     });
+}
+
+/** Batches are filled with the same images again where there are fewer. */
+function overImages(count: number): string {
+  const images = count === 1 ? '1 image' : `${count} images`;
+  return count < MOST_IMAGES ? `${images} (repeated where a batch has room for more)` : images;
 }
 
 async function whereItParts(
