@@ -6,7 +6,7 @@ import { inferenceContext, sizeOf, type Network, type Tap } from '@coda-nets/cor
 import { trace, type Graph } from '@coda-nets/onnx';
 import type * as tf from '@tensorflow/tfjs-core';
 
-export interface TapCost {
+interface TapCost {
   readonly name: string;
   readonly height: number;
   readonly width: number;

@@ -35,7 +35,12 @@ export function runMonitor({ network, engine, config, classNames, say }: RunMoni
     }
     const { images, labels, places } = await (fixed ??= fixedImages(split, config, [height, width]));
     const compiled = await explainer({ engine, network, weights, taps: exact, chunk: imagesAtATime(height, width, 16) });
-    const explanations = await compiled.explain(images, labels).finally(() => compiled.dispose());
+    let explanations: readonly Explanation[];
+    try {
+      explanations = await compiled.explain(images, labels);
+    } finally {
+      await compiled.dispose();
+    }
     const folder = join(run.path, 'maps', epochFolder(epoch));
     await mkdir(folder, { recursive: true });
     for (const [n, explanation] of explanations.entries()) {
@@ -61,7 +66,7 @@ export function runMonitor({ network, engine, config, classNames, say }: RunMoni
 }
 
 /** `epoch-007` */
-export function epochFolder(epoch: number): string {
+function epochFolder(epoch: number): string {
   return `epoch-${String(epoch).padStart(3, '0')}`;
 }
 

@@ -30,9 +30,7 @@ it(
       seed: 3,
     });
     expect(await readdir(join(data, 'train'))).toHaveLength(10);
-    const { width = 0, format } = await sharp(
-      join(data, 'train', (await readdir(join(data, 'train')))[9] as string, '0005.jpg'),
-    ).metadata();
+    const { width, format } = await sharp(join(data, 'train', (await readdir(join(data, 'train')))[9] as string, '0005.jpg')).metadata();
     expect([width >= 300 && width <= 500, format]).toEqual([true, 'jpeg']);
     const { config } = await tinyFiles(folder);
     const path = await config('crash', {

@@ -44,7 +44,7 @@ describe('a training', () => {
     expect(second).toEqual(first);
     // the image and a tile for each exact tap
     const png = join(run, 'maps/epoch-002', first?.[0] as string);
-    const { width = 0, height = 0 } = await sharp(png).metadata();
+    const { width, height } = await sharp(png).metadata();
     expect(width).toBeGreaterThan(4 * height);
 
     const html = await readFile(join(run, 'report.html'), 'utf8');

@@ -30,7 +30,7 @@ export interface RunFolder {
   discard(): Promise<void>;
 }
 
-export type MetricsLine = Readonly<Record<string, unknown>> & { readonly type: string; readonly step: number };
+type MetricsLine = Readonly<Record<string, unknown>> & { readonly type: string; readonly step: number };
 
 /** Where a run goes on. */
 export interface RunMoment {

@@ -62,7 +62,7 @@ export async function crashRun(options: CrashRunOptions): Promise<CrashRunResult
   for (const target of targets) {
     const child = start(options, parts, killedAt.length > 0);
     // at a moment within a step, not between two
-    const killed = await killAt(child, parts, target, stepMs * random.uniform());
+    const killed = await killAt(child, options, parts, target, stepMs * random.uniform());
     if (!killed) break;
     killedAt.push(stepsSoFar(parts));
     resumedAt.push(await lastCheckpoint(parts));
@@ -128,20 +128,23 @@ function ended(child: ChildProcess, { config }: CrashRunOptions): Promise<void> 
   });
 }
 
-/** Whether it was killed: it may end by itself in the last moment. */
-function killAt(child: ChildProcess, out: string, target: number, delayMs: number): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    child.stderr?.resume();
-    child.on('error', reject);
-    child.on('exit', (_, signal) => resolve(signal === 'SIGKILL'));
-    const timer = setInterval(() => {
-      if (child.exitCode !== null) clearInterval(timer);
-      else if (stepsSoFar(out) >= target) {
-        clearInterval(timer);
-        setTimeout(() => child.kill('SIGKILL'), delayMs);
-      }
-    }, POLL_MS);
-  });
+/** Whether it was killed: it may end by itself in the last moment. Rejects where it fails. */
+async function killAt(child: ChildProcess, options: CrashRunOptions, out: string, target: number, delayMs: number): Promise<boolean> {
+  let sent = false;
+  const timer = setInterval(() => {
+    if (stepsSoFar(out) < target) return;
+    clearInterval(timer);
+    setTimeout(() => (sent = child.kill('SIGKILL')), delayMs);
+  }, POLL_MS);
+  try {
+    await ended(child, options);
+    return false;
+  } catch (error) {
+    if (sent && child.signalCode === 'SIGKILL') return true;
+    throw error;
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 /** The step of the last whole line. */
@@ -159,13 +162,12 @@ async function lastCheckpoint(out: string): Promise<number> {
   return Math.max(0, ...names.filter((name) => /^\d+$/.test(name)).map(Number));
 }
 
-/** What does not depend on the clock. */
+/** What depends on the clock, and may differ. */
+const timed: ReadonlySet<string> = new Set(['seconds', 'imagesPerSecond', 'waiting']);
+
 async function figures(out: string): Promise<string> {
   const { steps, epochs, explanations } = await readMetrics(out);
-  const drop = ({ seconds: _, imagesPerSecond: __, waiting: ___, ...rest }: Record<string, unknown>): Record<string, unknown> => rest;
-  return JSON.stringify(
-    [steps, epochs, explanations].map((lines) => lines.map((line) => drop(line as unknown as Record<string, unknown>))),
-  );
+  return JSON.stringify([steps, epochs, explanations], (key, value: unknown) => (timed.has(key) ? undefined : value));
 }
 
 /** Undefined where the system does not tell, or the process is gone. */

@@ -6,14 +6,14 @@ import { join } from 'node:path';
 /** A line of metrics is 200 bytes. */
 const MAX_METRICS_BYTES = 2 ** 30;
 
-export interface StepLine {
+interface StepLine {
   readonly step: number;
   readonly loss?: number;
   readonly learningRate?: number;
   readonly imagesPerSecond?: number;
 }
 
-export interface EpochLine {
+interface EpochLine {
   readonly epoch: number;
   readonly trainLoss?: number;
   readonly trainAccuracy?: number;

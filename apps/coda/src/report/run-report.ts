@@ -24,17 +24,13 @@ export async function writeRunReport(out: string): Promise<void> {
   await writeFileAtomic(join(out, 'report.html'), renderRunReport(config, await readMetrics(out), await mapsOf(out)));
 }
 
-export interface EpochMaps {
+interface EpochMaps {
   readonly epoch: number;
   /** PNG by the image's name. */
   readonly images: ReadonlyMap<string, Uint8Array>;
 }
 
-export function renderRunReport(
-  config: TrainConfig,
-  { steps, epochs, explanations, bad }: MetricsLines,
-  maps: readonly EpochMaps[],
-): string {
+function renderRunReport(config: TrainConfig, { steps, epochs, explanations, bad }: MetricsLines, maps: readonly EpochMaps[]): string {
   const last = epochs.at(-1);
   const title = `${config.network.kind} on ${config.data ?? 'its data'}`;
   const sections: [string, string][] = [
