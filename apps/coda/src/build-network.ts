@@ -1,7 +1,7 @@
 /** Every kind of network and every preset by name: the one place that knows all of them. */
 import { CodaError, nearestName, type JsonObject, type Network } from '@coda-nets/core';
 import { codaNetwork, codaPresets } from '@coda-nets/dau';
-import { hybrid, hybridPresets } from '@coda-nets/hybrid';
+import { hybrid, hybridPresets, imagenetHybridPresets } from '@coda-nets/hybrid';
 import { resnet, resnetPresets } from '@coda-nets/resnet';
 
 const builders: Readonly<Record<string, (config: JsonObject) => Network>> = {
@@ -39,7 +39,7 @@ export const networkPresets: Readonly<Record<string, JsonObject>> = {
   'resnet56-cifar10': { kind: 'resnet', depth: 56 },
   'resnet110-cifar10': { kind: 'resnet', depth: 110 },
   ...resnetPresets,
-  ...prefixed('hybrid', hybridPresets),
+  ...prefixed('hybrid', { ...hybridPresets, ...imagenetHybridPresets }),
   ...prefixed('coda', codaPresets),
 };
 

@@ -12,6 +12,7 @@ import { importCommand } from './commands/import.ts';
 import { infoCommand } from './commands/info.ts';
 import { predictCommand } from './commands/predict.ts';
 import { setupCommand } from './commands/setup.ts';
+import { sweepCommand } from './commands/sweep.ts';
 import { trainCommand } from './commands/train.ts';
 import { verifyCommand } from './commands/verify.ts';
 import { Interrupted } from './interrupted.ts';
@@ -28,6 +29,7 @@ export function program(): Command {
   for (const command of [
     dataCommand(),
     trainCommand(),
+    sweepCommand(),
     evaluateCommand(),
     predictCommand(),
     explainCommand(),

@@ -20,13 +20,15 @@ import { fetchWithProgress } from './commands/data.ts';
 import { VERIFY_TOLERANCE } from './commands/verify.ts';
 import { exportNetwork } from './export-network.ts';
 import { Interrupted } from './interrupted.ts';
+import { interruptible } from './interruptible.ts';
 import { openModel, type OpenModel } from './open-model.ts';
 import { duration } from './progress.ts';
 import { projectVersion } from './project-version.ts';
 import { quoted } from './quoted.ts';
 import { readJson } from './read-json.ts';
+import { readMetrics } from './report/read-metrics.ts';
 import { renderReport } from './report/render-report.ts';
-import { forgetRun, isFinished, readEpochs, trainRun, type TrainRun } from './train-run.ts';
+import { forgetRun, isFinished, trainRun, type TrainRun } from './train-run.ts';
 import { verifyOnnx } from './verify-onnx.ts';
 import { imageOf } from './write-explanations.ts';
 
@@ -186,7 +188,7 @@ async function demo({ out, again }: DemoOptions, io: CommandIo): Promise<void> {
   const html = await renderReport({
     title: 'A hybrid network on CIFAR-10',
     figures: { ...figures, engine: engine.description, testImages: evaluated.images, seed: run.config.seed ?? 0 },
-    history: await readEpochs(out),
+    history: (await readMetrics(out)).epochs,
     heldOut: 'validation',
     classNames: open.model.classNames,
     images: explanations.map((explanation, n) => ({
@@ -231,20 +233,6 @@ async function trainDemo(options: Omit<Parameters<typeof trainRun>[0], 'preset' 
   } catch (error) {
     if (!resume || !CodaError.isInstance(error) || error.kind !== 'mismatch') throw error;
     throw error.withHint('Choose another folder with --out, or train anew in this one with --again.');
-  }
-}
-
-/** Ctrl-C aborts the signal and lets the work end; a second one ends the process. */
-async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController();
-  const stop = (): void => controller.abort();
-  process.once('SIGINT', stop);
-  process.once('SIGTERM', stop);
-  try {
-    return await work(controller.signal);
-  } finally {
-    process.off('SIGINT', stop);
-    process.off('SIGTERM', stop);
   }
 }
 

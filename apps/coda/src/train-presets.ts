@@ -1,13 +1,17 @@
 /** Whole trainings by name: network, data recipe, optimiser. `coda train NAME` runs one; the weights we ship come from these. */
 import { CodaError, nearestName, type JsonObject } from '@coda-nets/core';
+import { imagenetHybridPresets, type ImagenetHybridName } from '@coda-nets/hybrid';
 import type { TrainConfigInput } from '@coda-nets/train';
 import { fileURLToPath } from 'node:url';
 import { networkPresets } from './build-network.ts';
+import { imagenetTraining, type TrainFacts } from './imagenet-training.ts';
 
 export interface TrainPreset {
   readonly config: TrainConfigInput;
   /** The model file a hybrid's stem is taken from. */
   readonly stem?: string;
+  /** The config for these data, of presets that a rule makes. */
+  readonly fitted?: (facts: TrainFacts) => TrainConfigInput;
 }
 
 /** ResNet-20 trained by `coda train resnet20-cifar10`; see models/README.md for log and figures. */
@@ -86,6 +90,12 @@ export const trainPresets: Readonly<Record<string, TrainPreset>> = {
       cacheFeatures: true,
     },
   },
+  ...Object.fromEntries(
+    (Object.keys(imagenetHybridPresets) as ImagenetHybridName[]).map((name) => [
+      `hybrid-${name}`,
+      { config: imagenetTraining(name), fitted: (facts: TrainFacts) => imagenetTraining(name, facts) },
+    ]),
+  ),
 };
 
 export function trainPreset(name: string): TrainPreset {

@@ -19,7 +19,9 @@ export interface Verification {
 }
 
 /** Batches of several sizes, so that the batch is seen to be free. */
-const BATCHES = [1, 3, 64] as const;
+export const BATCHES = [1, 3, 64] as const;
+/** Images that the model explains at once. */
+const CHUNK = 4;
 /** No batch has room for more. */
 export const MOST_IMAGES = Math.max(...BATCHES);
 
@@ -34,9 +36,10 @@ export async function verifyOnnx(
   open: OpenModel,
   images: NdArray<'float32'>,
   reference: Engine,
+  onProgress: (done: number, total: number) => void = () => undefined,
 ): Promise<Verification> {
   try {
-    return await compare(file, where, open, images, reference);
+    return await compare(file, where, open, images, reference, onProgress);
   } catch (error) {
     throw CodaError.isInstance(error) && !error.where.startsWith(where) ? error.within(where) : error;
   } finally {
@@ -50,6 +53,7 @@ async function compare(
   { network, model }: OpenModel,
   images: NdArray<'float32'>,
   reference: Engine,
+  onProgress: (done: number, total: number) => void,
 ): Promise<Verification> {
   const image = file.inputs.find(({ name }) => name === 'image');
   const named = file.outputs.map(({ name }) => name);
@@ -70,12 +74,30 @@ async function compare(
     network,
     weights: model.weights,
     taps: taps.length === 0 ? ['input'] : taps,
-    chunk: 4,
+    chunk: CHUNK,
   });
   const count = images.shape[0] as number;
+  // by the model, then by the file in each batch
+  const total = BATCHES.reduce<number>((sum, batch) => sum + batch, count);
+  let done = 0;
+  const advance = (rows: number): void => onProgress((done += rows), total);
   const targets = Array.from({ length: count }, (_, i) => (i % 2 === 0 ? -1 : i % network.classes));
-  const expected = await explained.explain(images, targets);
-  await explained.dispose();
+  const expected: Explanation[] = [];
+  try {
+    for (let from = 0; from < count; from += CHUNK) {
+      const some = Array.from({ length: Math.min(CHUNK, count - from) }, (_, i) => from + i);
+      const part = rowsOf(images, some[0] as number, some.length);
+      expected.push(
+        ...(await explained.explain(
+          part,
+          some.map((i) => targets[i] as number),
+        )),
+      );
+      advance(some.length);
+    }
+  } finally {
+    await explained.dispose();
+  }
 
   const worst: Record<string, number> = Object.fromEntries(named.map((name) => [name, 0]));
   for (const batch of BATCHES) {
@@ -89,6 +111,7 @@ async function compare(
         BigInt64Array.from(picks, (i) => BigInt(targets[i] as number)),
       );
     const outputs = await file.run(feeds);
+    advance(batch);
     for (const [n, i] of picks.entries()) {
       const explanation = expected[i];
       if (explanation === undefined) continue;
@@ -126,6 +149,12 @@ function expectedOutputs({ logits, probabilities, taps }: Explanation): Record<s
     outputs[residualOutput(name)] = { values: [residual], scale: Math.max(1, residual) };
   }
   return outputs;
+}
+
+/** images[from … from + count) */
+function rowsOf({ data, shape }: NdArray<'float32'>, from: number, count: number): NdArray<'float32'> {
+  const size = sizeOf(shape.slice(1));
+  return ndArray('float32', [count, ...shape.slice(1)], data.slice(from * size, (from + count) * size));
 }
 
 function row(outputs: NamedArrays, name: string, n: number): Float32Array {

@@ -11,7 +11,7 @@ import { syntheticDataset, writeCifar10 } from '@coda-nets/train';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildNetwork } from '../src/build-network.ts';
-import { readEpochs } from '../src/train-run.ts';
+import { readMetrics } from '../src/report/read-metrics.ts';
 import { coda } from './run-coda.ts';
 
 const network = buildNetwork({ kind: 'resnet', depth: 8 }, 'test');
@@ -154,7 +154,7 @@ describe('a config whose network is none', () => {
   });
 });
 
-it('readEpochs leaves out a line that a killed run wrote half', async () => {
+it('readMetrics leaves out a line that a killed run wrote half', async () => {
   await writeFile(join(folder, 'metrics.jsonl'), '{"type":"epoch","epoch":1,"trainLoss":2}\n{"type":"step"}\n{"type":"epoch","epo');
-  expect(await readEpochs(folder)).toEqual([{ type: 'epoch', epoch: 1, trainLoss: 2 }]);
+  expect((await readMetrics(folder)).epochs).toEqual([{ type: 'epoch', epoch: 1, trainLoss: 2 }]);
 });

@@ -2,8 +2,12 @@
 import { runCli } from '../src/index.ts';
 import { codaPresets } from '@coda-nets/dau';
 import { useBackend } from '@coda-nets/tools/testkit';
+import { readModel, writeModel } from '@coda-nets/core/node';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 
 beforeAll(() => useBackend('cpu'));
 
@@ -52,6 +56,42 @@ describe('coda info', () => {
     expect(Number((result.multiplyAdds / 1e9).toFixed(2))).toBe(Number(billions.toFixed(2)));
     expect(result.taps).toHaveLength(taps);
     expect((await info(name)).out).toMatch(/layer4\.\d +7×7 +\d+ +(435×435|427×427) +gradient × activation/);
+  });
+
+  it('counts memory: of a network of one unit a class, by hand', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'coda-info-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const path = join(folder, 'one.json');
+    const layers = [{ out: 3, kernel: 1, rank: 2 }];
+    await writeFile(path, JSON.stringify({ kind: 'coda', inputShape: [4, 4, 3], layers, temperature: 1, classes: 3 }));
+    const of = async (batch: number) => JSON.parse((await info(path, '--batch', String(batch), '--json')).out).memory;
+    const [one, five] = [await of(1), await of(5)];
+    // d·r + r·n·d + n·d with d = 6, r = 2, n = 3; beside them a gradient and two moments
+    const weights = 4 * (12 + 36 + 18);
+    expect([one.weights, five.weights, one.slots]).toEqual([weights, weights, 2]);
+    // what does not depend on the batch is weights and what is made of them
+    expect(five.inference).toBeGreaterThan(weights + 4 * 5 * 16 * 6);
+    expect(five.training - one.training).toBeGreaterThanOrEqual(4 * (4 * 4 * 16 * 6));
+    expect(one.training).toBeGreaterThan(4 * weights);
+    expect((await info(path, '--batch', '5')).out).toMatch(/^memory at batch 5: weights 0\.0 MB; predicting /m);
+  });
+
+  it('says where the weights of a file are not those of its config', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'coda-info-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const shipped = fileURLToPath(new URL('../models/resnet20-cifar10.safetensors', import.meta.url));
+    expect((await info(shipped)).out).toMatch(/^weights: \d+ arrays, each as the config has it$/m);
+    const model = await readModel(shipped);
+    const { 'fc.bias': _bias, ...weights } = model.weights;
+    const path = join(folder, 'less.safetensors');
+    await writeModel(path, { ...model, weights });
+    const { code, out, err } = await info(path);
+    expect([code, err]).toEqual([1, `error: ${path}: the weights are not this network's: missing fc.bias\n`]);
+    expect(out).toContain('multiply-adds: ');
+    expect(JSON.parse((await info(path, '--json')).out)).toMatchObject({
+      weightsFit: false,
+      weightsDiffer: "the weights are not this network's: missing fc.bias",
+    });
   });
 
   it('prints the card of the ResNet-20 that comes with the command', async () => {

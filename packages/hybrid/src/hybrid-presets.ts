@@ -1,6 +1,7 @@
 /** Hybrids by name. Configs only: no weights come with them. All are reconstructions (see `hybrid`). */
 import { CodaError, nearestName } from '@coda-nets/core';
 import type { HybridOptions } from './hybrid-config.ts';
+import { imagenetHybridPresets, type ImagenetHybridName } from './imagenet-presets.ts';
 
 export type HybridPresetName = 'cifar10-resnet20' | 'cifar10-resnet20-t1000' | 'cifar10-resnet56';
 
@@ -39,10 +40,11 @@ export const hybridPresets: Readonly<Record<HybridPresetName, HybridOptions>> = 
   },
 };
 
-/** The config of a preset. Throws a CodaError with the nearest name and the list for one that does not exist. */
+/** The config of a preset, of ImageNet's too. Throws a CodaError with the nearest name and the list for one that does not exist. */
 export function hybridPreset(name: string): HybridOptions {
   if (Object.hasOwn(hybridPresets, name)) return hybridPresets[name as HybridPresetName];
-  const names = Object.keys(hybridPresets);
+  if (Object.hasOwn(imagenetHybridPresets, name)) return imagenetHybridPresets[name as ImagenetHybridName];
+  const names = [...Object.keys(hybridPresets), ...Object.keys(imagenetHybridPresets)];
   const near = nearestName(name, names);
   throw new CodaError({
     kind: 'argument',

@@ -33,6 +33,8 @@ export async function endEpoch(run: TrainingRun, writer: RunWriter, features: Ke
     ...(alignment && { alignment }),
     seconds: rounded(run.clock.seconds),
   });
+  const { options, splits } = run;
+  await options.atEpochEnd?.({ epoch, step: state.step, weights, split: splits.validation ?? splits.train, run: writer.folder });
   if (isBest) await writer.model(writer.folder.best);
   await writer.model(writer.folder.last);
   await writer.checkpoint();

@@ -47,7 +47,7 @@ export { npmCifar10, officialCifar10, type ArchiveSource } from './data/cifar10-
 export { loadImages, type LoadedImages, type LoadImagesOptions } from './data/load-images.ts';
 export { decodeImage, type DecodedImage, type Interpolation, type ResizeMode } from './data/decode-image.ts';
 export { train } from './train.ts';
-export type { TrainOptions, TrainResult } from './train-options.ts';
+export type { EpochEnd, TrainOptions, TrainResult } from './train-options.ts';
 export type { TrainEvent } from './train-events.ts';
 export { parseTrainConfig, trainConfigSchema, type TrainConfig, type TrainConfigInput } from './train-config.ts';
 export { storedConfig } from './run-folder.ts';

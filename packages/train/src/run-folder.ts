@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { CodaError } from '@coda-nets/core';
 import { readFileBytes, writeFileAtomic } from '@coda-nets/core/node';
 import { checkSameConfig } from './same-config.ts';
+import { openEventFile, scalarsOf, type EventFile } from './tensorboard/event-file.ts';
 import { parseTrainConfig, type TrainConfig } from './train-config.ts';
 
 /** A config is a few kilobytes. */
@@ -16,13 +17,27 @@ export interface RunFolder {
   readonly checkpoints: string;
   readonly best: string;
   readonly last: string;
-  /** Adds a line. */
-  log(line: Readonly<Record<string, unknown>>): Promise<void>;
-  /** Makes sure that all lines so far are on the disk. */
+  /** Adds a line to metrics.jsonl, and its numbers to the event file. */
+  log(line: MetricsLine): Promise<void>;
+  /** Adds a picture to the event file. */
+  logImage(
+    step: number,
+    image: { readonly tag: string; readonly png: Uint8Array; readonly width: number; readonly height: number },
+  ): Promise<void>;
+  /** Makes sure that all so far is on the disk. */
   flush(): Promise<void>;
   close(): Promise<void>;
-  /** Deletes what a new run has before its first step: config and metrics. */
+  /** Deletes what a new run has before its first step: config, metrics, event file. */
   discard(): Promise<void>;
+}
+
+type MetricsLine = Readonly<Record<string, unknown>> & { readonly type: string; readonly step: number };
+
+/** Where a run goes on. */
+export interface RunMoment {
+  readonly step: number;
+  /** The end of the epoch that this step is the last of is still to be done: what a killed process told of it is told again. */
+  readonly epochEndPending: boolean;
 }
 
 /** Makes the folder where there is none. Throws a CodaError where that cannot be, or nothing can be written in it. */
@@ -80,11 +95,23 @@ export async function storedConfig(path: string): Promise<TrainConfig | undefine
   }
 }
 
-/** Opens the folder to write on from `step`: lines of metrics.jsonl that speak of later steps are cut off. */
-export async function openRunFolder(path: string, step: number): Promise<RunFolder> {
+/** Opens the folder to write on from a moment: lines of metrics.jsonl that speak of what comes after are cut off, and void in the event files. */
+export async function openRunFolder(path: string, { step, epochEndPending }: RunMoment): Promise<RunFolder> {
   const metrics = join(path, 'metrics.jsonl');
-  await cutMetrics(metrics, step);
+  const lines = await cutMetrics(metrics, { step, epochEndPending });
   const file: FileHandle = await orUnavailable(metrics, open(metrics, 'a'));
+  const voidFrom = step === 0 ? 0 : epochEndPending ? step : step + 1;
+  const events: EventFile = await orUnavailable(path, openEventFile(path, voidFrom));
+  const logScalars = async (line: MetricsLine): Promise<void> => {
+    const values = scalarsOf(line);
+    if (Object.keys(values).length > 0) await orUnavailable(events.path, events.write(line.step, { kind: 'scalars', values }));
+  };
+  if (step === 0) {
+    const config = JSON.stringify(await storedConfig(path), undefined, 2);
+    await orUnavailable(events.path, events.write(0, { kind: 'text', tag: 'config', text: `\`\`\`json\n${config}\n\`\`\`` }));
+  }
+  // the step's own line stays, beside the end of its epoch that goes
+  for (const line of lines) if (line.step >= voidFrom) await logScalars(line);
   return {
     path,
     checkpoints: join(path, 'checkpoints'),
@@ -92,37 +119,55 @@ export async function openRunFolder(path: string, step: number): Promise<RunFold
     last: join(path, 'last.safetensors'),
     log: async (line) => {
       await orUnavailable(metrics, file.appendFile(`${JSON.stringify(line)}\n`));
+      await logScalars(line);
     },
-    flush: () => orUnavailable(metrics, file.sync()),
-    close: () => file.close(),
+    logImage: (at, image) => orUnavailable(events.path, events.write(at, { kind: 'image', ...image })),
+    flush: async () => {
+      await orUnavailable(metrics, file.sync());
+      await orUnavailable(events.path, events.flush());
+    },
+    close: async () => {
+      await file.close();
+      await events.close();
+    },
     discard: async () => {
       for (const name of ['metrics.jsonl', 'config.json']) await rm(join(path, name), { force: true });
+      await events.discard();
     },
   };
 }
 
-/** A line that a killed process left half-written goes too. */
-async function cutMetrics(path: string, step: number): Promise<void> {
+/** What stays. A line that a killed process left half-written goes too. */
+async function cutMetrics(path: string, moment: RunMoment): Promise<readonly MetricsLine[]> {
   let text: string;
   try {
     text = new TextDecoder().decode(await readFileBytes(path, { maxBytes: maxMetricsBytes }));
   } catch (error) {
-    if (CodaError.isInstance(error) && isMissing(error.cause)) return;
+    if (CodaError.isInstance(error) && isMissing(error.cause)) return [];
     throw error;
   }
   const lines = text.split('\n').slice(0, -1);
-  const end = lines.findIndex((line) => !(stepOf(line) <= step));
-  const whole = end === -1 ? lines : lines.slice(0, end);
-  const cut = whole.map((line) => `${line}\n`).join('');
+  const parsed = lines.map(parsedLine);
+  const end = parsed.findIndex((line) => line === undefined || !isBefore(line, moment));
+  const kept = end === -1 ? lines.length : end;
+  const cut = lines
+    .slice(0, kept)
+    .map((line) => `${line}\n`)
+    .join('');
   if (cut !== text) await writeFileAtomic(path, cut);
+  return parsed.slice(0, kept) as MetricsLine[];
 }
 
-function stepOf(line: string): number {
+function parsedLine(line: string): MetricsLine | undefined {
   try {
-    return (JSON.parse(line) as { step: number }).step;
+    return JSON.parse(line) as MetricsLine;
   } catch {
-    return NaN;
+    return undefined;
   }
+}
+
+function isBefore({ step, type }: MetricsLine, moment: RunMoment): boolean {
+  return step < moment.step || (step === moment.step && (type === 'step' || type === 'bad-image' || !moment.epochEndPending));
 }
 
 function isMissing(cause: unknown): boolean {

@@ -3,7 +3,15 @@ import { CodaError } from '@coda-nets/core';
 import type { TrainConfig } from './train-config.ts';
 
 /** These change neither the weights nor what is measured. */
-const changeable: ReadonlySet<string> = new Set(['checkpointEverySeconds', 'checkpointEverySteps', 'data', 'initFrom', 'maxBad']);
+const changeable: ReadonlySet<string> = new Set([
+  'checkpointEverySeconds',
+  'checkpointEverySteps',
+  'data',
+  'explainEvery',
+  'explainImages',
+  'initFrom',
+  'maxBad',
+]);
 
 /** Throws a CodaError that names the first key in which two configs differ. `where`: the file of the older one. */
 export function checkSameConfig(now: TrainConfig, before: TrainConfig, where: string): void {

@@ -158,6 +158,10 @@ export const trainConfigSchema = v.strictObject({
   logEverySteps: v.optional(count(1, maxSteps), 20),
   /** A model file whose weights of the same names the run starts from. */
   initFrom: v.exactOptional(v.string()),
+  /** Epochs between two sets of contribution maps of the same images, which `coda train` makes; the last epoch has one. 0: none. */
+  explainEvery: v.optional(count(0, maxEpochs), 1),
+  /** Of so many images, spread over the validation images, or over the training images where there are none. */
+  explainImages: v.optional(count(1, 1000), 4),
 });
 
 export type TrainConfigInput = v.InferInput<typeof trainConfigSchema>;

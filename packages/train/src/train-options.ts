@@ -1,6 +1,7 @@
 /** What `train` is asked for, and what it answers. */
 import type { Engine, JsonObject, NamedArrays, Network, Preprocessing } from '@coda-nets/core';
-import type { ImageDataset } from './data/image-dataset.ts';
+import type { ImageDataset, ImageSplit } from './data/image-dataset.ts';
+import type { RunFolder } from './run-folder.ts';
 import type { TrainConfigInput } from './train-config.ts';
 import type { TrainEvent } from './train-events.ts';
 
@@ -23,8 +24,21 @@ export interface TrainOptions {
   /** Threads that decode and augment; they change nothing but the time. Default: one for each processor but one where there is much to do, else none. */
   readonly workers?: number;
   readonly onEvent?: (event: TrainEvent) => void;
+  /** Called at the end of every epoch and waited for, between its line and its checkpoint: killed in there, the epoch's end is done again. */
+  readonly atEpochEnd?: (end: EpochEnd) => Promise<void>;
   /** Finishes the step, saves, returns. */
   readonly signal?: AbortSignal;
+}
+
+/** What may look at a run at the end of an epoch: at its weights, not at its state. */
+export interface EpochEnd {
+  /** From 1. */
+  readonly epoch: number;
+  readonly step: number;
+  readonly weights: NamedArrays;
+  /** Of validation, or of training where there is none. */
+  readonly split: ImageSplit;
+  readonly run: Pick<RunFolder, 'path' | 'log' | 'logImage'>;
 }
 
 export interface TrainResult {

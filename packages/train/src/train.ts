@@ -60,7 +60,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       if (checkpoint !== undefined) checkCheckpoint(checkpoint, network, split.train, options.engine, folderOf, onEvent);
       const openRun = async (): Promise<RunFolder> => {
         if (!resume) await createRunFolder(out, config);
-        return openRunFolder(out, checkpoint?.state.step ?? 0);
+        return openRunFolder(out, checkpoint?.state ?? { step: 0, epochEndPending: false });
       };
       const isSimple = split.train.kind === 'pixels' && config.augmentation.kind !== 'recipe';
       const maker = batchMaker(options.workers ?? (isSimple ? 0 : defaultWorkers()));

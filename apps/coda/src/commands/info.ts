@@ -1,30 +1,40 @@
 /** `coda info` */
-import { CodaError, inferenceContext, nearestName, sizeOf, type JsonObject, type Model, type Network, type Tap } from '@coda-nets/core';
-import { trace } from '@coda-nets/onnx';
+import { checkWeights, CodaError, nearestName, type JsonObject, type Model } from '@coda-nets/core';
 import { existsSync } from 'node:fs';
-import type * as tf from '@tensorflow/tfjs-core';
 import type { Command } from 'commander';
 import { cardLines } from '../card-lines.ts';
 import { buildNetwork, networkPresets } from '../build-network.ts';
-import { defineCommand, ioOf, type CommonOptions } from '../define-command.ts';
+import { defineCommand, ioOf, wholeNumber, type CommonOptions } from '../define-command.ts';
+import { bytesText, networkCost } from '../network-cost.ts';
 import { readModelFile } from '../open-model.ts';
+import { presetList } from '../preset-list.ts';
 import { readConfig } from '../read-json.ts';
+
+interface Options extends CommonOptions {
+  readonly batch: number;
+}
 
 export function infoCommand(): Command {
   return defineCommand(
     'info',
-    'layers, taps, shapes, parameters and multiply-adds of a model or preset',
+    'layers, taps, shapes, parameters, multiply-adds and memory of a model or preset; whether a file’s weights are those of its config',
     'coda info runs/demo/hybrid.safetensors',
   )
-    .argument('<model>', `a model file, a network config (.json), or a preset: ${Object.keys(networkPresets).join(', ')}`)
-    .action(async (name: string, options: CommonOptions) => {
+    .argument('<model>', `a model file, a network config (.json), or a preset: ${presetList(Object.keys(networkPresets))}`)
+    .option('--batch <n>', 'images that the memory is for', wholeNumber(1), 1)
+    .addHelpText(
+      'after',
+      `
+Counted are multiply-adds of convolutions and products, and float32 values: of predicting, weights and the most activations that live at once; of
+training, weights, gradients, two numbers of the optimiser for each trained weight, and every activation that the backward pass may ask for. What the
+engine takes for itself comes on top: \`coda train … --dry-run\` measures.`,
+    )
+    .action(async (name: string, options: Options) => {
       const io = ioOf(options);
-      const { config, provenance, card } = await configOf(name);
+      const { config, provenance, card, weights } = await configOf(name);
       const network = buildNetwork(config, name);
-      const { taps, multiplyAdds } = measure(network);
-      const parameters = count(network, 'parameter');
-      const frozen = count(network, 'frozen');
-      const statistics = count(network, 'statistic');
+      const { taps, multiplyAdds, parameters, frozen, statistics, memory } = networkCost(network, { batch: options.batch });
+      const differs = weights === undefined ? undefined : differenceOf(() => checkWeights(network, weights, name));
       io.say(
         `${name}: ${network.config.kind}, input [${network.inputShape.join(', ')}], ${network.classes} classes, b₀ = ${network.logitBias.toFixed(4)}`,
       );
@@ -32,6 +42,9 @@ export function infoCommand(): Command {
         `parameters: ${parameters.toLocaleString('en')} trained, ${frozen.toLocaleString('en')} frozen, ${statistics.toLocaleString('en')} statistics`,
       );
       io.say(`multiply-adds: ${(multiplyAdds / 1e6).toFixed(1)} million an image`);
+      io.say(
+        `memory at batch ${memory.batch}: weights ${bytesText(memory.weights)}; predicting ${bytesText(memory.inference)}; training ${bytesText(memory.training)}, with ${memory.slots} numbers of the optimiser for each trained weight`,
+      );
       const sees = taps.some(({ receptiveField }) => receptiveField !== undefined);
       io.say(`tap               map          channels  ${sees ? 'sees         ' : ''}contributions`);
       for (const { name: tap, height, width, channels, receptiveField: field, exact } of taps) {
@@ -51,14 +64,32 @@ export function infoCommand(): Command {
         frozen,
         statistics,
         multiplyAdds,
+        memory,
         taps,
         provenance,
         card,
+        ...(weights !== undefined && {
+          weightsFit: differs === undefined,
+          ...(differs !== undefined && { weightsDiffer: differs.problem }),
+        }),
       });
+      if (differs !== undefined) throw differs;
+      if (weights !== undefined) io.say(`weights: ${Object.keys(weights).length} arrays, each as the config has it`);
     });
 }
 
-async function configOf(name: string): Promise<Partial<Pick<Model, 'provenance' | 'card'>> & { config: JsonObject }> {
+/** What a check throws. */
+function differenceOf(check: () => void): CodaError | undefined {
+  try {
+    check();
+    return undefined;
+  } catch (error) {
+    if (CodaError.isInstance(error)) return error;
+    throw error;
+  }
+}
+
+async function configOf(name: string): Promise<Partial<Pick<Model, 'provenance' | 'card' | 'weights'>> & { config: JsonObject }> {
   if (Object.hasOwn(networkPresets, name)) return { config: networkPresets[name] as JsonObject };
   if (name.endsWith('.json')) return { config: await readConfig(name) };
   if (existsSync(name) || /[/\\.]/.test(name)) return readModelFile(name);
@@ -71,48 +102,6 @@ async function configOf(name: string): Promise<Partial<Pick<Model, 'provenance' 
     expected: presets.join(', '),
     hint: nearest === undefined ? undefined : `Did you mean ${nearest}?`,
   });
-}
-
-function count(network: Network, role: string): number {
-  return Object.values(network.weights)
-    .filter((w) => w.role === role)
-    .reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-}
-
-/** Traces the network on one image and reads sizes off the graph; no number is computed. */
-function measure(network: Network) {
-  const sizes: Record<string, readonly number[]> = {};
-  const constants = Object.fromEntries(
-    Object.entries(network.weights).map(([name, { shape }]) => [name, { shape: [...shape], dtype: 'float32' as const }]),
-  );
-  const graph = trace(
-    (tensors) => {
-      const context = {
-        ...inferenceContext,
-        tap: <T extends tf.Tensor>(name: string, x: T): T => {
-          sizes[name] = x.shape;
-          return x;
-        },
-      };
-      return { logits: network.forward(tensors, tensors['image'] as tf.Tensor4D, context).logits };
-    },
-    { inputs: { image: { shape: [1, ...network.inputShape], dtype: 'float32' }, ...constants } },
-  );
-  let multiplyAdds = 0;
-  for (const { op, inputs, output } of graph.nodes) {
-    const [left, right] = inputs.map((v) => (v?.shape ?? []) as readonly number[]);
-    const outputs = sizeOf(output.shape as readonly number[]);
-    if (op === 'Conv') multiplyAdds += outputs * sizeOf((right ?? []).slice(1));
-    // m·n, m·k and k·n in any order of axes; a MatMul may be a stack of products, which have their order.
-    if (op === 'Gemm') multiplyAdds += Math.sqrt(outputs * sizeOf(left ?? []) * sizeOf(right ?? []));
-    if (op === 'MatMul') multiplyAdds += outputs * (left?.at(-1) ?? 0);
-  }
-  // Pixels of the image that a position sees: ResNets say it.
-  const taps = network.taps.map(({ name, channels, stride, exact, receptiveField }: Tap & { readonly receptiveField?: number }) => {
-    const [, height, width] = sizes[name] as readonly [number, number, number];
-    return { name, height, width, channels, stride, receptiveField, exact };
-  });
-  return { taps, multiplyAdds: Math.round(multiplyAdds) };
 }
 
 const MOST_SHOWN = 2000;

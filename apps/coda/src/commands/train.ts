@@ -1,109 +1,83 @@
 /** `coda train` */
-import { openDataset, type ClassSelection, type TrainConfigInput } from '@coda-nets/train';
+import { openDataset } from '@coda-nets/train';
 import type { Command } from 'commander';
-import { defineCommand, engineOf, ioOf, positiveNumber, wholeNumber, type CommonOptions } from '../define-command.ts';
-import { classSelection } from '../class-selection.ts';
+import type { CommandIo } from '../command-io.ts';
+import { defineCommand, engineOf, ioOf } from '../define-command.ts';
+import { dryRunLines } from '../dry-run-lines.ts';
+import { dryRun, MEASURED_STEPS } from '../dry-run.ts';
 import { Interrupted } from '../interrupted.ts';
+import { interruptible } from '../interruptible.ts';
+import { prepareTraining } from '../prepare-training.ts';
+import { presetList } from '../preset-list.ts';
 import { duration } from '../progress.ts';
-import { quoted } from '../quoted.ts';
 import { trainPresets } from '../train-presets.ts';
-import { trainRun } from '../train-run.ts';
+import { trainRun, type TrainRunOptions } from '../train-run.ts';
+import { callAgain, overridesOf, withTrainingOptions, type TrainingOptions } from '../training-options.ts';
 
-interface Options extends CommonOptions {
-  readonly data: string;
-  readonly out: string;
-  readonly epochs?: number;
-  readonly batch?: number;
-  readonly lr?: number;
-  readonly limit?: number;
-  readonly classes?: ClassSelection;
-  readonly maxBad?: number;
-  readonly workers?: number;
-  readonly featureCache?: string;
-  readonly stem?: string;
-  readonly cacheFeatures?: boolean;
+interface Options extends TrainingOptions {
   readonly resume?: true;
+  readonly dryRun?: true;
 }
 
 export function trainCommand(): Command {
-  return defineCommand(
+  const command = defineCommand(
     'train',
     'trains a network in a run folder; an interrupted run goes on with --resume',
     'coda train hybrid-cifar10-resnet20 --data cifar10 --out runs/hybrid',
-  )
-    .argument('<preset>', `a config file (.json), or a preset: ${Object.keys(trainPresets).join(', ')}`)
-    .requiredOption('--data <name>', 'a data set by name, its folder, or a pattern of .tar files')
-    .requiredOption('--out <dir>', 'the run folder')
-    .option('--epochs <n>', 'how often every image is seen', wholeNumber(1))
-    .option('--batch <n>', 'images in a step', wholeNumber(1))
-    .option('--lr <x>', 'the schedule’s peak learning rate', positiveNumber)
-    .option('--limit <n>', 'only the first so many training images', wholeNumber(1))
-    .option('--classes <list>', 'only these classes, in this order: so many of the first, or names between commas', classSelection)
-    .option('--max-bad <n>', 'stop when more images than this cannot be read', wholeNumber(0))
-    .option('--workers <n>', 'threads that decode and augment images; they change nothing but the time', wholeNumber(0))
-    .option('--feature-cache <dir>', 'keep a frozen stem’s features there, for other runs too')
-    .option('--stem <file>', 'the model whose weights a hybrid’s stem takes')
-    .option('--no-cache-features', 'compute a frozen stem’s features anew for every batch')
+  ).argument('<preset>', `a config file (.json), or a preset: ${presetList(Object.keys(trainPresets))}`);
+  return withTrainingOptions(command, 'the run folder')
+    .optionsGroup('Before and after:')
+    .option('--dry-run', `only say what it would be: steps, memory, disk, and the time from ${MEASURED_STEPS} measured steps`)
     .option('--resume', 'go on with the run in --out')
-    .action(async (preset: string, options: Options, command: Command) => {
+    .action(async (preset: string, options: Options, self: Command) => {
       const io = ioOf(options);
       const dataset = await openDataset(options.data);
       const engine = await engineOf(options, io);
-      const { epochs, batch, lr, limit, classes, maxBad } = options;
-      const overrides: Partial<TrainConfigInput> = {
-        ...(epochs !== undefined && { epochs }),
-        ...(batch !== undefined && { batch }),
-        ...(lr !== undefined && { learningRate: lr }),
-        ...(limit !== undefined && { limit }),
-        ...(classes !== undefined && { classes: typeof classes === 'number' ? classes : [...classes] }),
-        ...(maxBad !== undefined && { maxBad }),
-        ...(options.cacheFeatures === false && { cacheFeatures: false }),
-        ...(command.getOptionValueSource('seed') === 'cli' && { seed: options.seed }),
-      };
-      const controller = new AbortController();
-      const stop = (): void => controller.abort();
-      process.once('SIGINT', stop);
-      process.once('SIGTERM', stop);
-      try {
-        const run = await trainRun({
+      await interruptible(async (signal) => {
+        const run: TrainRunOptions = {
           ...options,
           preset,
           dataset,
           engine,
           io,
-          signal: controller.signal,
+          signal,
           resume: options.resume === true,
-          workers: options.workers,
           featureCacheFolder: options.featureCache,
-          overrides,
-        });
-        const { step, totalSteps, seconds, finished, validation, bad, waiting } = run;
-        io.result({ out: options.out, finished, step, totalSteps, seconds, validation, waiting, bad });
-        if (bad.length > 0)
-          io.say(`${bad.length} images could not be read:\n${bad.map(([file, reason]) => `  ${file}: ${reason}`).join('\n')}`);
-        if (!finished) {
-          const saved = step === 0 ? 'nothing trained yet' : `saved at step ${step} of ${totalSteps} after ${duration(seconds)}`;
-          io.say(`interrupted, ${saved}; go on with: ${resumeLine(command, preset)}`);
-          throw new Interrupted();
-        }
-        const accuracy = validation === undefined ? '' : `, validation accuracy ${(100 * validation.top1).toFixed(2)} %`;
-        io.say(`finished: step ${step} of ${totalSteps}, ${duration(seconds)}${accuracy}`);
-        io.say(`model: ${options.out}/last.safetensors`);
-      } finally {
-        process.off('SIGINT', stop);
-        process.off('SIGTERM', stop);
-      }
+          overrides: overridesOf(options, self),
+        };
+        await (options.dryRun === true ? tellPlan(run) : trainAndTell(run, () => `${callAgain(self, preset, ['resume'])} --resume`));
+      });
     });
 }
 
-/** The call that goes on: the same one, with its options. */
-function resumeLine(command: Command, preset: string): string {
-  const given = command.options.filter(
-    (option) => option.attributeName() !== 'resume' && command.getOptionValueSource(option.attributeName()) === 'cli',
+async function tellPlan(options: TrainRunOptions): Promise<void> {
+  const { io, dataset, engine, workers, signal, out } = options;
+  const prepared = await prepareTraining(options);
+  const bar = io.progress('measuring', MEASURED_STEPS + 1, 'steps');
+  const plan = await dryRun({ ...prepared, dataset, engine, workers, signal, onStep: (done) => bar.update(done) }).finally(() =>
+    bar.stop(),
   );
-  const words = given.flatMap((option) => {
-    const value: unknown = command.getOptionValue(option.attributeName());
-    return typeof value === 'boolean' ? [option.long as string] : [option.long as string, quoted(String(value))];
-  });
-  return ['coda train', quoted(preset), ...words, '--resume'].join(' ');
+  if (plan === undefined) throw new Interrupted();
+  for (const line of dryRunLines(plan, prepared.config, out, new Date())) io.say(line);
+  io.result({ dryRun: true, ...plan, engine: engine.name, config: prepared.config });
+}
+
+async function trainAndTell(options: TrainRunOptions, resumeLine: () => string): Promise<void> {
+  const { io, out } = options;
+  const { step, totalSteps, seconds, finished, validation, bad, waiting } = await trainRun(options);
+  io.result({ out, finished, step, totalSteps, seconds, validation, waiting, bad });
+  tellBad(bad, io);
+  if (!finished) {
+    const saved = step === 0 ? 'nothing trained yet' : `saved at step ${step} of ${totalSteps} after ${duration(seconds)}`;
+    io.say(`interrupted, ${saved}; go on with: ${resumeLine()}`);
+    throw new Interrupted();
+  }
+  const accuracy = validation === undefined ? '' : `, validation accuracy ${(100 * validation.top1).toFixed(2)} %`;
+  io.say(`finished: step ${step} of ${totalSteps}, ${duration(seconds)}${accuracy}`);
+  io.say(`model: ${out}/last.safetensors; report: ${out}/report.html`);
+}
+
+function tellBad(bad: readonly (readonly [file: string, reason: string])[], io: CommandIo): void {
+  if (bad.length === 0) return;
+  io.say(`${bad.length} images could not be read:\n${bad.map(([file, reason]) => `  ${file}: ${reason}`).join('\n')}`);
 }

@@ -12,7 +12,7 @@ import { firstNodeDifference, firstStepDifference } from '../first-step.ts';
 import { imageBatch } from '../image-batch.ts';
 import { openModel, type OpenModel } from '../open-model.ts';
 import { tfjsModelPath } from '../open-tfjs-model.ts';
-import { MOST_IMAGES, verifyOnnx } from '../verify-onnx.ts';
+import { BATCHES, MOST_IMAGES, verifyOnnx } from '../verify-onnx.ts';
 import { describeNode, describeStep, verifyTfjsFile } from './verify-tfjs.ts';
 
 /**
@@ -62,8 +62,11 @@ outputs have any scale, so a deviation is divided by the largest number of the o
       const { engine } = await resolveEngine(options.engine ?? 'wasm');
       io.say(`file: ONNX Runtime; model: ${engine.name} (${engine.description})`);
       const images = await imagesFor(open.network.inputShape, options);
-      const result = await verifyOnnx(await openOnnxFile(path), path, open, images, engine);
-      io.say(`largest deviation over ${result.images} images at batch 1, 3 and 64:`);
+      const bar = io.progress('verify', (images.shape[0] as number) + BATCHES.reduce((sum, batch) => sum + batch, 0), 'images');
+      const result = await verifyOnnx(await openOnnxFile(path), path, open, images, engine, (done) => bar.update(done)).finally(() =>
+        bar.stop(),
+      );
+      io.say(`largest deviation over ${overImages(result.images)}, at batch 1, 3 and 64:`);
       io.say(`  logits ${result.logits.toExponential(2)}`);
       for (const [tap, d] of Object.entries(result.maps)) io.say(`  contributions at ${tap} ${d.toExponential(2)}`);
       if (result.probabilities !== undefined) io.say(`  probabilities ${result.probabilities.toExponential(2)}`);
@@ -83,6 +86,12 @@ outputs have any scale, so a deviation is divided by the largest number of the o
       }
       io.say(`passed: at most ${options.tolerance} was allowed`);
     });
+}
+
+/** Batches are filled with the same images again where there are fewer. */
+function overImages(count: number): string {
+  const images = count === 1 ? '1 image' : `${count} images`;
+  return count < MOST_IMAGES ? `${images} (repeated where a batch has room for more)` : images;
 }
 
 async function whereItParts(

@@ -1,0 +1,210 @@
+/**
+ * What a training would be, without a run: its plan from the config, and what its first steps take, measured. The steps are those of the trainer
+ * itself, in a temporary folder that is deleted; so is all else that a run would write.
+ */
+import type { Engine, NamedArrays } from '@coda-nets/core';
+import { evaluate, selectClasses, subset, train, type TrainEvent, type TrainOptions } from '@coda-nets/train';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { freemem, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { peakBytes } from './bench/process-memory.ts';
+import { networkCost, type NetworkCost } from './network-cost.ts';
+import type { PreparedTraining } from './prepare-training.ts';
+
+/** After the first, in which graphs are made and buffers taken. */
+export const MEASURED_STEPS = 10;
+/** Of validation. */
+const VALIDATED_IMAGES = 200;
+
+export interface DryRun {
+  readonly network: NetworkCost;
+  readonly trainImages: number;
+  readonly validationImages: number;
+  readonly stepsPerEpoch: number;
+  readonly epochs: number;
+  readonly totalSteps: number;
+  /** Steps that were timed; the median and the slowest of them, and the one before them. */
+  readonly measuredSteps: number;
+  readonly stepSeconds: number;
+  readonly slowestStepSeconds: number;
+  readonly firstStepSeconds: number;
+  /** Share of the time that steps waited for images. */
+  readonly waiting: number;
+  /** What the frozen stem's features take where they are kept, once; 0 where they are not. */
+  readonly featureSeconds: number;
+  /** All validations. */
+  readonly validationSeconds: number;
+  /** Features, steps and validations; maps, alignment and checkpoints are not in it. */
+  readonly totalSeconds: number;
+  /** The most this process had resident. */
+  readonly peakBytes: number;
+  readonly freeBytes: number;
+  readonly checkpointBytes: number;
+  /** Two checkpoints and one that is being written, and both models. */
+  readonly diskBytes: number;
+}
+
+export interface DryRunOptions extends PreparedTraining {
+  readonly dataset: TrainOptions['dataset'];
+  readonly engine: Engine;
+  readonly workers?: number | undefined;
+  readonly onStep?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Undefined where `signal` ended it. */
+export async function dryRun(options: DryRunOptions): Promise<DryRun | undefined> {
+  const { network, config, signal } = options;
+  const folder = await mkdtemp(join(tmpdir(), 'coda-dry-run-'));
+  try {
+    const begun = await startOf(options, join(folder, 'plan'));
+    const run = await firstSteps(options, begun, join(folder, 'run'));
+    if (run === undefined) return undefined;
+    const { weights, features, waiting } = run;
+    const [first = NaN, ...rest] = run.stepSeconds;
+    const sorted = rest.toSorted((a, b) => a - b);
+    const stepSeconds = sorted[Math.floor(sorted.length / 2)] ?? first;
+    const featureSeconds = features.secondsPerImage * (features.copies * begun.trainImages + begun.validationImages);
+    const validations = Math.ceil(config.epochs / config.validateEvery);
+    const validationSeconds = await secondsOfValidation(options, weights, validations * begun.validationImages);
+    if (signal?.aborted === true) return undefined;
+    const checkpointBytes = await bytesIn(join(folder, 'run', 'checkpoints'));
+    const model = (await stat(join(folder, 'run', 'last.safetensors'))).size;
+    return {
+      network: networkCost(network, { batch: config.batch, slots: (config.optimiser.kind === 'sgd' ? 1 : 2) + (config.ema === undefined ? 0 : 1) }),
+      trainImages: begun.trainImages,
+      validationImages: begun.validationImages,
+      stepsPerEpoch: begun.totalSteps / config.epochs,
+      epochs: config.epochs,
+      totalSteps: begun.totalSteps,
+      measuredSteps: rest.length,
+      stepSeconds,
+      slowestStepSeconds: sorted.at(-1) ?? stepSeconds,
+      firstStepSeconds: first,
+      waiting,
+      featureSeconds,
+      validationSeconds,
+      totalSeconds: featureSeconds + begun.totalSteps * stepSeconds + validationSeconds,
+      peakBytes: peakBytes(),
+      freeBytes: freemem(),
+      checkpointBytes,
+      diskBytes: 3 * checkpointBytes + 2 * model,
+    };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+type StartEvent = Extract<TrainEvent, { type: 'start' }>;
+
+/** What the trainer says before it does anything; thrown out of it there. */
+class Started extends Error {
+  readonly event: StartEvent;
+
+  constructor(event: StartEvent) {
+    super('the plan is known');
+    this.event = event;
+  }
+}
+
+async function startOf({ network, dataset, engine, config, initialWeights }: DryRunOptions, out: string): Promise<StartEvent> {
+  try {
+    await train({
+      network,
+      dataset,
+      engine,
+      config,
+      out,
+      ...(initialWeights !== undefined && { initialWeights }),
+      onEvent: (event) => {
+        if (event.type === 'start') throw new Started(event);
+      },
+    });
+  } catch (error) {
+    if (error instanceof Started) return error.event;
+    throw error;
+  }
+  throw new Error('the trainer did not say what it starts');
+}
+
+interface FirstSteps {
+  readonly weights: NamedArrays;
+  /** From the end of the step before. */
+  readonly stepSeconds: readonly number[];
+  readonly waiting: number;
+  readonly features: { readonly secondsPerImage: number; readonly copies: number };
+}
+
+async function firstSteps(options: DryRunOptions, begun: StartEvent, out: string): Promise<FirstSteps | undefined> {
+  const { network, dataset, engine, config, initialWeights, workers, onStep, signal } = options;
+  const heldOut = config.validation.kind === 'held-out' ? config.validation.count : 0;
+  // features are kept of as many images as the steps need
+  const few = heldOut + Math.min(begun.trainImages, config.batch * (MEASURED_STEPS + 1));
+  const stop = new AbortController();
+  const pass = (): void => stop.abort();
+  signal?.addEventListener('abort', pass, { once: true });
+  const stepSeconds: number[] = [];
+  const features = { seconds: 0, images: 0, trained: 0 };
+  let trainImages = begun.trainImages;
+  let last = performance.now();
+  const since = (): number => {
+    const before = last;
+    last = performance.now();
+    return (last - before) / 1000;
+  };
+  try {
+    const { weights, waiting } = await train({
+      network,
+      dataset,
+      engine,
+      // validations are measured apart
+      config: { ...config, validateEvery: 100_000, ...(config.cacheFeatures && { limit: few }) },
+      out,
+      ...(initialWeights !== undefined && { initialWeights }),
+      ...(workers !== undefined && { workers }),
+      signal: stop.signal,
+      onEvent: (event) => {
+        if (event.type === 'start') trainImages = event.trainImages;
+        if (event.type === 'start' || event.type === 'checkpoint') since();
+        if (event.type === 'features') {
+          features.seconds += since();
+          if (event.done !== event.total) return;
+          features.images += event.total;
+          if (event.split === 'train') features.trained = event.total;
+        }
+        if (event.type !== 'step') return;
+        stepSeconds.push(since());
+        onStep?.(event.step, MEASURED_STEPS + 1);
+        if (event.step > MEASURED_STEPS) stop.abort();
+      },
+    });
+    if (signal?.aborted === true) return undefined;
+    const secondsPerImage = features.images === 0 ? 0 : features.seconds / features.images;
+    return { weights, stepSeconds, waiting, features: { secondsPerImage, copies: features.trained / trainImages } };
+  } finally {
+    signal?.removeEventListener('abort', pass);
+  }
+}
+
+/** Of `images` images, from the rate of a few: with kept features it is less. */
+async function secondsOfValidation(options: DryRunOptions, weights: NamedArrays, images: number): Promise<number> {
+  if (images === 0) return 0;
+  const { network, config, dataset, engine } = options;
+  const whole = (config.classes === undefined ? dataset : selectClasses(dataset, config.classes)).split(
+    config.validation.kind === 'test' ? 'test' : 'train',
+  );
+  const split = subset(
+    whole,
+    Uint32Array.from({ length: Math.min(VALIDATED_IMAGES, whole.length) }, (_, i) => i),
+  );
+  const { imagesPerSecond } = await evaluate({ network, weights, engine, split, resize: config.resize });
+  return images / imagesPerSecond;
+}
+
+/** Of the newest checkpoint. */
+async function bytesIn(checkpoints: string): Promise<number> {
+  const newest = Math.max(...(await readdir(checkpoints)).filter((name) => /^\d+$/.test(name)).map(Number));
+  const folder = join(checkpoints, String(newest));
+  const sizes = await Promise.all((await readdir(folder)).map(async (name) => (await stat(join(folder, name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}

@@ -1,0 +1,113 @@
+/** What a call of `coda train` means: the config, the network and its first weights. Writes nothing and trains nothing. */
+import { CodaError, initWeights, Random, type JsonObject, type NamedArrays, type Network } from '@coda-nets/core';
+import { readModel } from '@coda-nets/core/node';
+import { withCut, withStemWeights, type Hybrid } from '@coda-nets/hybrid';
+import {
+  parseTrainConfig,
+  selectClasses,
+  storedConfig,
+  type ImageDataset,
+  type TrainConfig,
+  type TrainConfigInput,
+} from '@coda-nets/train';
+import { buildNetwork } from './build-network.ts';
+import { readConfig } from './read-json.ts';
+import { trainPreset, type TrainPreset } from './train-presets.ts';
+
+export interface TrainingChoice {
+  /** A preset, or a config file ending in `.json`. */
+  readonly preset: string;
+  /** The data set as the caller named it, for the record. */
+  readonly data: string;
+  readonly dataset: ImageDataset;
+  readonly out: string;
+  /**
+   * Goes on with the run in `out`. A preset only says what was started: of all else than the network the run's own config is taken.
+   * `overrides` and what a config file says must equal it.
+   */
+  readonly resume?: boolean;
+  /** Takes the place of the preset's stem. */
+  readonly stem?: string | undefined;
+  /** Sides of the images that a preset which a rule makes is made for. */
+  readonly size?: number | undefined;
+  /** Moves the cut of a hybrid; see `withCut`. */
+  readonly cut?: string | undefined;
+  /** Keys of the config that the call sets. */
+  readonly overrides?: Partial<TrainConfigInput>;
+}
+
+export interface PreparedTraining {
+  readonly network: Network;
+  readonly config: TrainConfig;
+  /** Of the classes that are trained on. */
+  readonly classNames: readonly string[];
+  readonly stem: string | undefined;
+  readonly initialWeights: NamedArrays | undefined;
+}
+
+export async function prepareTraining(choice: TrainingChoice): Promise<PreparedTraining> {
+  const { preset, data, dataset, out, resume = false, cut, overrides = {} } = choice;
+  const stored = resume && !isFile(preset) ? await storedConfig(out) : undefined;
+  const source = await sourceOf(choice, stored);
+  const asked: TrainConfigInput = { ...source.config, ...stored, network: source.config.network, data, ...overrides };
+  const parsed = parseTrainConfig(asked, preset);
+  if (overrides.limit !== undefined) checkLimit(overrides.limit, parsed);
+  const moved = cut === undefined ? parsed.network : (withCut(parsed.network, cut) as unknown as JsonObject);
+  const network = buildNetwork(moved, `${preset}: network`);
+  const config = { ...parsed, network: network.config };
+  const stem = choice.stem ?? source.stem;
+  // the head's weights are drawn as the trainer draws them; the stem's are taken
+  const drawn = initWeights(network, Random.seeded(config.seed).split('weights'));
+  const initialWeights = stem === undefined ? undefined : withStemWeights(network as Hybrid, drawn, (await readModel(stem)).weights, stem);
+  const { classNames } = config.classes === undefined ? dataset : selectClasses(dataset, config.classes);
+  return { network, config, classNames, stem, initialWeights };
+}
+
+function isFile(preset: string): boolean {
+  return preset.endsWith('.json');
+}
+
+async function sourceOf(
+  { preset, dataset, size, overrides: { epochs, batch, limit, classes } = {} }: TrainingChoice,
+  stored: TrainConfig | undefined,
+): Promise<TrainPreset> {
+  const source = isFile(preset) ? { config: (await readConfig(preset)) as unknown as TrainConfigInput } : trainPreset(preset);
+  const { fitted } = source as TrainPreset;
+  if (fitted === undefined) {
+    if (size === undefined) return source;
+    throw new CodaError({
+      kind: 'argument',
+      where: 'train: --size',
+      problem: `${preset} has its size`,
+      expected: 'a preset for ImageNet (hybrid-resnet50-layer3-coda4 …); in a config file, "inputShape" of the backbone',
+    });
+  }
+  const chosen = classes === undefined ? dataset : selectClasses(dataset, classes);
+  const facts = {
+    classes: chosen.classNames.length,
+    trainImages: Math.min(limit ?? Infinity, chosen.split('train').length),
+    // a run that goes on has its size
+    size: size ?? storedSize(stored),
+    epochs,
+    batch,
+  };
+  return { ...source, config: fitted(facts) };
+}
+
+function storedSize(stored: TrainConfig | undefined): number | undefined {
+  const backbone = stored?.network['backbone'] as { readonly inputShape?: readonly number[] } | undefined;
+  return backbone?.inputShape?.[0];
+}
+
+/** The trainer says the same of the config's keys; who gave `--limit` is told of that. */
+function checkLimit(limit: number, { batch, validation }: TrainConfig): void {
+  const heldOut = validation.kind === 'held-out' ? validation.count : 0;
+  if (limit >= heldOut + batch) return;
+  throw new CodaError({
+    kind: 'argument',
+    where: 'train: --limit',
+    problem: `too few images for a batch of ${batch}${heldOut > 0 ? ` beside the ${heldOut} held out for validation` : ''}`,
+    expected: `at least ${heldOut + batch}`,
+    got: String(limit),
+  });
+}

@@ -1,0 +1,140 @@
+/**
+ * The interpolation between a conventional network and a CoDA network (arXiv 2109.13004, abstract): the same hybrid cut at several depths, each
+ * trained in a run folder of its own, and what each gives for what it costs. Goes on where it was interrupted.
+ */
+import { CodaError } from '@coda-nets/core';
+import { writeFileAtomic } from '@coda-nets/core/node';
+import { parseHybridConfig } from '@coda-nets/hybrid';
+import { resnetCuts } from '@coda-nets/resnet';
+import { storedConfig } from '@coda-nets/train';
+import { join } from 'node:path';
+import { runDepth } from './depth/run-depth.ts';
+import { networkCost } from './network-cost.ts';
+import { prepareTraining, type PreparedTraining } from './prepare-training.ts';
+import { readMetrics } from './report/read-metrics.ts';
+import { trainRun, type TrainRunOptions } from './train-run.ts';
+
+export interface SweepOptions extends Omit<TrainRunOptions, 'cut' | 'resume'> {
+  /** Taps of the backbone, or stages; default every stage. */
+  readonly cuts?: readonly string[] | undefined;
+  /** Grids of test images for interpretable depth; 0: it is not measured. */
+  readonly grids: number;
+  readonly seed: number;
+}
+
+export interface SweepEntry {
+  readonly cut: string;
+  /** The tap that it is. */
+  readonly tap: string;
+  readonly run: string;
+  /** Of the last epoch; undefined without validation. */
+  readonly validationAccuracy: number | undefined;
+  readonly trainLoss: number | undefined;
+  readonly epochs: number;
+  readonly seconds: number | undefined;
+  readonly trained: number;
+  readonly frozen: number;
+  readonly multiplyAdds: number;
+  /** Bytes at the run's batch, as `coda info` counts. */
+  readonly trainingMemory: number;
+  /** Taps from the output without a gap that localise well enough, of all; see `coda depth`. */
+  readonly interpretableDepth: { readonly taps: number; readonly of: number } | undefined;
+}
+
+/** Undefined where it was interrupted. Throws a CodaError for a cut that cannot be before anything is trained. */
+export async function sweep(options: SweepOptions): Promise<readonly SweepEntry[] | undefined> {
+  const { out, io, engine, data, grids, seed, signal } = options;
+  const cuts = options.cuts ?? (await stagesOf(options));
+  const prepared = new Map<string, PreparedTraining>();
+  for (const cut of cuts) prepared.set(cut, await prepareTraining({ ...options, ...(await place(out, cut)), cut }));
+  const entries: SweepEntry[] = [];
+  for (const [cut, { network, config }] of prepared) {
+    io.say(`\n${cut}: ${join(out, cut)}`);
+    const run = await trainRun({ ...options, ...(await place(out, cut)), cut });
+    if (!run.finished) return undefined;
+    const last = (await readMetrics(join(out, cut))).epochs.at(-1);
+    const cost = networkCost(network, { batch: config.batch });
+    entries.push({
+      cut,
+      tap: (config.network as unknown as { readonly cut: string }).cut,
+      run: join(out, cut),
+      validationAccuracy: last?.validationAccuracy,
+      trainLoss: last?.trainLoss,
+      epochs: config.epochs,
+      seconds: last?.seconds,
+      trained: cost.parameters,
+      frozen: cost.frozen,
+      multiplyAdds: cost.multiplyAdds,
+      trainingMemory: cost.memory.training,
+      interpretableDepth: undefined,
+    });
+  }
+  const results = grids === 0 ? entries : await withDepth(entries, { grids, data, engine, io, signal, seed, out });
+  await writeFileAtomic(join(out, 'results.json'), `${JSON.stringify({ data, cuts: results }, undefined, 2)}\n`);
+  await writeFileAtomic(join(out, 'results.csv'), sweepCsv(results));
+  return results;
+}
+
+/** A run that is there goes on, and a finished one is finished at once; one of another config is refused by the trainer. */
+async function place(out: string, cut: string): Promise<{ readonly out: string; readonly resume: boolean }> {
+  const run = join(out, cut);
+  return { out: run, resume: (await storedConfig(run)) !== undefined };
+}
+
+/** `layer1`, `layer2`, … of the hybrid's backbone. */
+async function stagesOf(options: SweepOptions): Promise<readonly string[]> {
+  const { network, config } = await prepareTraining(options);
+  if (network.config.kind !== 'hybrid') {
+    throw new CodaError({
+      kind: 'argument',
+      where: `sweep: ${options.preset}`,
+      problem: 'not a hybrid, so there is no cut to move',
+      got: `kind ${JSON.stringify(network.config.kind)}`,
+    });
+  }
+  const { backbone } = parseHybridConfig(config.network);
+  return [...new Set(resnetCuts(backbone).flatMap((tap) => /^layer\d+(?=\.)/.exec(tap)?.[0] ?? []))];
+}
+
+async function withDepth(
+  entries: readonly SweepEntry[],
+  { out, ...rest }: Pick<SweepOptions, 'grids' | 'data' | 'engine' | 'io' | 'signal' | 'seed' | 'out'>,
+): Promise<readonly SweepEntry[]> {
+  const { results } = await runDepth({
+    ...rest,
+    models: entries.map(({ run }) => join(run, 'last.safetensors')),
+    preset: 'coda2021',
+    methods: ['contributions'],
+    probeAt: [],
+    setting: 'whole',
+    removal: 0,
+    threshold: 0.5,
+    out: join(out, 'depth'),
+  });
+  return entries.map((entry, i) => {
+    const depth = results.models[i]?.methods[0]?.interpretableDepth ?? undefined;
+    return { ...entry, interpretableDepth: depth && { taps: depth.taps, of: depth.of } };
+  });
+}
+
+function sweepCsv(entries: readonly SweepEntry[]): string {
+  const header =
+    'cut,tap,validation accuracy,train loss,epochs,seconds,trained,frozen,multiply-adds,training memory,interpretable depth,taps';
+  const rows = entries.map((one) =>
+    [
+      one.cut,
+      one.tap,
+      one.validationAccuracy ?? '',
+      one.trainLoss ?? '',
+      one.epochs,
+      one.seconds ?? '',
+      one.trained,
+      one.frozen,
+      one.multiplyAdds,
+      one.trainingMemory,
+      one.interpretableDepth?.taps ?? '',
+      one.interpretableDepth?.of ?? '',
+    ].join(','),
+  );
+  return `${[header, ...rows].join('\n')}\n`;
+}
