@@ -10,6 +10,7 @@ import { explainCommand } from './commands/explain.ts';
 import { exportCommand } from './commands/export.ts';
 import { importCommand } from './commands/import.ts';
 import { infoCommand } from './commands/info.ts';
+import { mergeCommand } from './commands/merge.ts';
 import { predictCommand } from './commands/predict.ts';
 import { trainCommand } from './commands/train.ts';
 import { verifyCommand } from './commands/verify.ts';
@@ -28,6 +29,7 @@ export function program(): Command {
     dataCommand(),
     trainCommand(),
     evaluateCommand(),
+    mergeCommand(),
     predictCommand(),
     explainCommand(),
     depthCommand(),

@@ -9,12 +9,14 @@ export interface Launch {
   readonly launcher: string;
   readonly size: number;
   readonly rank: number;
+  /** Of the ranks, those on this machine; undefined where the launcher does not say. */
+  readonly localSize: number | undefined;
 }
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** In the order in which they are asked: Open MPI under `srun` sets its own variables beside those of Slurm. */
-const launchers: readonly (Omit<Launch, 'size' | 'rank'> & {
+const launchers: readonly (Pick<Launch, 'family' | 'launcher'> & {
   readonly sizeIn: string;
   readonly rankIn: string;
   readonly besides?: string;
@@ -34,9 +36,16 @@ export function launchOf(environment: Environment): Launch | undefined {
     const rank = wholeNumber(environment[rankIn]);
     if (size === undefined || size < 1 || rank === undefined || rank >= size) continue;
     if (besides !== undefined && environment[besides] === undefined) continue;
-    return { ...launch, size, rank };
+    return { ...launch, size, rank, localSize: localSizeOf(environment) };
   }
   return undefined;
+}
+
+/** Slurm writes `4(x2),3`: four on each of two machines, three on another. */
+function localSizeOf(environment: Environment): number | undefined {
+  const slurm = environment['SLURM_STEP_TASKS_PER_NODE'];
+  const texts = [environment['OMPI_COMM_WORLD_LOCAL_SIZE'], environment['MPI_LOCALNRANKS'], slurm && /^\d+/.exec(slurm)?.[0]];
+  return texts.map(wholeNumber).find((size) => size !== undefined && size > 0);
 }
 
 function wholeNumber(text: string | undefined): number | undefined {

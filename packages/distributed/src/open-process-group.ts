@@ -1,7 +1,6 @@
 /** The group this process belongs to: of MPI where a launcher of MPI has started it with others, else itself. */
 import { CodaError, oneProcess, type ProcessGroup } from '@coda-nets/core';
 import { launchOf } from './launch.ts';
-import { mpiGroup } from './mpi-group.ts';
 
 export interface ProcessGroupOptions {
   /** Default: the process's. */
@@ -30,7 +29,10 @@ export async function openProcessGroup({
     });
   }
   if (launch === undefined || launch.size === 1) return oneProcess;
-  return mpiGroup({ launch, environment, timeout: 1000 * secondsOf(timeout ?? environment['CODA_MPI_TIMEOUT']) });
+  const seconds = secondsOf(timeout ?? environment['CODA_MPI_TIMEOUT']);
+  // only here: who runs alone needs no foreign functions
+  const { mpiGroup } = await import('./mpi-group.ts');
+  return mpiGroup({ launch, environment, timeout: 1000 * seconds });
 }
 
 function secondsOf(given: number | string | undefined): number {

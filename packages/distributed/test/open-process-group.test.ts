@@ -7,20 +7,20 @@ describe('launchOf', () => {
   it.each([
     [{}, undefined],
     [
-      { OMPI_COMM_WORLD_SIZE: '4', OMPI_COMM_WORLD_RANK: '3' },
-      { family: 'openmpi', launcher: 'mpirun of Open MPI', size: 4, rank: 3 },
+      { OMPI_COMM_WORLD_SIZE: '4', OMPI_COMM_WORLD_RANK: '3', OMPI_COMM_WORLD_LOCAL_SIZE: '2' },
+      { family: 'openmpi', launcher: 'mpirun of Open MPI', size: 4, rank: 3, localSize: 2 },
     ],
     [
       { PMI_SIZE: '2', PMI_RANK: '0' },
-      { family: 'mpich', launcher: 'mpiexec of MPICH', size: 2, rank: 0 },
+      { family: 'mpich', launcher: 'mpiexec of MPICH', size: 2, rank: 0, localSize: 2 },
     ],
     [
       { PMI_SIZE: '2', PMI_RANK: '1', SLURM_STEP_ID: '0' },
-      { family: 'any', launcher: 'srun', size: 2, rank: 1 },
+      { family: 'any', launcher: 'srun', size: 2, rank: 1, localSize: undefined },
     ],
     [
-      { SLURM_STEP_NUM_TASKS: '8', SLURM_PROCID: '7', PMIX_RANK: '7' },
-      { family: 'any', launcher: 'srun', size: 8, rank: 7 },
+      { SLURM_STEP_NUM_TASKS: '8', SLURM_PROCID: '7', SLURM_STEP_TASKS_PER_NODE: '4(x2)' },
+      { family: 'any', launcher: 'srun', size: 8, rank: 7, localSize: 4 },
     ],
     // the script of an sbatch, which no srun has started
     [{ SLURM_NTASKS: '8', SLURM_PROCID: '0' }, undefined],
