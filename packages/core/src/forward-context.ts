@@ -6,6 +6,8 @@ export interface ForwardContext {
   readonly training: boolean;
   /** Called by the network at each of its taps, in order; the network goes on with what it returns. */
   tap<T extends tf.Tensor>(name: string, x: T): T;
+  /** Called by the network with each residual branch before it is added to its shortcut; the network goes on with what it returns. */
+  branch?<T extends tf.Tensor>(name: string, x: T): T;
 }
 
 /** No taps are looked at. */
@@ -19,7 +21,7 @@ export function recordTaps(context: ForwardContext): {
 } {
   const activations: Record<string, tf.Tensor> = {};
   return {
-    context: { training: context.training, tap: (name, x) => (activations[name] = context.tap(name, x)) as typeof x },
+    context: { ...context, tap: (name, x) => (activations[name] = context.tap(name, x)) as typeof x },
     activations,
   };
 }

@@ -29,6 +29,8 @@ export interface WeightSpec {
   readonly role: 'parameter' | 'frozen' | 'statistic';
   /** Whether weight decay applies: false for biases and norms. */
   readonly decay: boolean;
+  /** The axis along which one unit's weights stand beside the next one's; the last where it is left out. */
+  readonly unitAxis?: number;
   init(random: Random): NdArray<'float32'>;
 }
 
@@ -91,6 +93,8 @@ export interface Network {
   /** b₀: the part of every logit that no input contributes. Σ contributions of an exact tap = z − logitBias. */
   readonly logitBias: number;
   readonly frozenStem?: FrozenStem;
+  /** The names with which a training forward pass calls `context.branch`, in its order. */
+  readonly residualBranches?: readonly string[];
   /** What is above the deepest exact tap, where that is a stack of dynamic linear layers. */
   readonly dynamicLinear?: DynamicLinear;
   /** images [N, H, W, 3] in [0, 1]; weights by name. Pure; disposes nothing of its arguments. */

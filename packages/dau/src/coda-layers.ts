@@ -70,7 +70,7 @@ export function codaLayers(config: CodaLayersConfig): CodaLayers {
     // U(−1/√fan_in, 1/√fan_in): d for B, r for A and b.
     const patch = [kernel, kernel, channels];
     weights[`${name}.B`] = parameter([...patch, rank], kernel * kernel * channels, true);
-    weights[`${name}.A`] = parameter([...patch, out, rank], rank, true);
+    weights[`${name}.A`] = { ...parameter([...patch, out, rank], rank, true), unitAxis: patch.length };
     if (!isEdauBound(norm)) weights[`${name}.b`] = parameter([...patch, out], rank, false);
     channels = out;
   }

@@ -68,7 +68,7 @@ export function hybrid(options: HybridOptions | JsonObject): Hybrid {
     taps: [...stem.taps.map((tap) => (tap === cut ? { ...tap, exact: true } : tap)), ...head.taps],
     weights,
     logitBias: config.head.logitBias,
-    ...(frozen ? { frozenStem } : {}),
+    ...(frozen ? { frozenStem } : { residualBranches: stem.residualBranches }),
     dynamicLinear,
     forward: (tensors, images, context) => {
       const own = check(tensors, stemNames);

@@ -7,10 +7,11 @@ import { convBatchNorm } from './conv-batch-norm.ts';
 import type { LayerScope } from './layer-scope.ts';
 import type { BlockPlan } from './resnet-plan.ts';
 
-/** y = relu(F(x) + S(x)): F = convolutions with batch norm, relu between them; S the identity, or the shortcut where the shape changes. */
+/** y = relu(F(x) + S(x)): F = convolutions with batch norm, relu between them; S the identity, or the shortcut where the shape changes. F is the branch that the context is told of, by the block's name. */
 export function residualBlock(scope: LayerScope, plan: BlockPlan, x: tf.Tensor4D): tf.Tensor4D {
   let residual = x;
   for (const [i, conv] of plan.residual.entries()) residual = convBatchNorm(scope, conv, i === 0 ? residual : tf.relu(residual));
+  residual = scope.context.branch?.(plan.name, residual) ?? residual;
   return tf.relu(tf.add(residual, shortcut(scope, plan, x)));
 }
 

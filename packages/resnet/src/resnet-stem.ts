@@ -24,6 +24,8 @@ export interface ResnetStem {
   readonly taps: readonly ResnetTap[];
   /** By torchvision's names, in the order of the forward pass; conv kernels are [k, k, in, out]. */
   readonly weights: Readonly<Record<string, WeightSpec>>;
+  /** The blocks below the cut, each of which tells the context of its residual branch. */
+  readonly residualBranches: readonly string[];
   /** [H', W', C] for an image of `config.inputShape`. */
   readonly featureShape: readonly [number, number, number];
   /** images [N, H, W, 3] in [0, 1] → features. `prefix` stands before each name in `weights` and in the statistics. */
@@ -56,6 +58,7 @@ export function resnetStem(options: ResnetOptions, cut: string): ResnetStem {
     cut,
     taps,
     weights,
+    residualBranches: blocks.map(({ name }) => name),
     // Halving with (k − 1)/2 zeros on either side rounds up, and rounding up twice is rounding up once.
     featureShape: [Math.ceil(config.inputShape[0] / stride), Math.ceil(config.inputShape[1] / stride), channels],
     forwardFeatures(tensors, images, context, prefix = '') {

@@ -67,6 +67,7 @@ export function resnet(options: ResnetOptions | JsonObject): Resnet {
     taps: resnetTaps(config),
     weights: { ...stem.weights, ...linearSpecs('fc', channels, config.classes) },
     logitBias: 0,
+    residualBranches: stem.residualBranches,
     forwardFeatures: (weights, images, context) => stem.forwardFeatures(weights, images, context),
     forwardHead,
     logitMap: (weights, features) => logitMap(scopeOf(weights, features, inferenceContext), features),

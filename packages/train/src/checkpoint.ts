@@ -11,6 +11,8 @@ const number = v.number();
 const sums = v.strictObject({ steps: number, loss: number, correct: number, penalty: v.optional(number, 0) });
 const evaluation = v.strictObject({ loss: number, top1: number, top5: number });
 
+const best = v.strictObject({ epoch: number, score: number });
+
 const stateSchema = v.strictObject({
   version: v.literal(1),
   /** Updates done. */
@@ -22,7 +24,12 @@ const stateSchema = v.strictObject({
   /** Sums since the last line of metrics.jsonl, and since the start of the epoch. */
   interval: sums,
   epoch: sums,
-  best: v.nullable(v.strictObject({ epoch: number, score: number })),
+  best: v.nullable(best),
+  /** The best so far in the metric of an early stop, and how many measured epochs there were since; whether it has stopped the run. */
+  patience: v.optional(v.nullable(v.strictObject({ ...best.entries, since: number })), null),
+  stopped: v.optional(v.boolean(), false),
+  /** Of the loss, against divergence. */
+  trend: v.optional(v.strictObject({ steps: number, mean: number, lowest: number }), { steps: 0, mean: 0, lowest: 0 }),
   validation: v.nullable(evaluation),
   /** Time the run has taken so far, over all its parts. */
   seconds: number,
@@ -48,17 +55,23 @@ const maxStateBytes = 2 ** 30;
 const maxBytes = 4 * 2 ** 30;
 const stepFolder = /^\d+$/;
 
-/** Written beside, flushed, renamed to `<folder>/<step>`; older ones than the last two are removed. */
+/** Written beside, flushed, renamed to `<folder>/<step>`; older ones than the last two are removed. Where that fails, those there stay as they are. */
 export async function writeCheckpoint(folder: string, { state, weights, slots }: Checkpoint): Promise<string> {
   await makeFolder(folder);
   const name = String(state.step);
   const path = join(folder, name);
   const beside = join(folder, `.${name}.tmp`);
   await rm(beside, { recursive: true, force: true });
-  await makeFolder(beside);
-  await writeFileAtomic(join(beside, 'weights.safetensors'), encodeSafetensors(weights));
-  await writeFileAtomic(join(beside, 'optimiser.safetensors'), encodeSafetensors(slots));
-  await writeFileAtomic(join(beside, 'state.json'), `${JSON.stringify(state, undefined, 2)}\n`);
+  try {
+    await makeFolder(beside);
+    await writeFileAtomic(join(beside, 'weights.safetensors'), encodeSafetensors(weights));
+    await writeFileAtomic(join(beside, 'optimiser.safetensors'), encodeSafetensors(slots));
+    await writeFileAtomic(join(beside, 'state.json'), `${JSON.stringify(state, undefined, 2)}\n`);
+  } catch (error) {
+    // on a full disk what is half there is in the way of what is to be saved elsewhere
+    await rm(beside, { recursive: true, force: true }).catch(() => undefined);
+    throw error;
+  }
   await rename(path, join(folder, `.${name}.old`)).catch(ignoreMissing);
   await rename(beside, path);
   await syncFolder(folder);

@@ -55,6 +55,11 @@ export { measureAlignment, type Alignment, type LayerAlignment, type MeasureAlig
 export { evaluate, evaluatePart, type EvaluateOptions, type Evaluation } from './evaluation.ts';
 export { isOf, mergeEvaluations, wholeWork, type BatchFigures, type EvaluationPart, type Share } from './evaluation-part.ts';
 export { computeFeatures, type ComputeFeaturesOptions, type FeatureCopy, type Features } from './frozen-features.ts';
-export { mixedInputs, penaltyInput, scalarInput, trainingStep, type TrainingStep, type TrainingStepOptions } from './training-step.ts';
+export { mixedInputs, penaltyInput, smoothed } from './training-gradient.ts';
+export { averageInput, scalarInput } from './training-update.ts';
+export { gradientOutput, trainingStep, updateInput, type HalfStep, type TrainingStep, type TrainingStepOptions } from './training-step.ts';
+export { depthInput } from './stochastic-depth.ts';
+export type { ClipConfig } from './clip-gradients.ts';
+export { metricNames, type MetricName } from './metrics.ts';
 export { initialSlots, optimiser, slotName, type Optimiser, type OptimiserConfig, type OptimiserStep } from './optimisers.ts';
 export { learningRateAt, type ScheduleConfig } from './schedules.ts';

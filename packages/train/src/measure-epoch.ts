@@ -9,6 +9,7 @@ import type { ImageSplit } from './data/image-dataset.ts';
 import { imagesOfBatch, type MadeBatch } from './data/make-batch.ts';
 import { evaluate, type Evaluation } from './evaluation.ts';
 import type { Features } from './frozen-features.ts';
+import { scoreOf, type MetricName } from './metrics.ts';
 import type { TrainConfig } from './train-config.ts';
 import type { TrainEvent } from './train-events.ts';
 
@@ -40,8 +41,9 @@ export interface MeasuredEpoch {
   /** Undefined where there is none, or none is due. */
   readonly validation: Evaluation | undefined;
   readonly alignment: Alignment | undefined;
-  /** Validation top-1, or minus the training loss where there is no validation; undefined where none is due. */
+  /** In the metric that the best epoch is chosen by, and in that of an early stop: higher is better; undefined where it was not measured. */
   readonly score: number | undefined;
+  readonly stopScore: number | undefined;
   readonly isBest: boolean;
 }
 
@@ -59,20 +61,34 @@ export async function measureEpoch(
   await context.noteBad(validation?.bad);
   const alignment = due ? await alignmentOf(context, weights) : undefined;
   const { steps, loss, correct, penalty } = state.epoch;
-  const trainLoss = loss / steps;
-  const score = context.validation === undefined ? -trainLoss : validation?.top1;
+  const training = { trainLoss: loss / steps, trainAccuracy: correct / (steps * config.batch) };
+  const figures: Partial<Record<MetricName, number>> = {
+    ...training,
+    ...(validation && { validationLoss: validation.loss, validationAccuracy: validation.top1, validationTop5: validation.top5 }),
+  };
+  const scoreIn = (metric: MetricName): number | undefined => {
+    const value = figures[metric];
+    return value !== undefined ? scoreOf(metric, value) : undefined;
+  };
+  const score = scoreIn(bestMetric(config));
   return {
     epoch,
-    training: {
-      trainLoss,
-      ...(config.linearMapPenalty === undefined ? {} : { trainPenalty: penalty / steps }),
-      trainAccuracy: correct / (steps * config.batch),
-    },
+    training: { ...training, ...(config.linearMapPenalty === undefined ? {} : { trainPenalty: penalty / steps }) },
     validation,
     alignment,
     score,
+    stopScore: config.earlyStop === undefined ? undefined : scoreIn(stopMetric(config)),
     isBest: score !== undefined && (state.best === null || score > state.best.score),
   };
+}
+
+function bestMetric({ bestBy, validation }: TrainConfig): MetricName {
+  return bestBy ?? (validation.kind === 'none' ? 'trainLoss' : 'validationAccuracy');
+}
+
+/** What an early stop goes by. */
+export function stopMetric(config: TrainConfig): MetricName {
+  return config.earlyStop?.metric ?? bestMetric(config);
 }
 
 async function validate(context: EpochContext, weights: NamedArrays): Promise<Evaluation | undefined> {

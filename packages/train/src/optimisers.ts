@@ -1,9 +1,10 @@
 /**
- * Adam and SGD with momentum as pure functions: (parameters, gradients, slots) → (parameters′, slots′). No state and no tf.variable, so that a
- * step can be traced as one graph. What depends on the step number is computed on the host in float64 and enters as scalars.
+ * Adam, AdamW, SGD with momentum and LAMB as pure functions: (parameters, gradients, slots) → (parameters′, slots′). No state and no tf.variable, so
+ * that a step can be traced as one graph. What depends on the step number is computed on the host in float64 and enters as scalars.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { CodaError, zerosArray, type NamedArrays, type NamedTensors, type WeightSpec } from '@coda-nets/core';
+import { adam, lamb, sgd, type Update } from './optimiser-updates.ts';
 
 export type OptimiserConfig =
   | {
@@ -14,7 +15,19 @@ export type OptimiserConfig =
       /** `coupled`: λ·w is added to the gradient (L2). `decoupled`: w shrinks by η·λ·w beside the step (AdamW, arXiv 1711.05101). */
       readonly decay: 'coupled' | 'decoupled';
     }
-  | { readonly kind: 'sgd'; readonly momentum: number; readonly nesterov: boolean };
+  /** Adam with `decoupled` decay (arXiv 1711.05101, algorithm 2). */
+  | { readonly kind: 'adamw'; readonly beta1: number; readonly beta2: number; readonly epsilon: number }
+  | { readonly kind: 'sgd'; readonly momentum: number; readonly nesterov: boolean }
+  | { readonly kind: 'lamb'; readonly beta1: number; readonly beta2: number; readonly epsilon: number };
+
+export interface OptimiserOptions {
+  /** λ */
+  readonly weightDecay?: number;
+  /** Whether λ holds for a weight. */
+  readonly decays?: (name: string) => boolean;
+  /** What η is multiplied by for a weight. */
+  readonly rateOf?: (name: string) => number;
+}
 
 export interface OptimiserStep {
   /** η */
@@ -40,14 +53,6 @@ export interface Optimiser {
   ): { readonly parameters: NamedTensors; readonly slots: NamedTensors };
 }
 
-type Update = (
-  w: tf.Tensor,
-  g: tf.Tensor,
-  slots: Readonly<Record<string, tf.Tensor>>,
-  scalars: NamedTensors,
-  decay: number,
-) => { readonly w: tf.Tensor; readonly slots: Readonly<Record<string, tf.Tensor>> };
-
 /** `slotName('fc.weight', 'm')` is `fc.weight#m`. */
 export function slotName(weight: string, slot: string): string {
   return `${weight}#${slot}`;
@@ -65,84 +70,99 @@ export function initialSlots(
 }
 
 /**
- * With weight decay λ = `weightDecay` for every weight for which `decays(name)`:
+ * With weight decay λ = `weightDecay` for every weight for which `decays(name)`, and η times `rateOf(name)`:
  *
  * Adam (Kingma and Ba, arXiv 1412.6980, algorithm 1, in the form at the end of its section 2), for each weight w with gradient g at update t:
  *
  *     m ← β₁m + (1 − β₁)g     v ← β₂v + (1 − β₂)g²     w ← w − α·m / (√v + ε̂)
  *     α = η·√(1 − β₂ᵗ) / (1 − β₁ᵗ)     ε̂ = ε·√(1 − β₂ᵗ)
  *
- * which is the usual m̂ / (√v̂ + ε) exactly. Differs from the paper: none; decay as in arXiv 1711.05101, algorithm 2.
+ * which is the usual m̂ / (√v̂ + ε) exactly. Differs from the paper: none; decay as in arXiv 1711.05101, algorithm 2, where the schedule's rate also
+ * multiplies λ, as in PyTorch's AdamW.
  *
  * SGD, momentum μ (Sutskever et al. 2013, in PyTorch's form, where η is outside of the buffer):
  *
  *     m ← μm + g     w ← w − η·m     or with Nesterov   w ← w − η·(g + μm)
+ *
+ * LAMB (You et al., arXiv 1904.00962, algorithm 2) with m and v as Adam's:
+ *
+ *     r = m̂ / (√v̂ + ε) + λw     w ← w − η·(‖w‖ / ‖r‖)·r
+ *
+ * with φ the identity, the ratio 1 where ‖w‖ or ‖r‖ is 0, and, as its authors trained, 1 for weights that do not decay (biases, norms): at their
+ * start in 0 their steps would otherwise have almost no length.
  */
 export function optimiser(
   config: OptimiserConfig,
-  { weightDecay = 0, decays = () => true }: { weightDecay?: number; decays?: (name: string) => boolean } = {},
+  { weightDecay = 0, decays = () => true, rateOf = () => 1 }: OptimiserOptions = {},
 ): Optimiser {
-  const decayOf = (name: string): number => (decays(name) ? weightDecay : 0);
-  if (config.kind === 'adam') {
-    const { beta1, beta2, epsilon, decay } = config;
+  const apply =
+    (slotNames: readonly string[], update: (name: string) => Update, rates: readonly string[]): Optimiser['apply'] =>
+    (...args) =>
+      applyEach({ slotNames, update, rates, rateOf, decayOf: (name) => (decays(name) ? weightDecay : 0) }, ...args);
+
+  if (config.kind === 'sgd') {
+    const { momentum, nesterov } = config;
+    if (nesterov && momentum === 0) throw needsMomentum();
+    const slotNames = momentum === 0 ? [] : ['m'];
+    const update = sgd(momentum, nesterov);
     return {
       config,
-      slotNames: ['m', 'v'],
-      scalarNames: ['stepSize', 'epsilon', ...(decay === 'decoupled' ? ['shrink'] : [])],
-      scalars: ({ learningRate, step }) => {
-        const correction = Math.sqrt(1 - beta2 ** step);
-        const scalars = { stepSize: (learningRate * correction) / (1 - beta1 ** step), epsilon: epsilon * correction };
-        return decay === 'decoupled' ? { ...scalars, shrink: learningRate * weightDecay } : scalars;
-      },
-      apply: (...args) => applyEach(['m', 'v'], adam(beta1, beta2, decay === 'decoupled'), decayOf, ...args),
+      slotNames,
+      scalarNames: ['learningRate'],
+      scalars: ({ learningRate }) => ({ learningRate }),
+      apply: apply(slotNames, () => update, ['learningRate']),
     };
   }
-  const { momentum, nesterov } = config;
-  const slotNames = momentum === 0 ? [] : ['m'];
-  if (nesterov && momentum === 0) {
-    throw new CodaError({
-      kind: 'argument',
-      where: 'optimiser: nesterov',
-      problem: 'Nesterov needs a momentum',
-      expected: 'momentum > 0',
-      got: 'momentum 0',
-    });
+  const { beta1, beta2, epsilon } = config;
+  const slotNames = ['m', 'v'];
+  if (config.kind === 'lamb') {
+    return {
+      config,
+      slotNames,
+      scalarNames: ['learningRate', 'scale', 'epsilon'],
+      scalars: ({ learningRate, step }) => {
+        const correction = Math.sqrt(1 - beta2 ** step);
+        return { learningRate, scale: correction / (1 - beta1 ** step), epsilon: epsilon * correction };
+      },
+      apply: apply(slotNames, (name) => lamb(config, decays(name)), ['learningRate']),
+    };
   }
+  const decoupled = config.kind === 'adamw' || config.decay === 'decoupled';
+  const update = adam(config, decoupled);
   return {
     config,
     slotNames,
-    scalarNames: ['learningRate'],
-    scalars: ({ learningRate }) => ({ learningRate }),
-    apply: (...args) => applyEach(slotNames, sgd(momentum, nesterov), decayOf, ...args),
+    scalarNames: ['stepSize', 'epsilon', ...(decoupled ? ['shrink'] : [])],
+    scalars: ({ learningRate, step }) => {
+      const correction = Math.sqrt(1 - beta2 ** step);
+      const scalars = { stepSize: (learningRate * correction) / (1 - beta1 ** step), epsilon: epsilon * correction };
+      return decoupled ? { ...scalars, shrink: learningRate * weightDecay } : scalars;
+    },
+    apply: apply(slotNames, () => update, ['stepSize', 'shrink']),
   };
 }
 
-function adam(beta1: number, beta2: number, decoupled: boolean): Update {
-  return (w, gradient, slots, scalars, decay) => {
-    const g = decay === 0 || decoupled ? gradient : tf.add(gradient, tf.mul(w, decay));
-    const m = tf.add(tf.mul(slots['m'] as tf.Tensor, beta1), tf.mul(g, 1 - beta1));
-    const v = tf.add(tf.mul(slots['v'] as tf.Tensor, beta2), tf.mul(tf.square(g), 1 - beta2));
-    const change = tf.div(tf.mul(m, scalars['stepSize'] as tf.Tensor), tf.add(tf.sqrt(v), scalars['epsilon'] as tf.Tensor));
-    const kept = decay !== 0 && decoupled ? tf.sub(w, tf.mul(w, scalars['shrink'] as tf.Tensor)) : w;
-    return { w: tf.sub(kept, change), slots: { m, v } };
-  };
+function needsMomentum(): CodaError {
+  return new CodaError({
+    kind: 'argument',
+    where: 'optimiser: nesterov',
+    problem: 'Nesterov needs a momentum',
+    expected: 'momentum > 0',
+    got: 'momentum 0',
+  });
 }
 
-function sgd(momentum: number, nesterov: boolean): Update {
-  return (w, gradient, slots, scalars, decay) => {
-    const g = decay === 0 ? gradient : tf.add(gradient, tf.mul(w, decay));
-    const rate = scalars['learningRate'] as tf.Tensor;
-    if (momentum === 0) return { w: tf.sub(w, tf.mul(g, rate)), slots: {} };
-    const m = tf.add(tf.mul(slots['m'] as tf.Tensor, momentum), g);
-    const direction = nesterov ? tf.add(g, tf.mul(m, momentum)) : m;
-    return { w: tf.sub(w, tf.mul(direction, rate)), slots: { m } };
-  };
+interface EachWeight {
+  readonly slotNames: readonly string[];
+  readonly update: (name: string) => Update;
+  /** Names of the scalars in proportion to η. */
+  readonly rates: readonly string[];
+  readonly rateOf: (name: string) => number;
+  readonly decayOf: (name: string) => number;
 }
 
 function applyEach(
-  slotNames: readonly string[],
-  update: Update,
-  decayOf: (name: string) => number,
+  { slotNames, update, rates, rateOf, decayOf }: EachWeight,
   parameters: NamedTensors,
   gradients: NamedTensors,
   slots: NamedTensors,
@@ -150,11 +170,20 @@ function applyEach(
 ): { parameters: NamedTensors; slots: NamedTensors } {
   const nextParameters: Record<string, tf.Tensor> = {};
   const nextSlots: Record<string, tf.Tensor> = {};
+  /** Scalars by rate: one product for all weights of one rate, and none for those of rate 1. */
+  const atRate = new Map<number, NamedTensors>([[1, scalars]]);
   for (const [name, w] of Object.entries(parameters)) {
+    const rate = rateOf(name);
     const own = Object.fromEntries(slotNames.map((slot) => [slot, slots[slotName(name, slot)] as tf.Tensor]));
-    const next = update(w, gradients[name] as tf.Tensor, own, scalars, decayOf(name));
+    const scaled = atRate.get(rate) ?? scalarsAt(rate, rates, scalars);
+    atRate.set(rate, scaled);
+    const next = update(name)(w, gradients[name] as tf.Tensor, own, scaled, decayOf(name));
     nextParameters[name] = next.w;
     for (const slot of slotNames) nextSlots[slotName(name, slot)] = next.slots[slot] as tf.Tensor;
   }
   return { parameters: nextParameters, slots: nextSlots };
+}
+
+function scalarsAt(rate: number, rates: readonly string[], scalars: NamedTensors): NamedTensors {
+  return Object.fromEntries(Object.entries(scalars).map(([name, x]) => [name, rates.includes(name) ? tf.mul(x, rate) : x]));
 }

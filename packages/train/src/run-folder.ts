@@ -3,7 +3,8 @@ import { access, constants, mkdir, open, rm, type FileHandle } from 'node:fs/pro
 import { join } from 'node:path';
 import { CodaError } from '@coda-nets/core';
 import { readFileBytes, writeFileAtomic } from '@coda-nets/core/node';
-import { checkSameConfig, parseTrainConfig, type TrainConfig } from './train-config.ts';
+import { checkSameConfig } from './same-config.ts';
+import { parseTrainConfig, type TrainConfig } from './train-config.ts';
 
 /** A config is a few kilobytes. */
 const maxConfigBytes = 10_000_000;

@@ -31,6 +31,7 @@ export async function writeRunModel(path: string, weights: NamedArrays, run: Run
 /** No time of day and no duration: the same run gives the same file. */
 function provenanceOf(config: TrainConfig, dataset: ImageDataset, state: CheckpointState, engine: Engine): JsonObject {
   const { network: _, ...recipe } = config;
+  const updates = Math.floor(state.step / config.accumulate);
   return {
     trainer: '@coda-nets/train',
     data: dataset.name,
@@ -38,6 +39,7 @@ function provenanceOf(config: TrainConfig, dataset: ImageDataset, state: Checkpo
     step: state.step,
     engine: engine.name,
     validation: state.validation,
+    ...(config.ema !== undefined && { weights: `exponential moving average, decay ${config.ema.decay}, of ${updates} updates` }),
     recipe: recipe as unknown as JsonObject,
   };
 }

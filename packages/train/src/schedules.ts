@@ -1,15 +1,17 @@
-/** The learning rate over a run, as a pure function of the step. JSON-able config; no state. */
+/** The learning rate over a run, as a pure function of the update. JSON-able config; no state. */
 
 export type ScheduleConfig = (
   | { readonly kind: 'constant' }
   /** η · factor^k, k = how many of `milestones`, given in shares of the run, have been reached. */
   | { readonly kind: 'step'; readonly milestones: readonly number[]; readonly factor: number }
+  /** From η to η · end along a line. */
+  | { readonly kind: 'linear'; readonly end: number }
   /** From η down to η · end along half a cosine (Loshchilov and Hutter, arXiv 1608.03983, equation 5, one period). */
   | { readonly kind: 'cosine'; readonly end: number }
   /** η · start up to η at the share `peak` of the run, then down to η · end, both along half a cosine (after Smith, arXiv 1708.07120). */
   | { readonly kind: 'one-cycle'; readonly peak: number; readonly start: number; readonly end: number }
 ) & {
-  /** Steps over which the rate rises linearly from η / warmup to what the schedule says; 0: none. */
+  /** Updates over which the rate rises linearly from η / warmup to what the schedule says (arXiv 1706.02677, section 2.2); 0: none. */
   readonly warmup: number;
 };
 
@@ -29,6 +31,8 @@ function shareAt(schedule: ScheduleConfig, progress: number, done: number): numb
       return 1;
     case 'step':
       return schedule.factor ** schedule.milestones.filter((milestone) => done >= milestone).length;
+    case 'linear':
+      return 1 + (schedule.end - 1) * progress;
     case 'cosine':
       return halfCosine(1, schedule.end, progress);
     case 'one-cycle':

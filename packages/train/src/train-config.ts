@@ -1,6 +1,8 @@
 /** Everything a training run is made of, as JSON. Which keys there are, their defaults, their limits; runs nothing. */
 import * as v from 'valibot';
-import { CodaError, parseConfig, type JsonObject } from '@coda-nets/core';
+import { parseConfig, type JsonObject } from '@coda-nets/core';
+import { metricNames } from './metrics.ts';
+import { averageSchema, clipSchema, groupSchema, optimiserSchema, scheduleSchema } from './update-config.ts';
 
 const count = (least: number, most: number) => v.pipe(v.number(), v.integer(), v.minValue(least), v.maxValue(most));
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
@@ -14,42 +16,10 @@ const maxEpochs = 100_000;
 const maxBatch = 65_536;
 const maxSteps = 2 ** 31;
 const maxClasses = 65_536;
+/** Batches in an update: more would be a data set. */
+const maxAccumulate = 65_536;
 /** Of these a forward pass is made at once. */
 const maxAlignmentImages = 4096;
-
-const optimiserSchema = v.variant('kind', [
-  v.strictObject({
-    kind: v.literal('adam'),
-    beta1: v.optional(belowOne, 0.9),
-    beta2: v.optional(belowOne, 0.999),
-    epsilon: v.optional(positive, 1e-8),
-    decay: v.optional(v.picklist(['coupled', 'decoupled']), 'coupled'),
-  }),
-  v.strictObject({
-    kind: v.literal('sgd'),
-    momentum: v.optional(belowOne, 0.9),
-    nesterov: v.optional(v.boolean(), false),
-  }),
-]);
-
-const warmup = v.optional(count(0, maxSteps), 0);
-const scheduleSchema = v.variant('kind', [
-  v.strictObject({ kind: v.literal('constant'), warmup }),
-  v.strictObject({
-    kind: v.literal('step'),
-    milestones: v.optional(v.array(share), [0.5, 0.75]),
-    factor: v.optional(v.pipe(v.number(), v.gtValue(0), v.maxValue(1)), 0.1),
-    warmup,
-  }),
-  v.strictObject({ kind: v.literal('cosine'), end: v.optional(share, 0), warmup }),
-  v.strictObject({
-    kind: v.literal('one-cycle'),
-    peak: v.optional(share, 0.3),
-    start: v.optional(share, 0.04),
-    end: v.optional(share, 0.0001),
-    warmup,
-  }),
-]);
 
 /** Least and most, both in a range. */
 const span = <Entry extends typeof positive | typeof share | typeof positiveShare>(entry: Entry) =>
@@ -127,6 +97,16 @@ export const trainConfigSchema = v.strictObject({
   schedule: v.optional(scheduleSchema, { kind: 'constant' }),
   /** λ, for weights that decay (no biases, no norms). */
   weightDecay: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0)), 0),
+  /** Gradients that are too long are made shorter (see `clipGradients`). */
+  clip: v.exactOptional(clipSchema),
+  /** Weights that learn at another rate: of the first group whose pattern matches a weight's name, `rate` times η. A stem of its own rate is `stem.*`. */
+  groups: v.optional(v.pipe(v.array(groupSchema), v.maxLength(1000)), []),
+  /** k: weights are updated with the mean gradient of k batches, as if a batch had k times as many images. Steps are batches. */
+  accumulate: v.optional(count(1, maxAccumulate), 1),
+  /** The moving average of weights and statistics: measured and written in their place, checkpoints have both. */
+  ema: v.exactOptional(averageSchema),
+  /** 1 − p_L: how often the last residual branch is left out, and those below it in proportion (arXiv 1603.09382). */
+  stochasticDepth: v.optional(belowOne, 0),
   augmentation: v.optional(augmentationSchema, { kind: 'none' }),
   /** Pixels of an image's shorter side before the network's size is cut out; where not given, as few as cover it. Of images in files. */
   resize: v.exactOptional(count(1, 16_384)),
@@ -145,6 +125,17 @@ export const trainConfigSchema = v.strictObject({
    * optimistic; report the last epoch's. `none`: best is the epoch of the lowest training loss.
    */
   validation: v.optional(validationSchema, { kind: 'none' }),
+  /**
+   * What the best epoch is best in: a key of an epoch's line in metrics.jsonl; losses are better where they are lower. Default `validationAccuracy`, without
+   * validation `trainLoss`.
+   */
+  bestBy: v.exactOptional(v.picklist(metricNames)),
+  /** Ends the run where so many measured epochs in a row brought no new best in `metric`, whose default is that of `bestBy`. */
+  earlyStop: v.exactOptional(v.strictObject({ patience: count(1, maxEpochs), metric: v.exactOptional(v.picklist(metricNames)) })),
+  /** Ends the run where the mean loss of the last `steps` steps is `factor` times the lowest such mean so far. A loss that is not finite ends it always. */
+  divergence: v.exactOptional(
+    v.strictObject({ factor: v.optional(v.pipe(v.number(), v.finite(), v.gtValue(1)), 10), steps: v.optional(count(1, maxSteps), 100) }),
+  ),
   /** Epochs between two validations; the last epoch is always validated. */
   validateEvery: v.optional(count(1, maxEpochs), 1),
   /**
@@ -175,44 +166,7 @@ export type TrainConfig = Omit<v.InferOutput<typeof trainConfigSchema>, 'network
   readonly network: JsonObject & { readonly kind: string };
 };
 
-/** These change neither the weights nor what is measured. */
-const changeable: ReadonlySet<string> = new Set(['checkpointEverySeconds', 'checkpointEverySteps', 'data', 'initFrom', 'maxBad']);
-
 /** Throws a CodaError that names the leaf, and for a misspelt key the nearest right one. */
 export function parseTrainConfig(config: unknown, where = 'train: config'): TrainConfig {
   return parseConfig(trainConfigSchema, config, where) as TrainConfig;
-}
-
-/** Throws a CodaError that names the first key in which two configs differ. `where`: the file of the older one. */
-export function checkSameConfig(now: TrainConfig, before: TrainConfig, where: string): void {
-  const keys = new Set([...Object.keys(before), ...Object.keys(now)]);
-  for (const key of keys) {
-    if (changeable.has(key)) continue;
-    const difference = firstDifference(before[key as keyof TrainConfig], now[key as keyof TrainConfig], key);
-    if (difference === undefined) continue;
-    throw new CodaError({
-      kind: 'mismatch',
-      where: `${where}: ${difference.path}`,
-      problem: 'the run to resume has another value',
-      expected: shown(difference.before),
-      got: shown(difference.now),
-      hint: 'Resume with the config of the run, or start a new one in another folder.',
-    });
-  }
-}
-
-function firstDifference(before: unknown, now: unknown, path: string): { path: string; before: unknown; now: unknown } | undefined {
-  if (Object.is(before, now)) return undefined;
-  if (typeof before !== 'object' || typeof now !== 'object' || before === null || now === null) return { path, before, now };
-  if (Array.isArray(before) !== Array.isArray(now)) return { path, before, now };
-  for (const key of new Set([...Object.keys(before), ...Object.keys(now)])) {
-    const at = Array.isArray(before) ? `${path}[${key}]` : `${path}.${key}`;
-    const found = firstDifference(before[key as keyof typeof before], now[key as keyof typeof now], at);
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-function shown(value: unknown): string {
-  return JSON.stringify(value) ?? 'nothing';
 }

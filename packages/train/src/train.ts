@@ -4,28 +4,28 @@
  * config alone, so an interrupted run ends in the same bits as an uninterrupted one on the same engine.
  */
 import { join } from 'node:path';
-import { CodaError, sizeOf, type NamedArrays } from '@coda-nets/core';
-import { carriedValues, notFinite } from './carried-values.ts';
-import { listCheckpoints, writeCheckpoint, type Checkpoint, type CheckpointState } from './checkpoint.ts';
+import { CodaError, type Network } from '@coda-nets/core';
 import { BadImages } from './bad-images.ts';
+import { checkRecipe } from './check-recipe.ts';
+import type { Checkpoint } from './checkpoint.ts';
 import { mixes, smoothingOf } from './data/augmentation.ts';
 import { batchMaker, defaultWorkers, type BatchMaker } from './data/batch-maker.ts';
 import { BatchSampler } from './data/batch-sampler.ts';
 import { selectClasses } from './data/class-subset.ts';
 import { withFolderLock } from './data/folder-lock.ts';
-import type { ImageSplit } from './data/image-dataset.ts';
-import type { MadeBatch } from './data/make-batch.ts';
-import { measureEpoch, type EpochContext } from './measure-epoch.ts';
-import { computeFeatures, type Features } from './frozen-features.ts';
-import { initialSlots, optimiser } from './optimisers.ts';
+import { keptFeatures, type KeptFeatures } from './kept-features.ts';
+import { matchesPattern } from './name-patterns.ts';
+import { optimiser } from './optimisers.ts';
 import { checkRunFolder, createRunFolder, makeFolder, openRunFolder, refuseRun, type RunFolder } from './run-folder.ts';
-import { writeRunModel } from './run-model.ts';
-import { learningRateAt } from './schedules.ts';
+import { RunWriter } from './run-writer.ts';
+import { StepClock } from './step-clock.ts';
 import { parseTrainConfig, type TrainConfig } from './train-config.ts';
 import type { TrainOptions, TrainResult } from './train-options.ts';
-import { copiesOf, trainingBatches, type BatchSource } from './training-batches.ts';
 import { checkCacheFeatures, checkCheckpoint, checkDataset, firstWeights, lastCheckpoint, splits, type Splits } from './train-start.ts';
-import { trainingStep } from './training-step.ts';
+import { trainingLoop } from './training-loop.ts';
+import { firstState, isAborted, isDone, resultOf, tellStart, type TrainingRun } from './training-run.ts';
+import { trainingStep, type TrainingStep } from './training-step.ts';
+import { averagedWeights } from './weight-average.ts';
 
 /**
  * @throws CodaError `argument` for a bad config, a folder that holds a run already (or none, with `resume`); `mismatch` for data or weights
@@ -38,6 +38,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   checkDataset(network, dataset);
   const split = splits(config, dataset);
   checkCacheFeatures(network, config);
+  checkRecipe(network, config, split);
   // a lock needs its folder; whether there is a run in it is asked again where nobody else can make one
   if (resume) await checkRunFolder(out, config);
   await makeFolder(out);
@@ -77,291 +78,84 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
 async function runTraining(
   options: TrainOptions,
   config: TrainConfig,
-  { train: trainSplit, validation: validationSplit }: Splits,
+  parts: Splits,
   maker: BatchMaker,
   openRun: () => Promise<RunFolder>,
   checkpoint: Checkpoint | undefined,
 ): Promise<TrainResult> {
-  const { network, dataset, engine, featureCacheFolder, onEvent, signal } = options;
-  const aborted = (): boolean => signal?.aborted === true;
-  const startWeights = checkpoint?.weights ?? (await firstWeights(options, config));
-  const decays = (name: string): boolean => network.weights[name]?.decay === true;
-  const optimise = optimiser(config.optimiser, { weightDecay: config.weightDecay, decays });
-  const startSlots = checkpoint?.slots ?? initialSlots(optimise, network.weights);
-  const sampler = new BatchSampler({ length: trainSplit.length, batchSize: config.batch, seed: config.seed, order: trainSplit.order });
-  if (checkpoint !== undefined) sampler.restore(checkpoint.state.sampler);
-  const totalSteps = config.epochs * sampler.batchesPerEpoch;
+  const { network, engine } = options;
+  const weights = checkpoint?.weights ?? (await firstWeights(options, config));
+  const step = stepOf(network, config);
+  const slots = checkpoint?.slots ?? step.firstSlots(weights);
+  const run = makeRun(options, config, parts, maker, checkpoint);
+  tellStart(run);
+  if (isDone(run)) return resultOf(run, averagedWeights(weights, slots));
 
-  let state: CheckpointState = checkpoint?.state ?? {
-    version: 1,
-    step: 0,
-    seed: config.seed,
-    sampler: sampler.state,
-    epochEndPending: false,
-    interval: noSums,
-    epoch: noSums,
-    best: null,
-    validation: null,
-    seconds: 0,
-    dataFingerprint: trainSplit.fingerprint,
-    bad: [],
-    engine: engine.name,
-  };
-  const badImages = new BadImages(config.maxBad, state.bad);
-  const [height, width] = network.inputShape;
-  const recipe = { size: [height, width] as const, resize: config.resize, augmentation: config.augmentation };
-  let waited = 0;
-  let worked = 0;
-  const started = performance.now();
-  const secondsBefore = state.seconds;
-  const secondsNow = (): number => secondsBefore + (performance.now() - started) / 1000;
-  const numbersOf = (frozen: boolean): number =>
-    Object.values(network.weights)
-      .filter(({ role }) => role === (frozen ? 'frozen' : 'parameter'))
-      .reduce((sum, { shape }) => sum + sizeOf(shape), 0);
-  onEvent?.({
-    type: 'start',
-    step: state.step,
-    totalSteps,
-    epochs: config.epochs,
-    trainImages: trainSplit.length,
-    validationImages: validationSplit?.length ?? 0,
-    parameters: numbersOf(false),
-    frozen: numbersOf(true),
-    engine: engine.description,
-  });
-  const result = (weights: NamedArrays): TrainResult => ({
-    finished: state.step === totalSteps && !state.epochEndPending,
-    step: state.step,
-    totalSteps,
-    weights,
-    validation: state.validation ?? undefined,
-    best: state.best ?? undefined,
-    seconds: secondsNow(),
-    bad: badImages.list,
-    waiting: worked === 0 ? 0 : waited / worked,
-  });
-  if (state.step === totalSteps && !state.epochEndPending) return result(startWeights);
-
-  const step = trainingStep({
-    network,
-    optimiser: optimise,
-    batchSize: config.batch,
-    input: config.cacheFeatures ? 'features' : 'images',
-    mixed: mixes(config.augmentation),
-    labelSmoothing: smoothingOf(config.augmentation),
-    ...(config.linearMapPenalty === undefined ? {} : { linearMapPenalty: config.linearMapPenalty }),
-  });
-  const compiled = await engine.compile(step.fn, step.signature(startWeights, startSlots));
-  let opened: RunFolder | undefined;
-  let trainFeatures: Features | undefined;
-  let validationFeatures: Features | undefined;
+  const compiled = await engine.compile(step.fn, step.signature(weights, slots));
+  let folder: RunFolder | undefined;
+  let features: KeptFeatures | undefined;
   try {
-    const run = (opened = await openRun());
-    /** Tells of images that were not told of before. Throws where there are too many. */
-    const note = async (batch: Pick<MadeBatch, 'bad' | 'labels'>, step: number): Promise<void> => {
-      if (batch.bad.length === 0) return;
-      for (const { file, reason } of badImages.add(batch)) {
-        await run.log({ type: 'bad-image', step, file, reason });
-        onEvent?.({ type: 'bad-image', file, reason, count: badImages.count });
-      }
-    };
-    const noteAll = (bad: MadeBatch['bad'] | undefined): Promise<void> => note({ bad: bad ?? [], labels: new Int32Array(0) }, state.step);
-    if (config.cacheFeatures) {
-      const compute = (split: ImageSplit, name: 'train' | 'validation'): Promise<Features | undefined> =>
-        computeFeatures({
-          engine,
-          network,
-          weights: startWeights,
-          split,
-          precision: config.featurePrecision,
-          copies: name === 'train' ? copiesOf(config.augmentation, config.featureCopies) : ['none'],
-          ...recipe,
-          seed: config.seed,
-          maker,
-          onProgress: (done, total) => onEvent?.({ type: 'features', split: name, done, total }),
-          ...(featureCacheFolder === undefined ? {} : { cacheFolder: featureCacheFolder }),
-          ...(signal === undefined ? {} : { signal }),
-        });
-      trainFeatures = await compute(trainSplit, 'train');
-      if (validationSplit !== undefined && !aborted()) validationFeatures = await compute(validationSplit, 'validation');
-      await noteAll(trainFeatures?.bad);
-      await noteAll(validationFeatures?.bad);
-      // nothing was trained yet: there is nothing to save
-      if (aborted()) return result(startWeights);
-    }
-
-    const source: BatchSource = {
-      sampler,
-      split: trainSplit,
-      recipe,
-      maker,
-      features: trainFeatures,
-      penalty: config.linearMapPenalty && { perImage: config.linearMapPenalty.classes, of: network.classes },
-    };
-    let lastSave = performance.now();
-    let current: { weights: NamedArrays; slots: NamedArrays } | undefined;
-    /** The weights and slots as they are now; fetched once a step. Throws where one is not finite. */
-    const values = async (): Promise<{ weights: NamedArrays; slots: NamedArrays }> =>
-      (current ??= await carriedValues(compiled, startWeights, startSlots, state.step, run));
-    const save = async (): Promise<void> => {
-      const { weights, slots } = await values();
-      await run.flush();
-      const path = await writeCheckpoint(run.checkpoints, {
-        state: { ...state, bad: badImages.list.map(([file, reason]) => [file, reason]), seconds: secondsNow() },
-        weights,
-        slots,
-      });
-      lastSave = performance.now();
-      onEvent?.({ type: 'checkpoint', step: state.step, path });
-    };
-    const saveModel = (path: string, weights: NamedArrays): Promise<void> =>
-      writeRunModel(path, weights, { network, dataset, engine, config, state, preprocessing: options.preprocessing });
-
-    const context: EpochContext = {
-      network,
-      engine,
-      config,
-      maker,
-      recipe,
-      signal,
-      onEvent,
-      batchesPerEpoch: sampler.batchesPerEpoch,
-      train: { split: trainSplit, features: trainFeatures },
-      validation: validationSplit && { split: validationSplit, features: validationFeatures },
-      noteBad: noteAll,
-    };
-    /** Validation, the epoch's line, the models, a checkpoint. False where it was ended early: it is then done on resume. */
-    const endEpoch = async (): Promise<boolean> => {
-      const { weights } = await values();
-      const measured = await measureEpoch(context, state, weights);
-      if (measured === undefined) return false;
-      const { epoch, score, isBest, validation, alignment, training } = measured;
-      state = {
-        ...state,
-        epochEndPending: false,
-        epoch: noSums,
-        best: isBest && score !== undefined ? { epoch, score } : state.best,
-        validation: validation === undefined ? state.validation : { loss: validation.loss, top1: validation.top1, top5: validation.top5 },
-      };
-      await run.log({
-        type: 'epoch',
-        step: state.step,
-        epoch,
-        ...training,
-        ...(validation && { validationLoss: validation.loss, validationAccuracy: validation.top1, validationTop5: validation.top5 }),
-        ...(alignment && { alignment }),
-        seconds: round(secondsNow()),
-      });
-      if (isBest) await saveModel(run.best, weights);
-      await saveModel(run.last, weights);
-      await save();
-      onEvent?.({ type: 'epoch', epoch, epochs: config.epochs, step: state.step, ...training, validation, alignment, isBest });
-      return true;
-    };
-
-    let savedStep = checkpoint?.state.step ?? -1;
-    const batches = trainingBatches(source, totalSteps - state.step);
-    let rate = 0;
-    let lastLog = performance.now();
-    for (;;) {
-      if (state.epochEndPending) {
-        if (!(await endEpoch())) break;
-        savedStep = state.step;
-        lastLog = performance.now();
-      }
-      if (state.step === totalSteps || aborted()) break;
-      const begin = performance.now();
-      const batch = await batches.next();
-      if (batch === undefined) break;
-      await note(batch, state.step + 1);
-      waited += performance.now() - begin;
-      const learningRate = learningRateAt(config.schedule, config.learningRate, state.step, totalSteps);
-      current = undefined;
-      const running = compiled.run({ ...batch.inputs, ...step.scalars({ learningRate, step: state.step + 1 }) });
-      // beside the engine's work, where the engine works beside
-      batches.prepare();
-      const output = await running;
-      const loss = output['loss']?.data[0] as number;
-      const correct = output['correct']?.data[0] as number;
-      const penalty = output['penalty']?.data[0] as number | undefined;
-      const total = loss + (config.linearMapPenalty?.weight ?? 0) * (penalty ?? 0);
-      if (!Number.isFinite(total)) throw notFinite(run, state.step + 1, `the loss became ${total}`, await listCheckpoints(run.checkpoints));
-      state = {
-        ...state,
-        step: state.step + 1,
-        sampler: batch.samplerAfter,
-        epochEndPending: batch.endsEpoch,
-        interval: added(state.interval, { loss, correct, penalty: penalty ?? 0 }),
-        epoch: added(state.epoch, { loss, correct, penalty: penalty ?? 0 }),
-      };
-      const now = performance.now();
-      worked += now - begin;
-      const speed = config.batch / ((now - begin) / 1000);
-      rate = rate === 0 ? speed : rate + 0.05 * (speed - rate);
-      onEvent?.({
-        type: 'step',
-        step: state.step,
-        totalSteps,
-        epoch: batch.epoch + 1,
-        loss,
-        ...(penalty === undefined ? {} : { penalty }),
-        accuracy: correct / config.batch,
-        learningRate,
-        imagesPerSecond: rate,
-        waiting: waited / worked,
-        etaSeconds: ((totalSteps - state.step) * config.batch) / rate,
-      });
-      if (state.step % config.logEverySteps === 0) {
-        const { interval } = state;
-        await run.log({
-          type: 'step',
-          step: state.step,
-          epoch: batch.epoch + 1,
-          loss: interval.loss / interval.steps,
-          ...(penalty === undefined ? {} : { penalty: interval.penalty / interval.steps }),
-          accuracy: interval.correct / (interval.steps * config.batch),
-          learningRate,
-          imagesPerSecond: round((interval.steps * config.batch) / ((now - lastLog) / 1000)),
-          waiting: round(waited / worked),
-          seconds: round(secondsNow()),
-        });
-        lastLog = now;
-        state = { ...state, interval: noSums };
-      }
-      const dueBySteps = config.checkpointEverySteps !== undefined && state.step % config.checkpointEverySteps === 0;
-      const dueByTime = now - lastSave > config.checkpointEverySeconds * 1000;
-      if (!state.epochEndPending && (dueBySteps || dueByTime)) {
-        await save();
-        savedStep = state.step;
-      }
-    }
-    const { weights } = await values();
-    if (aborted() && state.step !== savedStep) {
-      await saveModel(run.last, weights);
-      await save();
-    }
-    return result(weights);
+    folder = await openRun();
+    const writer = new RunWriter(run, folder, compiled, { weights, slots }, checkpoint?.state.step ?? -1);
+    features = await keptFeatures(run, weights);
+    await writer.noteAllBad(features.train?.bad);
+    await writer.noteAllBad(features.validation?.bad);
+    // where features are made nothing was trained yet: there is nothing to save
+    if (config.cacheFeatures && isAborted(run)) return resultOf(run, averagedWeights(weights, slots));
+    return await trainingLoop(run, { step, compiled, writer, features });
   } catch (error) {
     // what failed before its first step (an engine without a kernel, a loss that is NaN at once) is no run to go on with
-    if (options.resume !== true && state.step === 0) await opened?.discard();
+    if (options.resume !== true && run.state.step === 0) await folder?.discard();
     throw error;
   } finally {
-    await trainFeatures?.close();
-    await validationFeatures?.close();
-    await opened?.close();
+    await features?.close();
+    await folder?.close();
     await compiled.dispose();
   }
 }
 
-type Sums = CheckpointState['epoch'];
-
-const noSums: Sums = { steps: 0, loss: 0, correct: 0, penalty: 0 };
-
-function added(sums: Sums, { loss, correct, penalty }: Omit<Sums, 'steps'>): Sums {
-  return { steps: sums.steps + 1, loss: sums.loss + loss, correct: sums.correct + correct, penalty: sums.penalty + penalty };
+/** What a config asks of a step. */
+function stepOf(network: Network, config: TrainConfig): TrainingStep {
+  const decays = (name: string): boolean => network.weights[name]?.decay === true;
+  const rateOf = (name: string): number => config.groups.find(({ names }) => matchesPattern(name, names))?.rate ?? 1;
+  return trainingStep({
+    network,
+    optimiser: optimiser(config.optimiser, { weightDecay: config.weightDecay, decays, rateOf }),
+    batchSize: config.batch,
+    input: config.cacheFeatures ? 'features' : 'images',
+    mixed: mixes(config.augmentation),
+    labelSmoothing: smoothingOf(config.augmentation),
+    stochasticDepth: config.stochasticDepth > 0,
+    accumulate: config.accumulate,
+    clip: config.clip,
+    average: config.ema,
+    ...(config.linearMapPenalty === undefined ? {} : { linearMapPenalty: config.linearMapPenalty }),
+  });
 }
 
-function round(x: number): number {
-  return Math.round(x * 1000) / 1000;
+function makeRun(
+  options: TrainOptions,
+  config: TrainConfig,
+  parts: Splits,
+  maker: BatchMaker,
+  checkpoint: Checkpoint | undefined,
+): TrainingRun {
+  const { train: split } = parts;
+  const { batch, seed, accumulate } = config;
+  const sampler = new BatchSampler({ length: split.length, batchSize: batch, seed, order: split.order, batchesAtOnce: accumulate });
+  if (checkpoint !== undefined) sampler.restore(checkpoint.state.sampler);
+  const state = checkpoint?.state ?? firstState({ splits: parts, options, config, sampler });
+  const [height, width] = options.network.inputShape;
+  return {
+    options,
+    config,
+    splits: parts,
+    maker,
+    recipe: { size: [height, width], resize: config.resize, augmentation: config.augmentation },
+    sampler,
+    totalSteps: config.epochs * sampler.batchesPerEpoch,
+    badImages: new BadImages(config.maxBad, state.bad),
+    clock: new StepClock(state.seconds),
+    state,
+  };
 }

@@ -8,7 +8,8 @@ import type { ImageSplit } from './data/image-dataset.ts';
 import { imagesOfBatch, type BadImage } from './data/make-batch.ts';
 import { labelsOf } from './evaluation.ts';
 import type { FeatureCopy, Features } from './frozen-features.ts';
-import { mixedInputs, penaltyInput } from './training-step.ts';
+import { depthInput, depthMask } from './stochastic-depth.ts';
+import { mixedInputs, penaltyInput } from './training-gradient.ts';
 
 export interface TrainingBatch {
   /** From 0. */
@@ -16,7 +17,7 @@ export interface TrainingBatch {
   readonly endsEpoch: boolean;
   /** Where the sampler stands after this batch. */
   readonly samplerAfter: BatchSamplerState;
-  /** `images` or `features`, `labels`, with mixed images the others under `mixedInputs`, and with a penalty the classes under `penaltyInput`. */
+  /** `images` or `features`, `labels`, with mixed images the others under `mixedInputs`, and with a penalty the classes under `penaltyInput`; with stochastic depth what is kept under `depthInput`. */
   readonly inputs: NamedArrays;
   readonly labels: Int32Array;
   readonly bad: readonly BadImage[];
@@ -54,6 +55,8 @@ export interface BatchSource {
   readonly maker: BatchMaker;
   /** In the place of images. */
   readonly features: Features | undefined;
+  /** So many residual branches are left out at random, the last of them with the probability `drop`. */
+  readonly depth: { readonly branches: number; readonly drop: number } | undefined;
   /** `perImage` of `of` classes are penalised for each image. */
   readonly penalty: { readonly perImage: number; readonly of: number } | undefined;
 }
@@ -65,12 +68,14 @@ export function trainingBatches(source: BatchSource, count: number): Ahead<Train
 }
 
 /** The sampler is asked at once, so that calls in a row get batches in a row. */
-async function nextBatch({ sampler, split, recipe, maker, features, penalty }: BatchSource): Promise<TrainingBatch> {
+async function nextBatch({ sampler, split, recipe, maker, features, penalty, depth }: BatchSource): Promise<TrainingBatch> {
   const { epoch, endsEpoch, indices, random } = sampler.next();
   const place = { epoch, endsEpoch, samplerAfter: sampler.state };
   // a stream of its own: the images stay the same with a penalty and without
   const penalised = (labels: Int32Array): NamedArrays =>
     penalty === undefined ? {} : { [penaltyInput]: penalisedClasses(labels, penalty.perImage, penalty.of, random.split('classes')) };
+  const kept: NamedArrays =
+    depth === undefined ? {} : { [depthInput]: depthMask(random.split('depth'), indices.length, depth.branches, depth.drop) };
   if (features !== undefined) {
     const labels = labelsOf(
       split,
@@ -89,7 +94,7 @@ async function nextBatch({ sampler, split, recipe, maker, features, penalty }: B
           [mixedInputs.weights]: ndArray('float32', [n], made.mixed.weights),
         };
   const labels = ndArray('int32', [n], made.labels);
-  const inputs = { images: imagesOfBatch(made, recipe.size), labels, ...mixed, ...penalised(made.labels) };
+  const inputs = { images: imagesOfBatch(made, recipe.size), labels, ...mixed, ...penalised(made.labels), ...kept };
   return { ...place, labels: made.labels, bad: made.bad, inputs };
 }
 

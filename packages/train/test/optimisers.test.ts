@@ -1,4 +1,4 @@
-/** Adam and SGD against the formulas of their papers, step by step in float64 loops. */
+/** Adam, SGD and LAMB against the formulas of their papers, step by step in float64 loops. PyTorch's values: training-golden.test.ts. */
 import type { NamedTensors } from '@coda-nets/core';
 import { expectClose, randomValues, useBackend } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -46,6 +46,7 @@ const cases: readonly [string, OptimiserConfig, number, Twin][] = [
   ['Adam', { ...adam, decay: 'coupled' }, 0, adamTwin(0.8, 0.95, 1e-2, false)],
   ['Adam with L2', { ...adam, decay: 'coupled' }, 0.3, adamTwin(0.8, 0.95, 1e-2, false)],
   ['AdamW', { ...adam, decay: 'decoupled' }, 0.3, adamTwin(0.8, 0.95, 1e-2, true)],
+  ['AdamW by its name', { kind: 'adamw', beta1: 0.8, beta2: 0.95, epsilon: 1e-2 }, 0.3, adamTwin(0.8, 0.95, 1e-2, true)],
   ['SGD with L2', { kind: 'sgd', momentum: 0, nesterov: false }, 0.3, sgdTwin(0, false)],
   ['SGD with momentum', { kind: 'sgd', momentum: 0.9, nesterov: false }, 0, sgdTwin(0.9, false)],
   ['SGD with Nesterov and L2', { kind: 'sgd', momentum: 0.9, nesterov: true }, 0.3, sgdTwin(0.9, true)],
@@ -85,6 +86,76 @@ describe.each(cases)('%s', (_, config, weightDecay, twin) => {
             const values = own.map((each) => each[s] as number);
             expectClose(slots[slotName(name, slot)] as tf.Tensor, values, TOLERANCE);
           }
+        }
+      }
+    });
+  });
+});
+
+describe('LAMB', () => {
+  /** arXiv 1904.00962, algorithm 2 as printed, φ the identity; one weight as a plain array. */
+  const step = (
+    w: number[],
+    g: ArrayLike<number>,
+    m: number[],
+    v: number[],
+    t: number,
+    rate: number,
+    lambda: number,
+    adapts: boolean,
+  ): number[] => {
+    const [beta1, beta2, eps] = [0.8, 0.95, 1e-2];
+    const r = w.map((x, k) => {
+      m[k] = beta1 * (m[k] ?? 0) + (1 - beta1) * (g[k] as number);
+      v[k] = beta2 * (v[k] ?? 0) + (1 - beta2) * (g[k] as number) ** 2;
+      return m[k] / (1 - beta1 ** t) / (Math.sqrt(v[k] / (1 - beta2 ** t)) + eps) + lambda * x;
+    });
+    const norm = (x: readonly number[]): number => Math.sqrt(x.reduce((sum, each) => sum + each * each, 0));
+    const ratio = adapts && norm(w) > 0 && norm(r) > 0 ? norm(w) / norm(r) : 1;
+    return w.map((x, k) => x - rate * ratio * (r[k] as number));
+  };
+
+  it.each([
+    [0.3, 1],
+    [0, 1],
+    [0.3, 0.1],
+  ])('moves a matrix in proportion to its length, a bias not, λ = %d, at %d times the rate', (weightDecay, share) => {
+    const config = { kind: 'lamb', beta1: 0.8, beta2: 0.95, epsilon: 1e-2 } as const;
+    const optimise = optimiser(config, { weightDecay, decays, rateOf: () => share });
+    // 'still' has neither weights nor gradients at first: no 0 / 0
+    const names = ['conv.weight', 'fc.bias', 'conv.weight.still'] as const;
+    const shapeOf = (name: string): number[] => [...(shapes[name] ?? [2, 2])];
+    const start = (name: string, i: number): number[] =>
+      name.endsWith('still') ? [0, 0, 0, 0] : [...randomValues(sizeOf(shapeOf(name)), 40 + i)];
+    const own = optimiser(config, { weightDecay, decays: (name) => name.startsWith('conv'), rateOf: () => share });
+    expect(own.scalarNames).toEqual(optimise.scalarNames);
+    tf.tidy(() => {
+      let parameters: NamedTensors = Object.fromEntries(names.map((name, i) => [name, tf.tensor(start(name, i), shapeOf(name))]));
+      let slots: NamedTensors = Object.fromEntries(
+        names.flatMap((name) => own.slotNames.map((slot) => [slotName(name, slot), tf.zeros(shapeOf(name))])),
+      );
+      const twins = names.map((name, i) => ({ w: start(name, i), m: [] as number[], v: [] as number[] }));
+      for (const [i, learningRate] of rates.entries()) {
+        const gradients = names.map((name, k) =>
+          name.endsWith('still') && i < 2 ? new Float32Array(4) : randomValues(sizeOf(shapeOf(name)), 10 * (i + 2) + k),
+        );
+        const scalars = Object.entries(own.scalars({ learningRate, step: i + 1 })).map(([name, x]) => [name, tf.scalar(x)]);
+        const tensors = Object.fromEntries(names.map((name, k) => [name, tf.tensor(gradients[k] as Float32Array, shapeOf(name))]));
+        ({ parameters, slots } = own.apply(parameters, tensors, slots, Object.fromEntries(scalars) as NamedTensors));
+        for (const [k, name] of names.entries()) {
+          const twin = twins[k] as (typeof twins)[0];
+          const adapts = name.startsWith('conv');
+          twin.w = step(
+            twin.w,
+            gradients[k] as Float32Array,
+            twin.m,
+            twin.v,
+            i + 1,
+            learningRate * share,
+            adapts ? weightDecay : 0,
+            adapts,
+          );
+          expectClose(parameters[name] as tf.Tensor, twin.w, TOLERANCE);
         }
       }
     });

@@ -18,6 +18,16 @@ describe('learningRateAt', () => {
       ],
     ],
     [
+      'linear: down a line',
+      { kind: 'linear', end: 0.2, warmup: 0 },
+      [
+        [0, 1],
+        [25, 0.8],
+        [50, 0.6],
+        [100, 0.2],
+      ],
+    ],
+    [
       'cosine: cos of 0, 45, 90, 135 and 180 degrees',
       { kind: 'cosine', end: 0.1, warmup: 0 },
       [

@@ -257,7 +257,7 @@ describe('numbers that are no longer finite', () => {
     const config: Config = { epochs: 2, batch: 10, learningRate: 0.01, checkpointEverySteps: 1 };
     await expect(run(config, { out, engine: watchedEngine(engine, { onRun }) })).rejects.toMatchObject({
       kind: 'numeric',
-      message: `train: ${out}: step 3: the loss became NaN. The checkpoint of step 2 is good. Try a lower learning rate or a warm-up.`,
+      message: `train: ${out}: step 3: the loss became NaN. The checkpoint of step 2 is good; its batch is in ${join(out, 'batch-3.safetensors')}. Try a lower learning rate, a warm-up or \`clip\`.`,
     });
     expect((await readdir(join(out, 'checkpoints'))).sort()).toEqual(['1', '2']);
     expect(existsSync(join(out, 'last.safetensors'))).toBe(false);
@@ -270,8 +270,8 @@ describe('numbers that are no longer finite', () => {
     const out = await temporaryFolder();
     // the loss of step 1 is of the weights before: still good
     await expect(run(config, { out })).rejects.toThrow(
-      `train: ${out}: step 1: "fc.weight" is no longer finite. There is no checkpoint before it. Try a lower learning rate`,
+      `train: ${out}: step 1: "fc.weight" is no longer finite. There is no checkpoint before it; its batch is in ${join(out, 'batch-1.safetensors')}. Try a lower learning rate`,
     );
-    expect((await readdir(out)).filter((name) => /checkpoints|safetensors/.test(name))).toEqual([]);
+    expect((await readdir(out)).filter((name) => /checkpoints|safetensors/.test(name))).toEqual(['batch-1.safetensors']);
   });
 });

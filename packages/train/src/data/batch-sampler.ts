@@ -31,6 +31,8 @@ export interface BatchSamplerOptions {
   readonly seed: number;
   /** Leaves out the last, smaller batch of an epoch (default), so that all batches have one size. */
   readonly dropLast?: boolean;
+  /** An epoch has a multiple of so many batches, default 1; what is left over is left out, as the last, smaller batch is. */
+  readonly batchesAtOnce?: number;
   /** The order of an epoch; default: `epochOrder`, any one. */
   readonly order?: ((random: Random) => Uint32Array) | undefined;
 }
@@ -60,7 +62,7 @@ export class BatchSampler {
   #position = 0;
   #order: Uint32Array | undefined;
 
-  constructor({ length, batchSize, seed, dropLast = true, order }: BatchSamplerOptions) {
+  constructor({ length, batchSize, seed, dropLast = true, batchesAtOnce = 1, order }: BatchSamplerOptions) {
     const most = dropLast ? length : Number.MAX_SAFE_INTEGER;
     if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > most) {
       throw new CodaError({
@@ -73,7 +75,8 @@ export class BatchSampler {
     }
     this.length = length;
     this.batchSize = batchSize;
-    this.batchesPerEpoch = dropLast ? Math.floor(length / batchSize) : Math.ceil(length / batchSize);
+    const batches = dropLast ? Math.floor(length / batchSize) : Math.ceil(length / batchSize);
+    this.batchesPerEpoch = batches - (batches % batchesAtOnce);
     this.imagesPerEpoch = Math.min(length, this.batchesPerEpoch * batchSize);
     this.#random = Random.seeded(seed);
     this.#orderBy = order ?? ((random) => epochOrder(length, random));

@@ -1,0 +1,40 @@
+/** Whether a run that goes on has the config it began with: what may have changed, and what has. */
+import { CodaError } from '@coda-nets/core';
+import type { TrainConfig } from './train-config.ts';
+
+/** These change neither the weights nor what is measured. */
+const changeable: ReadonlySet<string> = new Set(['checkpointEverySeconds', 'checkpointEverySteps', 'data', 'initFrom', 'maxBad']);
+
+/** Throws a CodaError that names the first key in which two configs differ. `where`: the file of the older one. */
+export function checkSameConfig(now: TrainConfig, before: TrainConfig, where: string): void {
+  const keys = new Set([...Object.keys(before), ...Object.keys(now)]);
+  for (const key of keys) {
+    if (changeable.has(key)) continue;
+    const difference = firstDifference(before[key as keyof TrainConfig], now[key as keyof TrainConfig], key);
+    if (difference === undefined) continue;
+    throw new CodaError({
+      kind: 'mismatch',
+      where: `${where}: ${difference.path}`,
+      problem: 'the run to resume has another value',
+      expected: shown(difference.before),
+      got: shown(difference.now),
+      hint: 'Resume with the config of the run, or start a new one in another folder.',
+    });
+  }
+}
+
+function firstDifference(before: unknown, now: unknown, path: string): { path: string; before: unknown; now: unknown } | undefined {
+  if (Object.is(before, now)) return undefined;
+  if (typeof before !== 'object' || typeof now !== 'object' || before === null || now === null) return { path, before, now };
+  if (Array.isArray(before) !== Array.isArray(now)) return { path, before, now };
+  for (const key of new Set([...Object.keys(before), ...Object.keys(now)])) {
+    const at = Array.isArray(before) ? `${path}[${key}]` : `${path}.${key}`;
+    const found = firstDifference(before[key as keyof typeof before], now[key as keyof typeof now], at);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function shown(value: unknown): string {
+  return JSON.stringify(value) ?? 'nothing';
+}
