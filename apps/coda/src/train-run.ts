@@ -1,5 +1,5 @@
 /** A training as the command line and the demo run it: preset or config, stem, run folder, bars. */
-import { CodaError, initWeights, Random, type Engine, type JsonObject } from '@coda-nets/core';
+import { CodaError, initWeights, Random, type Engine, type JsonObject, type ProcessGroup } from '@coda-nets/core';
 import { readFileBytes, readModel } from '@coda-nets/core/node';
 import { withStemWeights, type Hybrid } from '@coda-nets/hybrid';
 import {
@@ -37,6 +37,8 @@ export interface TrainRunOptions {
    * `overrides` and what a config file says must equal it.
    */
   readonly resume?: boolean;
+  /** The ranks that train together; `io` is of this one. */
+  readonly group?: ProcessGroup;
   /** Takes the place of the preset's stem. */
   readonly stem?: string | undefined;
   /** See `TrainOptions`. */
@@ -58,7 +60,7 @@ export interface TrainRun {
 }
 
 export async function trainRun(options: TrainRunOptions): Promise<TrainRun> {
-  const { preset, data, dataset, engine, out, io, signal, resume = false, workers, featureCacheFolder, overrides = {} } = options;
+  const { preset, data, dataset, engine, out, io, signal, resume = false, workers, featureCacheFolder, group, overrides = {} } = options;
   const source = await sourceOf(preset);
   const stored = resume && !isFile(preset) ? await storedConfig(out) : undefined;
   const config: TrainConfigInput = { ...source.config, ...stored, network: source.config.network, data, ...overrides };
@@ -70,7 +72,10 @@ export async function trainRun(options: TrainRunOptions): Promise<TrainRun> {
   const drawn = initWeights(network, Random.seeded(config.seed ?? 0).split('weights'));
   const initialWeights = stem === undefined ? undefined : withStemWeights(network as Hybrid, drawn, (await readModel(stem)).weights, stem);
   if (stem !== undefined) io.say(`stem: ${stem}`);
-  const bars = trainBars(io);
+  // of other ranks than 0 only images that cannot be read are heard
+  const bars = trainBars(
+    group === undefined || group.rank === 0 ? io : { ...io, say: (line) => process.stderr.write(`${group.name}: ${line}\n`) },
+  );
   const result = await train({
     network,
     dataset,
@@ -79,6 +84,7 @@ export async function trainRun(options: TrainRunOptions): Promise<TrainRun> {
     out,
     resume,
     ...(initialWeights !== undefined && { initialWeights }),
+    ...(group !== undefined && { group }),
     ...(workers !== undefined && { workers }),
     ...(featureCacheFolder !== undefined && { featureCacheFolder }),
     onEvent: bars.onEvent,

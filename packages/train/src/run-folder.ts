@@ -16,6 +16,8 @@ export interface RunFolder {
   readonly checkpoints: string;
   readonly best: string;
   readonly last: string;
+  /** Nothing is to be written in it by this process. */
+  readonly isSilent: boolean;
   /** Adds a line. */
   log(line: Readonly<Record<string, unknown>>): Promise<void>;
   /** Makes sure that all lines so far are on the disk. */
@@ -86,10 +88,8 @@ export async function openRunFolder(path: string, step: number): Promise<RunFold
   await cutMetrics(metrics, step);
   const file: FileHandle = await orUnavailable(metrics, open(metrics, 'a'));
   return {
-    path,
-    checkpoints: join(path, 'checkpoints'),
-    best: join(path, 'best.safetensors'),
-    last: join(path, 'last.safetensors'),
+    ...placesIn(path),
+    isSilent: false,
     log: async (line) => {
       await orUnavailable(metrics, file.appendFile(`${JSON.stringify(line)}\n`));
     },
@@ -98,6 +98,21 @@ export async function openRunFolder(path: string, step: number): Promise<RunFold
     discard: async () => {
       for (const name of ['metrics.jsonl', 'config.json']) await rm(join(path, name), { force: true });
     },
+  };
+}
+
+/** That of a rank that writes nothing. */
+export function silentRunFolder(path: string): RunFolder {
+  const nothing = async (): Promise<void> => undefined;
+  return { ...placesIn(path), isSilent: true, log: nothing, flush: nothing, close: nothing, discard: nothing };
+}
+
+function placesIn(path: string): Pick<RunFolder, 'path' | 'checkpoints' | 'best' | 'last'> {
+  return {
+    path,
+    checkpoints: join(path, 'checkpoints'),
+    best: join(path, 'best.safetensors'),
+    last: join(path, 'last.safetensors'),
   };
 }
 

@@ -64,9 +64,15 @@ export function gradientOutput(weight: string): string {
   return slotName(weight, 'gradient');
 }
 
-const sumSlot = (weight: string): string => slotName(weight, 'sum');
+/** The carried sum of a weight's gradients within an update: `sumSlot('fc.weight')` is `fc.weight#sum`. */
+export function sumSlot(weight: string): string {
+  return slotName(weight, 'sum');
+}
+
 /** A carried statistic has its own name; the one that comes in to replace it has this. */
-const newStatistic = (weight: string): string => `new/${weight}`;
+export function newStatistic(weight: string): string {
+  return `new/${weight}`;
+}
 
 /** @throws CodaError as `trainingGradient` does. */
 export function trainingStep({ accumulate = 1, ...options }: TrainingStepOptions): TrainingStep {
