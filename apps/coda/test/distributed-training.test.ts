@@ -22,6 +22,7 @@ const hybrid = {
   kind: 'hybrid',
   backbone: { kind: 'resnet', depth: 8, width: 4 },
   cut: 'layer2.0',
+  stem: 'trained',
   classes: 10,
   head: {
     temperature: 64,
@@ -31,10 +32,10 @@ const hybrid = {
     ],
   },
 };
-/** 16×16 would be a config of its own: on 32×32 four strides. */
+/** Without batch norm: equal whatever the number of ranks. */
 const codaNet = {
   kind: 'coda',
-  inputSize: [32, 32],
+  inputShape: [32, 32, 3],
   classes: 10,
   temperature: 10,
   layers: [

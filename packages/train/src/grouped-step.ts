@@ -7,7 +7,16 @@
  * Weights are the same bits on every rank, because all start from rank 0's and all reduce to the same bits.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { ndArray, type Compiled, type Engine, type NamedArrays, type NdArray, type Network, type ProcessGroup } from '@coda-nets/core';
+import {
+  ndArray,
+  type Compiled,
+  type Engine,
+  type NamedArrays,
+  type NamedTensors,
+  type NdArray,
+  type Network,
+  type ProcessGroup,
+} from '@coda-nets/core';
 import { gradientOutput, newStatistic, sumSlot, updateInput, type TrainingStep } from './training-step.ts';
 
 export interface GroupedStepOptions {
@@ -36,15 +45,21 @@ export async function compileGroupedStep(options: GroupedStepOptions): Promise<C
 
   const gradientSignature = step.gradient.signature(weights, slots);
   const gradient = await engine.compile((tensors) => {
-    const outputs = { ...step.gradient.fn(tensors) };
-    for (const name of parameterNames) outputs[gradientOutput(name)] = tf.mul(outputs[gradientOutput(name)] as tf.Tensor, share);
-    return outputs;
+    const outputs = step.gradient.fn(tensors);
+    // no graph has an input and an output of one name
+    const renamedOutputs = Object.entries(outputs).map(([name, y]) => [statisticNames.includes(name) ? newStatistic(name) : name, y] as const);
+    const gradients = parameterNames.map(
+      (name) => [gradientOutput(name), tf.mul(outputs[gradientOutput(name)] as tf.Tensor, share)] as const,
+    );
+    return { ...Object.fromEntries(renamedOutputs), ...Object.fromEntries(gradients) };
   }, gradientSignature);
   // weights come back after every update, for the next gradient: only slots stay in the engine
   const { inputs, carried = {} } = step.update.signature(weights, slots);
   const isSlot = (name: string): boolean => Object.hasOwn(slots, name) && !name.endsWith(sumSlot(''));
   const weightEntries = Object.entries(carried).filter(([name]) => !Object.hasOwn(slots, name));
-  const update = await engine.compile(step.update.fn, {
+  const isWeight = (name: string): boolean => Object.hasOwn(network.weights, name);
+  const next = (name: string): string => (isWeight(name) ? nextWeight(name) : name);
+  const update = await engine.compile((tensors) => renamed(step.update.fn(tensors), next), {
     inputs: {
       ...inputs,
       ...Object.fromEntries(parameterNames.map((name) => [name, { shape: weights[name]?.shape ?? [], dtype: 'float32' as const }])),
@@ -81,7 +96,7 @@ export async function compileGroupedStep(options: GroupedStepOptions): Promise<C
     };
     for (const name of [...parameterNames, ...(isLast ? statisticNames : [])]) {
       const isGradient = network.weights[name]?.role === 'parameter';
-      const values = outputs[isGradient ? gradientOutput(name) : name]?.data as Float32Array;
+      const values = outputs[isGradient ? gradientOutput(name) : newStatistic(name)]?.data as Float32Array;
       const at = layout.at(name);
       if (!isGradient || summed === 0) flat.set(values, at);
       else for (let i = 0; i < values.length; i++) flat[at + i] = (flat[at + i] as number) + (values[i] as number);
@@ -118,7 +133,7 @@ export async function compileGroupedStep(options: GroupedStepOptions): Promise<C
       // together: one is copied while the other is on its way
       const [{ results, stop }] = await Promise.all([figuresOf(outputs), gather(outputs, isLast)]);
       if (!isLast) {
-        current = { ...current, ...pick(outputs, statisticNames) };
+        current = { ...current, ...Object.fromEntries(statisticNames.map((name) => [name, outputs[newStatistic(name)] as NdArray])) };
         return results;
       }
       const shaped = (name: string): NdArray => {
@@ -142,7 +157,7 @@ export async function compileGroupedStep(options: GroupedStepOptions): Promise<C
         ...Object.fromEntries(parameterNames.map((name) => [gradientOutput(name), shaped(name)])),
         ...Object.fromEntries(statistics.map(([name, mean]) => [newStatistic(name), mean])),
       });
-      current = { ...current, ...pick(updated, Object.keys(current)) };
+      current = Object.fromEntries(Object.keys(current).map((name) => [name, updated[nextWeight(name)] as NdArray]));
       if (stop) onStop();
       return results;
     },
@@ -152,6 +167,12 @@ export async function compileGroupedStep(options: GroupedStepOptions): Promise<C
       await update.dispose();
     },
   };
+}
+
+const nextWeight = (name: string): string => `next/${name}`;
+
+function renamed(tensors: NamedTensors, rename: (name: string) => string): NamedTensors {
+  return Object.fromEntries(Object.entries(tensors).map(([name, x]) => [rename(name), x]));
 }
 
 /** Where each weight's numbers are in one array of all. */
