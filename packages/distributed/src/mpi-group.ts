@@ -85,7 +85,7 @@ export async function mpiGroup({ launch, environment, timeout }: MpiGroupOptions
     const done = answered(id, arrays);
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread of Node has no origin
     worker.postMessage({ id, work, label } satisfies Order);
-    const watch = setTimeout(() => killed(name, work.kind, label), timeout + hangMs);
+    const watch = work.kind === 'close' ? undefined : setTimeout(() => killed(name, work.kind, label), timeout + hangMs);
     try {
       const { waited = 0, moved = 0 } = await done;
       report.calls++;

@@ -47,7 +47,9 @@ export async function compileGroupedStep(options: GroupedStepOptions): Promise<C
   const gradient = await engine.compile((tensors) => {
     const outputs = step.gradient.fn(tensors);
     // no graph has an input and an output of one name
-    const renamedOutputs = Object.entries(outputs).map(([name, y]) => [statisticNames.includes(name) ? newStatistic(name) : name, y] as const);
+    const renamedOutputs = Object.entries(outputs).map(
+      ([name, y]) => [statisticNames.includes(name) ? newStatistic(name) : name, y] as const,
+    );
     const gradients = parameterNames.map(
       (name) => [gradientOutput(name), tf.mul(outputs[gradientOutput(name)] as tf.Tensor, share)] as const,
     );

@@ -4,5 +4,6 @@ import { dataBenchCommand } from './data/data-bench-command.ts';
 import { dauBenchCommand } from './dau/dau-bench-command.ts';
 import { depthBench } from './depth/depth-bench.ts';
 import { engineBenchCommand } from './engine/engine-bench-command.ts';
+import { mpiBench } from './mpi/mpi-bench.ts';
 
-export const benches: readonly Bench[] = [dauBenchCommand, engineBenchCommand, depthBench, dataBenchCommand];
+export const benches: readonly Bench[] = [dauBenchCommand, engineBenchCommand, depthBench, dataBenchCommand, mpiBench];

@@ -17,7 +17,7 @@ import {
   type GridPreset,
   type TapProfile,
 } from '@coda-nets/depth';
-import { loadBatch, type ImageSplit } from '@coda-nets/train';
+import { isOf, loadBatch, wholeWork, type ImageSplit, type Share } from '@coda-nets/train';
 import { classify } from '../classify.ts';
 import type { CommandIo } from '../command-io.ts';
 import type { OpenModel } from '../open-model.ts';
@@ -62,6 +62,8 @@ export interface DepthWork {
   readonly depthThreshold: number;
   readonly seed: number;
   readonly parts: StoredParts;
+  /** Parts are dealt in turns to those who share the work; who has a share of it alone leaves results to others. Default: the whole. */
+  readonly share?: Share;
   readonly io: CommandIo;
   readonly signal: AbortSignal;
 }
@@ -101,6 +103,7 @@ export async function measureModel(
   for (const planned of methods) {
     const taps = await measuredTaps(model, planned, gridList, work);
     const removal = await measuredRemoval(model, planned, work);
+    if (isPartial(work)) continue;
     results.push(methodResult(planned, taps, removal, gridList, network, work));
   }
   const taps = network.taps.map(({ name: tap, channels, stride, exact }) => ({ name: tap, channels, stride, exact }));
@@ -145,6 +148,7 @@ async function measuredTaps(
     const done: (readonly TapProfile[])[] = [];
     try {
       for (let start = 0; start < grids.length; start += size) {
+        if (!isOf(work.share ?? wholeWork, start / size)) continue;
         const part = grids.slice(start, start + size);
         const key = { part: 'grids of a method', ...keyOf(model, planned, work), taps, setting, smooth, grids: part as never };
         const measured = await parts.once(key, async () => {
@@ -159,9 +163,13 @@ async function measuredTaps(
       bar.stop();
       await (await profiler)?.dispose();
     }
-    profiles.push(...joinTapProfiles(done));
+    if (!isPartial(work)) profiles.push(...joinTapProfiles(done));
   }
   return profiles;
+}
+
+function isPartial({ share = wholeWork }: DepthWork): boolean {
+  return share.count > 1;
 }
 
 interface RemovalPart {
@@ -180,6 +188,7 @@ async function measuredRemoval(model: DepthModel, planned: PlannedMethod, work: 
     const done: RemovalPart[] = [];
     try {
       for (let first = 0; first < images; first += REMOVAL_IMAGES_A_PART) {
+        if (!isOf(work.share ?? wholeWork, first / REMOVAL_IMAGES_A_PART)) continue;
         const count = Math.min(REMOVAL_IMAGES_A_PART, images - first);
         const key = { part: 'removal', ...keyOf(model, planned, work), tap, first, count, ...REMOVAL };
         signal.throwIfAborted();
@@ -190,6 +199,7 @@ async function measuredRemoval(model: DepthModel, planned: PlannedMethod, work: 
       bar.stop();
       await remover.dispose();
     }
+    if (isPartial(work)) continue;
     for (const order of ['least', 'most'] as const) {
       const curves = done.flatMap((part) => part[order]);
       const mean = (curves[0] ?? []).map((_, i) => curves.reduce((sum, curve) => sum + (curve[i] as number), 0) / curves.length);
