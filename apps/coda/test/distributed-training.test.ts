@@ -1,5 +1,6 @@
 /** `coda train` under real MPI: N ranks as one, and what a killed rank leaves behind. Needs a launcher of MPI; without one, skipped. */
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -124,14 +125,11 @@ describe.runIf(mpiLaunchers.length > 0)('coda train', () => {
       };
       // as soon as there is a checkpoint, at some moment of its own
       const watch = setInterval(() => {
-        void readdir(join(folder, 'killed', 'checkpoints')).then(
-          (names) => {
-            if (killed !== 0 || !names.some((name) => /^\d+$/.test(name)) || pids.length < 2) return;
-            killed = pids[1] as number;
-            process.kill(killed, 'SIGKILL');
-          },
-          () => undefined,
-        );
+        const folderOf = join(folder, 'killed', 'checkpoints');
+        const names = existsSync(folderOf) ? readdirSync(folderOf) : [];
+        if (killed !== 0 || !names.some((name) => /^\d+$/.test(name)) || pids.length < 2) return;
+        killed = pids[1] as number;
+        process.kill(killed, 'SIGKILL');
       }, 20);
       const first = await runRanks(launcher, 2, [main, ...train('hybrid', 'killed')], { limit, onText }).finally(() =>
         clearInterval(watch),

@@ -90,7 +90,8 @@ export async function compileGroupedStep(options: GroupedStepOptions): Promise<C
     const running: Promise<void>[] = [];
     let begin = 0;
     const send = (end: number): void => {
-      while (isLast && begin < end) {
+      if (!isLast) return;
+      while (begin < end) {
         const bucket = flat.subarray(begin, Math.min(begin + bucketLength, end));
         running.push(group.allReduce(bucket, 'sum', `gradients of step ${steps}`));
         begin += bucket.length;

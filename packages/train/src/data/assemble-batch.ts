@@ -39,7 +39,7 @@ export function assembleBatch(
   const imageBytes = height * width * channels;
   const images = new Float32Array(n * imageBytes);
   const labels = new Int32Array(n);
-  for (let i = 0; random !== undefined && i < place; i++) draws(augmentation, random);
+  if (random !== undefined) for (let i = 0; i < place; i++) draws(augmentation, random);
   for (let i = 0; i < n; i++) {
     const index = indices[i] as number;
     if (!Number.isInteger(index) || index < 0 || index >= split.length) {
