@@ -5,7 +5,7 @@
  * node tools/kill-ranks.mjs [times = 10] [seed = 1] [launcher = mpirun.openmpi]
  */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -43,8 +43,13 @@ const config = {
 await writeCifar10(join(folder, 'data'), syntheticDataset({ classes: 10, perClass: 8, testPerClass: 2 }));
 writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
 
-/** @param {number} ranks @param {string[]} more @param {boolean} kill */
-async function run(ranks, more, kill) {
+const checkpoints = () => {
+  const place = join(folder, 'run', 'checkpoints');
+  return existsSync(place) ? readdirSync(place).filter((name) => /^\d+$/.test(name)) : [];
+};
+
+/** @param {number} ranks @param {string[]} more @param {boolean} atOnce */
+async function run(ranks, more, atOnce) {
   const words = ['train', join(folder, 'config.json'), '--data', join(folder, 'data'), '--out', join(folder, 'run'), ...more];
   const child = spawn(launcher, ['-np', String(ranks), process.execPath, main, ...words], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
@@ -53,9 +58,11 @@ async function run(ranks, more, kill) {
   const over = new Promise((resolve) => child.once('close', resolve));
   /** @type {() => number[]} */
   const pids = () => [...said.matchAll(/rank \d of \d \(.+, process (\d+)\)/g)].map(([, pid]) => Number(pid));
-  if (!kill) return { code: await over, said, seconds: 0, rank: -1 };
   while (pids().length < ranks) await sleep(20);
-  await sleep(8000 * random.uniform());
+  // while it starts, or after some steps, each of which is saved
+  const before = String(checkpoints());
+  while (!atOnce && String(checkpoints()) === before && child.exitCode === null) await sleep(20);
+  await sleep(3000 * random.uniform());
   const rank = random.below(ranks);
   process.kill(/** @type {number} */ (pids()[rank]), 'SIGKILL');
   const begin = performance.now();
@@ -65,15 +72,13 @@ async function run(ranks, more, kill) {
 
 let failed = 0;
 for (let i = 0; i < times; i++) {
-  const begun = readdirSync(folder).includes('run') && readdirSync(join(folder, 'run')).includes('config.json');
-  const ranks = i === 0 ? 4 : [2, 4][random.below(2)];
-  const { code, said, seconds, rank } = await run(/** @type {number} */ (ranks), begun ? ['--resume'] : [], true);
-  const checkpoints =
-    begun || i === 0 ? readdirSync(join(folder, 'run')).includes('checkpoints') && readdirSync(join(folder, 'run', 'checkpoints')) : [];
+  const begun = existsSync(join(folder, 'run', 'config.json'));
+  const ranks = /** @type {number} */ (i === 0 ? 4 : [2, 4][random.below(2)]);
+  const { code, said, seconds, rank } = await run(ranks, begun ? ['--resume'] : [], i % 3 === 2);
   const isWrong = code === 0 || code === 'hangs' || /malformed|could not be read|mismatch/.test(said);
   if (isWrong) failed++;
   process.stdout.write(
-    `${i + 1}: rank ${rank} of ${ranks} killed, job over after ${seconds.toFixed(1)} s with ${code}, checkpoints ${String(checkpoints)}${isWrong ? `: WRONG\n${said}` : ''}\n`,
+    `${i + 1}: rank ${rank} of ${ranks} killed, job over after ${seconds.toFixed(1)} s with ${code}, checkpoints ${String(checkpoints())}${isWrong ? `: WRONG\n${said}` : ''}\n`,
   );
   // a launcher is gone a moment before the ranks it has ended
   await sleep(2000);

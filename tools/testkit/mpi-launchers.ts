@@ -13,6 +13,7 @@ export interface RankRun {
   readonly code: number | null;
   readonly out: string;
   readonly err: string;
+  /** Since the start, or since what `since` says. */
   readonly seconds: number;
 }
 
@@ -20,6 +21,8 @@ export interface RankRunOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Hears everything that is written, as it comes. */
   readonly onText?: (text: string) => void;
+  /** Time counts from when this is said. */
+  readonly since?: RegExp;
   /** Seconds after which the launcher is ended. */
   readonly limit?: number;
 }
@@ -48,9 +51,10 @@ export function runRanks(
   launcher: MpiLauncher,
   size: number,
   [program, ...args]: readonly [string, ...string[]],
-  { env = {}, onText, limit = 60 }: RankRunOptions = {},
+  { env = {}, onText, since, limit = 60 }: RankRunOptions = {},
 ): Promise<RankRun> {
-  const begin = performance.now();
+  let begin = performance.now();
+  let isSaid = since === undefined;
   const child = spawn(launcher.command, [...launcher.args, '-np', String(size), process.execPath, ...fromSource, program, ...args], {
     env: { ...process.env, OMPI_MCA_btl_base_warn_component_unused: '0', NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -59,6 +63,10 @@ export function runRanks(
   for (const [name, stream] of [['out', child.stdout] as const, ['err', child.stderr] as const]) {
     stream.setEncoding('utf8').on('data', (text: string) => {
       said[name] += text;
+      if (!isSaid && since?.test(said[name]) === true) {
+        isSaid = true;
+        begin = performance.now();
+      }
       onText?.(text);
     });
   }

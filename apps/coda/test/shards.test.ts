@@ -7,7 +7,7 @@ import { writeModel } from '@coda-nets/core/node';
 import { initWeights, Random } from '@coda-nets/core';
 import { cifar10ClassNames, syntheticDataset, writeCifar10 } from '@coda-nets/train';
 import { mpiLaunchers, runRanks } from '@coda-nets/tools/testkit';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { buildNetwork } from '../src/index.ts';
 import { coda } from './run-coda.ts';
 
@@ -78,8 +78,10 @@ describe('coda evaluate --shard', () => {
 });
 
 describe.each(mpiLaunchers)('$name', (launcher) => {
+  // ranks on a busy machine take their time to start
+  vi.setConfig({ testTimeout: 120_000 });
   it('evaluates as one process does, and rank 0 alone talks', async () => {
-    const { code, out, err } = await runRanks(launcher, 2, [main, 'evaluate', model, '--data', data, '--json']);
+    const { code, out, err } = await runRanks(launcher, 2, [main, 'evaluate', model, '--data', data, '--json'], { limit: 110 });
     expect({ code, err }).toMatchObject({ code: 0 });
     expect(figures(JSON.parse(out) as never)).toEqual(figures(whole));
     expect(JSON.parse(out)).toMatchObject({ ranks: 2 });
@@ -87,7 +89,7 @@ describe.each(mpiLaunchers)('$name', (launcher) => {
   });
 
   it('ends all ranks where the work fails', async () => {
-    const { code, err } = await runRanks(launcher, 2, [main, 'evaluate', join(folder, 'none.safetensors'), '--data', data]);
+    const { code, err } = await runRanks(launcher, 2, [main, 'evaluate', join(folder, 'none.safetensors'), '--data', data], { limit: 110 });
     expect(code).not.toBe(0);
     expect(err).toMatch(/error: rank \d of 2 \(.+\): .*none\.safetensors/);
   });

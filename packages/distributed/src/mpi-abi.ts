@@ -4,7 +4,7 @@
  */
 import type { LibraryHandle } from 'koffi';
 
-export type Handle = bigint | number;
+type Handle = bigint | number;
 
 export interface MpiAbi {
   readonly family: 'openmpi' | 'mpich';

@@ -60,6 +60,7 @@ if (scene === 'hang') {
 }
 if (scene === 'leave') {
   await group.barrier('start');
+  if (rank === 0) process.stdout.write('all are here\n');
   if (rank === 1) process.kill(process.pid, 'SIGKILL');
   await group.barrier('what never comes');
 }
