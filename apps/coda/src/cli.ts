@@ -10,6 +10,7 @@ import { explainCommand } from './commands/explain.ts';
 import { exportCommand } from './commands/export.ts';
 import { importCommand } from './commands/import.ts';
 import { infoCommand } from './commands/info.ts';
+import { mergeCommand } from './commands/merge.ts';
 import { predictCommand } from './commands/predict.ts';
 import { setupCommand } from './commands/setup.ts';
 import { sweepCommand } from './commands/sweep.ts';
@@ -31,6 +32,7 @@ export function program(): Command {
     trainCommand(),
     sweepCommand(),
     evaluateCommand(),
+    mergeCommand(),
     predictCommand(),
     explainCommand(),
     depthCommand(),

@@ -50,8 +50,8 @@ export function ioOf(options: CommonOptions): CommandIo {
 }
 
 /** Opens the engine a command asks for, and says which and why. */
-export async function engineOf(options: CommonOptions, io: CommandIo): Promise<ResolvedEngine['engine']> {
-  const { engine, reason } = await resolveEngine(options.engine);
+export async function engineOf(options: CommonOptions, io: CommandIo, threads?: number): Promise<ResolvedEngine['engine']> {
+  const { engine, reason } = await resolveEngine(options.engine, threads === undefined ? {} : { threads });
   io.say(`engine: ${engine.name} (${engine.description}), ${reason}`);
   return engine;
 }

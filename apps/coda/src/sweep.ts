@@ -100,7 +100,7 @@ async function withDepth(
   entries: readonly SweepEntry[],
   { out, ...rest }: Pick<SweepOptions, 'grids' | 'data' | 'engine' | 'io' | 'signal' | 'seed' | 'out'>,
 ): Promise<readonly SweepEntry[]> {
-  const { results } = await runDepth({
+  const depth = await runDepth({
     ...rest,
     models: entries.map(({ run }) => join(run, 'last.safetensors')),
     preset: 'coda2021',
@@ -111,9 +111,11 @@ async function withDepth(
     threshold: 0.5,
     out: join(out, 'depth'),
   });
+  // of a shard alone there would be none
+  if (depth === undefined) return entries;
   return entries.map((entry, i) => {
-    const depth = results.models[i]?.methods[0]?.interpretableDepth ?? undefined;
-    return { ...entry, interpretableDepth: depth && { taps: depth.taps, of: depth.of } };
+    const { taps, of } = depth.results.models[i]?.methods[0]?.interpretableDepth ?? {};
+    return taps === undefined || of === undefined ? entry : { ...entry, interpretableDepth: { taps, of } };
   });
 }
 

@@ -1,5 +1,5 @@
 /** A training as the command line and the demo run it: preset or config, stem, run folder, bars. */
-import type { Engine } from '@coda-nets/core';
+import type { Engine, ProcessGroup } from '@coda-nets/core';
 import { storedConfig, train, type TrainConfig, type TrainEvent } from '@coda-nets/train';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,6 +13,8 @@ export interface TrainRunOptions extends TrainingChoice {
   readonly engine: Engine;
   readonly io: CommandIo;
   readonly signal: AbortSignal;
+  /** The ranks that train together; `io` is of this one. */
+  readonly group?: ProcessGroup;
   /** See `TrainOptions`. */
   readonly workers?: number | undefined;
   readonly featureCacheFolder?: string | undefined;
@@ -30,10 +32,13 @@ export interface TrainRun {
 }
 
 export async function trainRun(options: TrainRunOptions): Promise<TrainRun> {
-  const { dataset, engine, out, io, signal, resume = false, workers, featureCacheFolder } = options;
+  const { dataset, engine, out, io, signal, resume = false, workers, featureCacheFolder, group } = options;
   const { network, config, classNames, stem, initialWeights } = await prepareTraining(options);
   if (stem !== undefined) io.say(`stem: ${stem}`);
-  const bars = trainBars(io);
+  // of other ranks than 0 only images that cannot be read are heard
+  const bars = trainBars(
+    group === undefined || group.rank === 0 ? io : { ...io, say: (line) => process.stderr.write(`${group.name}: ${line}\n`) },
+  );
   const result = await train({
     network,
     dataset,
@@ -42,10 +47,11 @@ export async function trainRun(options: TrainRunOptions): Promise<TrainRun> {
     out,
     resume,
     ...(initialWeights !== undefined && { initialWeights }),
+    ...(group !== undefined && { group }),
     ...(workers !== undefined && { workers }),
     ...(featureCacheFolder !== undefined && { featureCacheFolder }),
     onEvent: bars.onEvent,
-    atEpochEnd: runMonitor({ network, engine, config, classNames, say: io.say }),
+    ...((group?.rank ?? 0) === 0 && { atEpochEnd: runMonitor({ network, engine, config, classNames, say: io.say }) }),
     signal,
   }).finally(() => bars.stop());
   return { ...result, config };

@@ -2,7 +2,7 @@
 import type { ClassSelection, TrainConfigInput } from '@coda-nets/train';
 import type { Command } from 'commander';
 import { classSelection } from './class-selection.ts';
-import { positiveNumber, wholeNumber, type CommonOptions } from './define-command.ts';
+import { oneOf, positiveNumber, wholeNumber, type CommonOptions } from './define-command.ts';
 import { quoted } from './quoted.ts';
 
 export interface TrainingOptions extends CommonOptions {
@@ -21,6 +21,7 @@ export interface TrainingOptions extends CommonOptions {
   readonly cacheFeatures?: boolean;
   readonly explainEvery?: number;
   readonly explainImages?: number;
+  readonly scaleLr?: 'none' | 'linear';
 }
 
 export function withTrainingOptions(command: Command, out: string): Command {
@@ -36,6 +37,7 @@ export function withTrainingOptions(command: Command, out: string): Command {
     .option('--epochs <n>', 'how often every image is seen', wholeNumber(1))
     .option('--batch <n>', 'images in a step', wholeNumber(1))
     .option('--lr <x>', 'the schedule’s peak learning rate', positiveNumber)
+    .option('--scale-lr <how>', 'with mpirun: linear multiplies the learning rate by the number of processes', oneOf('none', 'linear'))
     .optionsGroup('Images and features:')
     .option('--workers <n>', 'threads that decode and augment images; they change nothing but the time', wholeNumber(0))
     .option('--max-bad <n>', 'stop when more images than this cannot be read', wholeNumber(0))
@@ -55,6 +57,7 @@ export function overridesOf(options: TrainingOptions, command: Command): Partial
     ...(limit !== undefined && { limit }),
     ...(classes !== undefined && { classes: typeof classes === 'number' ? classes : [...classes] }),
     ...(maxBad !== undefined && { maxBad }),
+    ...(options.scaleLr !== undefined && { scaleLearningRate: options.scaleLr }),
     ...(explainEvery !== undefined && { explainEvery }),
     ...(explainImages !== undefined && { explainImages }),
     ...(options.cacheFeatures === false && { cacheFeatures: false }),

@@ -34,6 +34,7 @@ export type {
   WeightSpec,
 } from './network.ts';
 export { fitsShape, openSize, type OpenSize } from './open-size.ts';
+export { oneProcess, type GroupArray, type GroupReport, type ProcessGroup, type Reducible, type Reduction } from './process-group.ts';
 export type { ArraySpec, Compiled, Engine, Signature, TensorFunction } from './engine.ts';
 export { gradientsAtTaps, type Objective, type TapGradients } from './taps.ts';
 export { linearMap, linearMapAt, linearMapPenalty, type LinearMap, type LinearMapOfImages, type LinearMapOptions } from './linear-map.ts';

@@ -38,6 +38,8 @@ const stateSchema = v.strictObject({
   /** File and reason of each image that could not be read so far. */
   bad: v.optional(v.array(v.tuple([v.string(), v.string()])), []),
   engine: v.string(),
+  /** Processes the run was begun with: together they take `ranks` × `batch` images a step, also where others go on with it. */
+  ranks: v.optional(v.pipe(number, v.integer(), v.minValue(1)), 1),
 });
 export type CheckpointState = v.InferOutput<typeof stateSchema>;
 

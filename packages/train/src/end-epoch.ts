@@ -1,4 +1,5 @@
 /** The end of an epoch: it is measured, written down, and saved. What is measured is `measure-epoch.ts`. */
+import { oneProcess } from '@coda-nets/core';
 import type { KeptFeatures } from './kept-features.ts';
 import { measureEpoch, stopMetric, type EpochContext } from './measure-epoch.ts';
 import type { RunWriter } from './run-writer.ts';
@@ -61,6 +62,7 @@ function contextOf(run: TrainingRun, writer: RunWriter, features: KeptFeatures):
     batchesPerEpoch: sampler.batchesPerEpoch,
     train: { split: splits.train, features: features.train },
     validation: splits.validation && { split: splits.validation, features: features.validation },
+    group: options.group ?? oneProcess,
     noteBad: (bad) => writer.noteAllBad(bad),
   };
 }

@@ -17,6 +17,7 @@ import { sequentialBatches } from './data/batch-sampler.ts';
 import { Ahead, batchTask } from './data/batch-stream.ts';
 import type { ImageSplit } from './data/image-dataset.ts';
 import { imagesOfBatch, type BadImage } from './data/make-batch.ts';
+import { isOf, mergeEvaluations, wholeWork, type BatchFigures, type EvaluationPart, type Share } from './evaluation-part.ts';
 import type { Features } from './frozen-features.ts';
 
 export interface Evaluation {
@@ -58,6 +59,14 @@ export interface EvaluateOptions {
 export async function evaluate(options: EvaluateOptions & { readonly signal?: never }): Promise<Evaluation>;
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation | undefined>;
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation | undefined> {
+  const part = await evaluatePart(options, wholeWork);
+  return part === undefined ? undefined : mergeEvaluations([part]);
+}
+
+/** The share of `evaluate` that is this one's, for `mergeEvaluations`. Progress is of the share. */
+export async function evaluatePart(options: EvaluateOptions & { readonly signal?: never }, share: Share): Promise<EvaluationPart>;
+export async function evaluatePart(options: EvaluateOptions, share: Share): Promise<EvaluationPart | undefined>;
+export async function evaluatePart(options: EvaluateOptions, share: Share): Promise<EvaluationPart | undefined> {
   const { network, weights, engine, split, features, resize, maker = batchMaker(0), batchSize = 100, onProgress, signal } = options;
   if (split.length === 0) {
     throw new CodaError({ kind: 'argument', where: 'evaluate: split', problem: 'there are no images' });
@@ -79,20 +88,18 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation | u
   });
   const meanLoss = lossBySize(engine, network);
   try {
-    let done = 0;
-    let loss = 0;
-    let top1 = 0;
-    let top5 = 0;
     let seen = 0;
-    const bad: BadImage[] = [];
+    const figures: BatchFigures[] = [];
     const start = performance.now();
     const [height, width] = network.inputShape;
     const size = [height, width] as const;
-    const plan = sequentialBatches(split.length, batchSize);
+    const all = [...sequentialBatches(split.length, batchSize)];
+    const own = all.filter((_, i) => isOf(share, i));
+    const images = own.reduce((sum, { length }) => sum + length, 0);
+    let next = 0;
     const batches = new Ahead(maker.workers + 1, () => {
-      const { value: indices } = plan.next();
-      if (indices === undefined) return undefined;
-      return inputOf(indices);
+      const indices = own[next++];
+      return indices === undefined ? undefined : inputOf(indices);
     });
     const inputOf = async (indices: Uint32Array) => {
       if (useFeatures)
@@ -111,36 +118,27 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation | u
       const { indices } = batch;
       const running = compiled.run({ [input]: batch.images });
       batches.prepare();
-      const { logits: all } = (await running) as { logits: NdArray<'float32'> };
-      checkFinite(all, indices);
-      bad.push(...batch.bad);
+      const { logits: ofAll } = (await running) as { logits: NdArray<'float32'> };
+      checkFinite(ofAll, indices);
       const good = Array.from(indices.keys()).filter((i) => batch.bad.every(({ place }) => place !== indices[i]));
       seen += indices.length;
-      onProgress?.(seen, split.length);
-      if (good.length === 0) continue;
-      const logits = good.length === indices.length ? all : rowsOf(all, good);
+      onProgress?.(seen, images);
+      const ofBatch = { batch: (indices[0] as number) / batchSize, images: good.length, bad: batch.bad };
+      if (good.length === 0) {
+        figures.push({ ...ofBatch, loss: 0, top1: 0, top5: 0 });
+        continue;
+      }
+      const logits = good.length === indices.length ? ofAll : rowsOf(ofAll, good);
       const labels = labelsOf(
         split,
         good.map((i) => indices[i] as number),
       );
-      loss += (await meanLoss.of(logits, labels)) * good.length;
-      for (let i = 0; i < good.length; i++) {
-        const rank = rankOf(logits.data, i * network.classes, network.classes, labels.data[i] as number);
-        if (rank < 1) top1++;
-        if (rank < 5) top5++;
-      }
-      done += good.length;
+      const loss = (await meanLoss.of(logits, labels)) * good.length;
+      const ranks = good.map((_, i) => rankOf(logits.data, i * network.classes, network.classes, labels.data[i] as number));
+      const within = (most: number): number => ranks.filter((rank) => rank < most).length;
+      figures.push({ ...ofBatch, loss, top1: within(1), top5: within(5) });
     }
-    if (done === 0) {
-      const [first] = bad as [BadImage];
-      throw new CodaError({
-        kind: 'malformed',
-        where: first.file,
-        problem: `no image of the split could be read; of this one: ${first.reason}`,
-      });
-    }
-    const seconds = (performance.now() - start) / 1000;
-    return { loss: loss / done, top1: top1 / done, top5: top5 / done, images: done, imagesPerSecond: done / seconds, bad };
+    return { batches: figures, of: all.length, seconds: (performance.now() - start) / 1000 };
   } finally {
     await compiled.dispose();
     await meanLoss.dispose();

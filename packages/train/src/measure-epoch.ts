@@ -1,5 +1,5 @@
 /** What is measured at the end of an epoch: the means of its steps, validation, alignment, and whether it is the best so far. Writes nothing. */
-import type { Engine, NamedArrays, Network } from '@coda-nets/core';
+import type { Engine, NamedArrays, Network, ProcessGroup } from '@coda-nets/core';
 import { measureAlignment, type Alignment } from './alignment.ts';
 import type { CheckpointState } from './checkpoint.ts';
 import { noAugmentation } from './data/augmentation.ts';
@@ -7,7 +7,9 @@ import type { BatchMaker } from './data/batch-maker.ts';
 import { batchTask } from './data/batch-stream.ts';
 import type { ImageSplit } from './data/image-dataset.ts';
 import { imagesOfBatch, type MadeBatch } from './data/make-batch.ts';
-import { evaluate, type Evaluation } from './evaluation.ts';
+import { evaluatePart, type Evaluation } from './evaluation.ts';
+import { mergeEvaluations } from './evaluation-part.ts';
+import { fromEachRank } from './from-first-rank.ts';
 import type { Features } from './frozen-features.ts';
 import { scoreOf, type MetricName } from './metrics.ts';
 import type { TrainConfig } from './train-config.ts';
@@ -31,6 +33,8 @@ export interface EpochContext {
   readonly noteBad: (bad: MadeBatch['bad'] | undefined) => Promise<void>;
   readonly onEvent: ((event: TrainEvent) => void) | undefined;
   readonly signal: AbortSignal | undefined;
+  /** Each rank validates its share; all get all figures. */
+  readonly group: ProcessGroup;
 }
 
 export interface MeasuredEpoch {
@@ -92,25 +96,28 @@ export function stopMetric(config: TrainConfig): MetricName {
 }
 
 async function validate(context: EpochContext, weights: NamedArrays): Promise<Evaluation | undefined> {
-  const { network, engine, config, maker, validation, onEvent, signal } = context;
+  const { network, engine, config, maker, validation, onEvent, signal, group } = context;
   if (validation === undefined) return undefined;
-  return evaluate({
+  const options = {
     network,
     weights,
     engine,
     split: validation.split,
     resize: config.resize,
     maker,
-    onProgress: (done, total) => onEvent?.({ type: 'validation', done, total }),
+    onProgress: (done: number, total: number) => onEvent?.({ type: 'validation', done, total }),
     ...(validation.features === undefined ? {} : { features: validation.features }),
     ...(signal === undefined ? {} : { signal }),
-  });
+  };
+  const part = await evaluatePart(options, { index: group.rank, count: group.size });
+  return part && mergeEvaluations(await fromEachRank(group, part, 'figures of the validation'));
 }
 
 /** Of the first images of the validation split, or where there is none of the training split. */
 async function alignmentOf(context: EpochContext, weights: NamedArrays): Promise<Alignment | undefined> {
-  const { network, engine, config, maker, recipe } = context;
-  if (network.dynamicLinear === undefined || config.alignmentImages === 0) return undefined;
+  const { network, engine, config, maker, recipe, group } = context;
+  // told by rank 0, and by nobody else
+  if (network.dynamicLinear === undefined || config.alignmentImages === 0 || group.rank > 0) return undefined;
   const { split, features } = context.validation ?? context.train;
   const indices = Uint32Array.from({ length: Math.min(config.alignmentImages, split.length) }, (_, i) => i);
   if (features !== undefined) {

@@ -11,7 +11,10 @@ export async function numericStop(folder: RunFolder, step: number, problem: stri
   const checkpoint = good === undefined ? 'There is no checkpoint before it' : `The checkpoint of step ${good} is good`;
   const path = join(folder.path, `batch-${step}.safetensors`);
   // the numbers are what has to be told, on a full disk too
-  const kept = await writeFileAtomic(path, encodeSafetensors(batch, { step: String(step), problem })).then(
+  const written = folder.isSilent
+    ? Promise.reject(new Error('rank 0 keeps its own'))
+    : writeFileAtomic(path, encodeSafetensors(batch, { step: String(step), problem }));
+  const kept = await written.then(
     () => `its batch is in ${path}`,
     (error: unknown) => `its batch could not be kept: ${(error as Error).message}`,
   );

@@ -17,6 +17,8 @@ export interface RunFolder {
   readonly checkpoints: string;
   readonly best: string;
   readonly last: string;
+  /** Nothing is to be written in it by this process. */
+  readonly isSilent: boolean;
   /** Adds a line to metrics.jsonl, and its numbers to the event file. */
   log(line: MetricsLine): Promise<void>;
   /** Adds a picture to the event file. */
@@ -113,10 +115,8 @@ export async function openRunFolder(path: string, { step, epochEndPending }: Run
   // the step's own line stays, beside the end of its epoch that goes
   for (const line of lines) if (line.step >= voidFrom) await logScalars(line);
   return {
-    path,
-    checkpoints: join(path, 'checkpoints'),
-    best: join(path, 'best.safetensors'),
-    last: join(path, 'last.safetensors'),
+    ...placesIn(path),
+    isSilent: false,
     log: async (line) => {
       await orUnavailable(metrics, file.appendFile(`${JSON.stringify(line)}\n`));
       await logScalars(line);
@@ -134,6 +134,21 @@ export async function openRunFolder(path: string, { step, epochEndPending }: Run
       for (const name of ['metrics.jsonl', 'config.json']) await rm(join(path, name), { force: true });
       await events.discard();
     },
+  };
+}
+
+/** That of a rank that writes nothing. */
+export function silentRunFolder(path: string): RunFolder {
+  const nothing = async (): Promise<void> => undefined;
+  return { ...placesIn(path), isSilent: true, log: nothing, logImage: nothing, flush: nothing, close: nothing, discard: nothing };
+}
+
+function placesIn(path: string): Pick<RunFolder, 'path' | 'checkpoints' | 'best' | 'last'> {
+  return {
+    path,
+    checkpoints: join(path, 'checkpoints'),
+    best: join(path, 'best.safetensors'),
+    last: join(path, 'last.safetensors'),
   };
 }
 

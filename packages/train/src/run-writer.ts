@@ -64,6 +64,9 @@ export class RunWriter {
 
   async checkpoint(): Promise<void> {
     const { state, badImages, clock, options } = this.#run;
+    this.#saved = performance.now();
+    this.#savedStep = state.step;
+    if (this.folder.isSilent) return;
     const { weights, slots } = await this.values();
     await this.folder.flush();
     const path = await writeCheckpoint(this.folder.checkpoints, {
@@ -72,11 +75,11 @@ export class RunWriter {
       slots,
     });
     this.#saved = performance.now();
-    this.#savedStep = state.step;
     options.onEvent?.({ type: 'checkpoint', step: state.step, path });
   }
 
   async model(path: string): Promise<void> {
+    if (this.folder.isSilent) return;
     const { options, config, state } = this.#run;
     const { network, dataset, engine, preprocessing } = options;
     const weights = await this.shownWeights();

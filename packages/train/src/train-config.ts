@@ -91,6 +91,11 @@ export const trainConfigSchema = v.strictObject({
   epochs: count(1, maxEpochs),
   /** The last, smaller batch of an epoch is left out. */
   batch: v.optional(count(1, maxBatch), 64),
+  /**
+   * Of many processes (`mpirun`) each takes `batch` images a step: R of them see R × `batch`. `linear`: η is then R times `learningRate` (arXiv 1706.02677,
+   * section 2.1; take a warm-up with it). R: the processes a run is begun with.
+   */
+  scaleLearningRate: v.optional(v.picklist(['none', 'linear']), 'none'),
   optimiser: v.optional(optimiserSchema, { kind: 'adam' }),
   /** The peak of the schedule. */
   learningRate: v.pipe(v.number(), v.finite(), v.minValue(0)),

@@ -1,5 +1,5 @@
 /** What `train` is asked for, and what it answers. */
-import type { Engine, JsonObject, NamedArrays, Network, Preprocessing } from '@coda-nets/core';
+import type { Engine, JsonObject, NamedArrays, Network, Preprocessing, ProcessGroup } from '@coda-nets/core';
 import type { ImageDataset, ImageSplit } from './data/image-dataset.ts';
 import type { RunFolder } from './run-folder.ts';
 import type { TrainConfigInput } from './train-config.ts';
@@ -23,6 +23,11 @@ export interface TrainOptions {
   readonly featureCacheFolder?: string;
   /** Threads that decode and augment; they change nothing but the time. Default: one for each processor but one where there is much to do, else none. */
   readonly workers?: number;
+  /**
+   * The processes that train together, by default this one alone. Each calls `train` with the same options and data; rank 0 alone writes, and tells of all
+   * but bad images. Where it throws on one rank, the others wait for it: end them with `group.abort`.
+   */
+  readonly group?: ProcessGroup;
   readonly onEvent?: (event: TrainEvent) => void;
   /** Called at the end of every epoch and waited for, between its line and its checkpoint: killed in there, the epoch's end is done again. */
   readonly atEpochEnd?: (end: EpochEnd) => Promise<void>;

@@ -4,7 +4,7 @@
  * config alone, so an interrupted run ends in the same bits as an uninterrupted one on the same engine.
  */
 import { join } from 'node:path';
-import { CodaError, type Network } from '@coda-nets/core';
+import { CodaError, oneProcess, type Network, type ProcessGroup } from '@coda-nets/core';
 import { BadImages } from './bad-images.ts';
 import { checkRecipe } from './check-recipe.ts';
 import type { Checkpoint } from './checkpoint.ts';
@@ -13,10 +13,12 @@ import { batchMaker, defaultWorkers, type BatchMaker } from './data/batch-maker.
 import { BatchSampler } from './data/batch-sampler.ts';
 import { selectClasses } from './data/class-subset.ts';
 import { withFolderLock } from './data/folder-lock.ts';
+import { arraysFromFirstRank, fromFirstRank } from './from-first-rank.ts';
+import { compileGroupedStep } from './grouped-step.ts';
 import { keptFeatures, type KeptFeatures } from './kept-features.ts';
 import { matchesPattern } from './name-patterns.ts';
 import { optimiser } from './optimisers.ts';
-import { checkRunFolder, createRunFolder, makeFolder, openRunFolder, refuseRun, type RunFolder } from './run-folder.ts';
+import { checkRunFolder, createRunFolder, makeFolder, openRunFolder, refuseRun, silentRunFolder, type RunFolder } from './run-folder.ts';
 import { RunWriter } from './run-writer.ts';
 import { StepClock } from './step-clock.ts';
 import { parseTrainConfig, type TrainConfig } from './train-config.ts';
@@ -39,6 +41,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const split = splits(config, dataset);
   checkCacheFeatures(network, config);
   checkRecipe(network, config, split);
+  const { group = oneProcess } = options;
+  const own = { ...withGroupEvents(options, group), dataset };
+  if (group.rank > 0)
+    return withMaker(own, config, split, (maker) => runTraining(own, config, split, maker, async () => silentRunFolder(out), undefined));
   // a lock needs its folder; whether there is a run in it is asked again where nobody else can make one
   if (resume) await checkRunFolder(out, config);
   await makeFolder(out);
@@ -62,36 +68,73 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
         if (!resume) await createRunFolder(out, config);
         return openRunFolder(out, checkpoint?.state ?? { step: 0, epochEndPending: false });
       };
-      const isSimple = split.train.kind === 'pixels' && config.augmentation.kind !== 'recipe';
-      const maker = batchMaker(options.workers ?? (isSimple ? 0 : defaultWorkers()));
-      try {
-        return await runTraining({ ...options, dataset }, config, split, maker, openRun, checkpoint);
-      } finally {
-        await maker.dispose();
-      }
+      return withMaker(own, config, split, (maker) => runTraining(own, config, split, maker, openRun, checkpoint));
     },
     { onWait: inUse },
   );
 }
 
-/** `openRun` is called when weights, optimiser and compiled step are there: a call that cannot work leaves no run behind. */
-async function runTraining(
+/** Rank 0 tells of what all do; of an image that cannot be read tells who has met it. */
+function withGroupEvents(options: TrainOptions, group: ProcessGroup): TrainOptions {
+  const { onEvent } = options;
+  if (group.rank === 0 || onEvent === undefined) return options;
+  return { ...options, onEvent: (event) => event.type === 'bad-image' && onEvent(event) };
+}
+
+async function withMaker<T>(
   options: TrainOptions,
   config: TrainConfig,
+  { train: split }: Splits,
+  work: (maker: BatchMaker) => Promise<T>,
+): Promise<T> {
+  const isSimple = split.kind === 'pixels' && config.augmentation.kind !== 'recipe';
+  const maker = batchMaker(options.workers ?? (isSimple ? 0 : defaultWorkers()));
+  try {
+    return await work(maker);
+  } finally {
+    await maker.dispose();
+  }
+}
+
+/** `openRun` is called when weights, optimiser and compiled step are there: a call that cannot work leaves no run behind. */
+async function runTraining(
+  given: TrainOptions,
+  ownConfig: TrainConfig,
   parts: Splits,
   maker: BatchMaker,
   openRun: () => Promise<RunFolder>,
-  checkpoint: Checkpoint | undefined,
+  ofFirstRank: Checkpoint | undefined,
 ): Promise<TrainResult> {
-  const { network, engine } = options;
-  const weights = checkpoint?.weights ?? (await firstWeights(options, config));
-  const step = stepOf(network, config);
+  const { network, engine, group = oneProcess } = given;
+  const isFirst = group.rank === 0;
+  const found = await fromFirstRank(group, ofFirstRank?.state ?? null, 'state of the run');
+  const weightsOfFirst = isFirst ? (ofFirstRank?.weights ?? (await firstWeights(given, ownConfig))) : {};
+  const weights = await arraysFromFirstRank(group, weightsOfFirst, 'weights');
+  const slotsOfFirst = await arraysFromFirstRank(group, ofFirstRank?.slots ?? {}, 'slots of the optimiser');
+  const checkpoint = found === null ? undefined : { state: found, weights, slots: slotsOfFirst };
+  const { config, batchOfRank } = sharedConfig(ownConfig, found?.ranks ?? group.size, group);
+  const stop = new AbortController();
+  const options = group.size === 1 ? given : { ...given, signal: stop.signal };
+  const step = stepOf(network, { ...config, batch: batchOfRank });
   const slots = checkpoint?.slots ?? step.firstSlots(weights);
   const run = makeRun(options, config, parts, maker, checkpoint);
   tellStart(run);
   if (isDone(run)) return resultOf(run, averagedWeights(weights, slots));
 
-  const compiled = await engine.compile(step.fn, step.signature(weights, slots));
+  const compiled =
+    group.size === 1
+      ? await engine.compile(step.fn, step.signature(weights, slots))
+      : await compileGroupedStep({
+          engine,
+          network,
+          step,
+          weights,
+          slots,
+          group,
+          accumulate: config.accumulate,
+          wantsToStop: () => given.signal?.aborted === true,
+          onStop: () => stop.abort(),
+        });
   let folder: RunFolder | undefined;
   let features: KeptFeatures | undefined;
   try {
@@ -112,6 +155,25 @@ async function runTraining(
     await folder?.close();
     await compiled.dispose();
   }
+}
+
+/**
+ * The config as one process would have it that takes all images of a step: `batch` is that of `ranks` processes, the number the run was begun with. It is
+ * divided among those there are now. Throws a CodaError where that leaves a remainder.
+ */
+function sharedConfig(config: TrainConfig, ranks: number, group: ProcessGroup): { config: TrainConfig; batchOfRank: number } {
+  const batch = config.batch * ranks;
+  if (batch % group.size !== 0) {
+    throw new CodaError({
+      kind: 'mismatch',
+      where: 'train: processes',
+      problem: `the run was begun by ${ranks} with ${config.batch} images each, and its ${batch} images a step cannot be divided among these`,
+      expected: `a number of processes that divides ${batch}`,
+      got: String(group.size),
+    });
+  }
+  const learningRate = config.learningRate * (config.scaleLearningRate === 'linear' ? ranks : 1);
+  return { config: { ...config, batch, learningRate }, batchOfRank: batch / group.size };
 }
 
 /** What a config asks of a step. */

@@ -59,6 +59,8 @@ export interface BatchSource {
   readonly depth: { readonly branches: number; readonly drop: number } | undefined;
   /** `perImage` of `of` classes are penalised for each image. */
   readonly penalty: { readonly perImage: number; readonly of: number } | undefined;
+  /** Of the equal parts that ranks take of each batch, the one of this number; default the whole. */
+  readonly part?: { readonly rank: number; readonly size: number };
 }
 
 /** The next `count` batches, made ahead: as many at a time as there are worker threads, and one more. */
@@ -68,23 +70,34 @@ export function trainingBatches(source: BatchSource, count: number): Ahead<Train
 }
 
 /** The sampler is asked at once, so that calls in a row get batches in a row. */
-async function nextBatch({ sampler, split, recipe, maker, features, penalty, depth }: BatchSource): Promise<TrainingBatch> {
-  const { epoch, endsEpoch, indices, random } = sampler.next();
+async function nextBatch({ sampler, split, recipe, maker, features, penalty, depth, part }: BatchSource): Promise<TrainingBatch> {
+  const { epoch, endsEpoch, indices: all, random } = sampler.next();
   const place = { epoch, endsEpoch, samplerAfter: sampler.state };
+  const { rank, size } = part ?? { rank: 0, size: 1 };
+  // what is drawn is drawn for the whole batch, so that an image becomes the same whoever takes it
+  const count = all.length / size;
+  const first = rank * count;
+  const indices = all.subarray(first, first + count);
   // a stream of its own: the images stay the same with a penalty and without
-  const penalised = (labels: Int32Array): NamedArrays =>
-    penalty === undefined ? {} : { [penaltyInput]: penalisedClasses(labels, penalty.perImage, penalty.of, random.split('classes')) };
+  const penalised = (labels: Int32Array): NamedArrays => {
+    if (penalty === undefined) return {};
+    const ofAll = Int32Array.from(all, (index) => split.labels[index] as number);
+    ofAll.set(labels, first);
+    return { [penaltyInput]: rowsOf(penalisedClasses(ofAll, penalty.perImage, penalty.of, random.split('classes')), first, count) };
+  };
   const kept: NamedArrays =
-    depth === undefined ? {} : { [depthInput]: depthMask(random.split('depth'), indices.length, depth.branches, depth.drop) };
+    depth === undefined
+      ? {}
+      : { [depthInput]: rowsOf(depthMask(random.split('depth'), all.length, depth.branches, depth.drop), first, count) };
   if (features !== undefined) {
     const labels = labelsOf(
       split,
       indices.map((index) => features.standIn(index)),
     );
-    const batch = await features.batch(indices, copiesFor(features.copies, indices, random));
+    const batch = await features.batch(indices, partOf(copiesFor(features.copies, all, random), first, count));
     return { ...place, labels: labels.data, bad: [], inputs: { features: batch, labels, ...penalised(labels.data) } };
   }
-  const made = await maker.make(batchTask(split, indices, recipe, random));
+  const made = await maker.make(batchTask(split, indices, recipe, random, undefined, first));
   const n = made.labels.length;
   const mixed: NamedArrays =
     made.mixed === undefined
@@ -96,6 +109,16 @@ async function nextBatch({ sampler, split, recipe, maker, features, penalty, dep
   const labels = ndArray('int32', [n], made.labels);
   const inputs = { images: imagesOfBatch(made, recipe.size), labels, ...mixed, ...penalised(made.labels), ...kept };
   return { ...place, labels: made.labels, bad: made.bad, inputs };
+}
+
+function partOf<T>(values: T | readonly T[], first: number, count: number): T | readonly T[] {
+  return Array.isArray(values) ? (values as readonly T[]).slice(first, first + count) : values;
+}
+
+/** array[first … first + count − 1, …] */
+function rowsOf<D extends 'int32' | 'float32'>({ dtype, shape, data }: NdArray<D>, first: number, count: number): NdArray<D> {
+  const row = data.length / (shape[0] as number);
+  return ndArray(dtype, [count, ...shape.slice(1)], data.slice(first * row, (first + count) * row) as typeof data);
 }
 
 /** An image takes the same draw for its mirrored copy as for being mirrored, so that both ways see the same images in the same order. */

@@ -34,7 +34,8 @@ export async function trainingLoop(run: TrainingRun, parts: LoopParts): Promise<
   const penalty = config.linearMapPenalty && { perImage: config.linearMapPenalty.classes, of: options.network.classes };
   const branches = config.stochasticDepth === 0 ? 0 : residualBranches(options.network).length;
   const depth = branches === 0 ? undefined : { branches, drop: config.stochasticDepth };
-  const source = { sampler, split: splits.train, recipe, maker, features: features.train, penalty, depth };
+  const part = options.group;
+  const source = { sampler, split: splits.train, recipe, maker, features: features.train, penalty, depth, ...(part && { part }) };
   const batches = trainingBatches(source, totalSteps - run.state.step);
   clock.lap();
   for (;;) {
@@ -144,8 +145,10 @@ async function logInterval(run: TrainingRun, writer: RunWriter, batch: TrainingB
 }
 
 /** At the end of an epoch one is written in any case. */
-function checkpointIsDue({ config, state }: TrainingRun, writer: RunWriter): boolean {
-  if (state.epochEndPending) return false;
+function checkpointIsDue({ options, config, state }: TrainingRun, writer: RunWriter): boolean {
+  // within an update each rank has a sum of its own
+  const isWithin = (options.group?.size ?? 1) > 1 && state.step % config.accumulate !== 0;
+  if (state.epochEndPending || isWithin) return false;
   const dueBySteps = config.checkpointEverySteps !== undefined && state.step % config.checkpointEverySteps === 0;
   return dueBySteps || writer.secondsSinceSaved > config.checkpointEverySeconds;
 }

@@ -51,6 +51,7 @@ export function firstState({
     dataFingerprint: splits.train.fingerprint,
     bad: [],
     engine: options.engine.name,
+    ranks: options.group?.size ?? 1,
   };
 }
 

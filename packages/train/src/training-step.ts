@@ -64,7 +64,11 @@ export function gradientOutput(weight: string): string {
   return slotName(weight, 'gradient');
 }
 
-const sumSlot = (weight: string): string => slotName(weight, 'sum');
+/** The carried sum of a weight's gradients within an update: `sumSlot('fc.weight')` is `fc.weight#sum`. */
+export function sumSlot(weight: string): string {
+  return slotName(weight, 'sum');
+}
+
 /** `statisticOutput('bn1.running_mean')` is `bn1.running_mean#new`. */
 export function statisticOutput(weight: string): string {
   return slotName(weight, 'new');

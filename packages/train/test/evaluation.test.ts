@@ -3,7 +3,7 @@ import { initWeights, ndArray, Random, type NamedArrays } from '@coda-nets/core'
 import { eagerEngine } from '@coda-nets/engine';
 import { expectNoLeak, useBackend } from '@coda-nets/tools/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { computeFeatures, evaluate, subset, syntheticDataset } from '../src/index.ts';
+import { computeFeatures, evaluate, evaluatePart, mergeEvaluations, subset, syntheticDataset, type EvaluationPart } from '../src/index.ts';
 import { side, tinyNetwork } from './tiny-network.ts';
 import { watchedEngine } from './watched-engine.ts';
 
@@ -110,6 +110,33 @@ describe('evaluate', () => {
     expect(await evaluate({ network, weights, engine, split, signal: AbortSignal.abort() })).toBeUndefined();
     await expect(evaluate({ network, weights, engine, split: { ...split, length: 0 } })).rejects.toThrow(
       'evaluate: split: there are no images',
+    );
+  });
+
+  it('has the same bits from the parts of several, whatever their number and order', async () => {
+    const options = { network, weights, engine, split, batchSize: 10 };
+    const whole = await evaluate(options);
+    for (const count of [1, 2, 3, 7]) {
+      const done: number[][] = [];
+      const parts: EvaluationPart[] = [];
+      for (let index = count - 1; index >= 0; index--) {
+        parts.push(await evaluatePart({ ...options, onProgress: (n, total) => done.push([n, total]) }, { index, count }));
+      }
+      const { imagesPerSecond: _, ...merged } = mergeEvaluations(parts);
+      const { imagesPerSecond: __, ...expected } = whole;
+      expect(merged).toEqual(expected);
+      expect(done.at(-1)).toEqual(count < 7 ? [done.at(-1)?.[1], done.at(-1)?.[1]] : [10, 10]);
+      if (count === 1) continue;
+      expect(() => mergeEvaluations(parts.slice(0, -1))).toThrow(
+        'mergeEvaluations: some batches are in no part; expected each of 5 once, got none of ',
+      );
+      expect(() => mergeEvaluations([...parts, ...parts.slice(-1)], 'coda merge')).toThrow(
+        'coda merge: some batches are in two parts; expected each of 5 once, got twice 0',
+      );
+    }
+    const [part] = [await evaluatePart(options, { index: 0, count: 1 })];
+    expect(() => mergeEvaluations([part, { ...part, of: 6 }])).toThrow(
+      'mergeEvaluations: parts of two evaluations; expected 5 batches, got 6',
     );
   });
 });

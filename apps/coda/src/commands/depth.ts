@@ -17,10 +17,11 @@ import { valuesOf } from '../depth/depth-results.ts';
 import { presetNames } from '../depth/named-method.ts';
 import { runDepth } from '../depth/run-depth.ts';
 import { referenceTap } from '../depth/depth-examples.ts';
+import { inGroup, withShardOption, type Member, type ShardOptions } from '../in-group.ts';
 import { Interrupted } from '../interrupted.ts';
 import { quoted } from '../quoted.ts';
 
-interface Options extends CommonOptions {
+interface Options extends CommonOptions, ShardOptions {
   readonly data: string;
   readonly out: string;
   readonly methods?: readonly string[];
@@ -35,10 +36,12 @@ interface Options extends CommonOptions {
 }
 
 export function depthCommand(): Command {
-  return defineCommand(
-    'depth',
-    'how deep the explanation holds: localisation at every tap, interpretable depth, methods compared on the same grids',
-    'coda depth runs/demo/hybrid.safetensors --data cifar10 --grids 50 --removal 64 --out runs/depth',
+  return withShardOption(
+    defineCommand(
+      'depth',
+      'how deep the explanation holds: localisation at every tap, interpretable depth, methods compared on the same grids',
+      'coda depth runs/demo/hybrid.safetensors --data cifar10 --grids 50 --removal 64 --out runs/depth',
+    ),
   )
     .argument('<model...>', 'model files, compared on grids that all of them have right')
     .requiredOption('--data <name>', 'a data set by name, or its folder')
@@ -63,33 +66,44 @@ export function depthCommand(): Command {
     .option('--limit <n>', 'grids are drawn from the first so many test images', wholeNumber(1))
     .option('--threshold <x>', 'the median localisation a tap must reach for interpretable depth', positiveNumber, 0.5)
     .action(async (models: string[], options: Options, command: Command) => {
-      const io = ioOf(options);
-      if (options.methods?.length === 0) throw usageError('depth: --methods', 'no method is named', 'names between commas, or all');
-      if (options.probeAt.length === 0) throw usageError('depth: --probe-at', 'no tap is named', 'names between commas, cut or all');
-      const controller = new AbortController();
-      const stop = (): void => controller.abort(new Interrupted());
-      process.once('SIGINT', stop);
-      process.once('SIGTERM', stop);
-      try {
-        const { results, files } = await runDepth({
-          ...options,
-          models,
-          engine: await engineOf(options, io),
-          io,
-          signal: controller.signal,
-        });
-        for (const line of summaryLines(results)) io.say(line);
-        io.say(`report: ${options.out}/report.html`);
-        io.result({ out: options.out, files, models: depths(results) });
-      } catch (error) {
-        if (!(error instanceof Interrupted)) throw error;
-        io.say(`interrupted; what was measured is saved, go on with: ${sameLine(command, models)}`);
-        throw error;
-      } finally {
-        process.off('SIGINT', stop);
-        process.off('SIGTERM', stop);
-      }
+      await inGroup(options, ioOf(options), (member) => depthIn(member, models, options, command));
     });
+}
+
+async function depthIn({ group, io, threads }: Member, models: string[], options: Options, command: Command): Promise<void> {
+  if (options.methods?.length === 0) throw usageError('depth: --methods', 'no method is named', 'names between commas, or all');
+  if (options.probeAt.length === 0) throw usageError('depth: --probe-at', 'no tap is named', 'names between commas, cut or all');
+  const controller = new AbortController();
+  const stop = (): void => controller.abort(new Interrupted());
+  process.once('SIGINT', stop);
+  process.once('SIGTERM', stop);
+  try {
+    const run = await runDepth({
+      ...options,
+      models,
+      engine: await engineOf(options, io, threads),
+      group,
+      io,
+      signal: controller.signal,
+    });
+    const { shard } = options;
+    if (shard !== undefined)
+      io.say(
+        `share ${shard.index} of ${shard.count} is in ${options.out}/parts; when all are, the same call without --shard writes the report`,
+      );
+    if (run === undefined) return;
+    const { results, files } = run;
+    for (const line of summaryLines(results)) io.say(line);
+    io.say(`report: ${options.out}/report.html`);
+    io.result({ out: options.out, files, models: depths(results) });
+  } catch (error) {
+    if (!(error instanceof Interrupted)) throw error;
+    io.say(`interrupted; what was measured is saved, go on with: ${sameLine(command, models)}`);
+    throw error;
+  } finally {
+    process.off('SIGINT', stop);
+    process.off('SIGTERM', stop);
+  }
 }
 
 /** For each model its methods at the tap where it is cut, best first, and how deep each explains. */

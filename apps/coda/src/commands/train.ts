@@ -6,6 +6,7 @@ import { defineCommand, engineOf, ioOf } from '../define-command.ts';
 import { dryRunLines } from '../dry-run-lines.ts';
 import { dryRun, MEASURED_STEPS } from '../dry-run.ts';
 import { Interrupted } from '../interrupted.ts';
+import { inGroup, withGroupOptions, type GroupOptions, type Member } from '../in-group.ts';
 import { interruptible } from '../interruptible.ts';
 import { prepareTraining } from '../prepare-training.ts';
 import { presetList } from '../preset-list.ts';
@@ -14,7 +15,7 @@ import { trainPresets } from '../train-presets.ts';
 import { trainRun, type TrainRunOptions } from '../train-run.ts';
 import { callAgain, overridesOf, withTrainingOptions, type TrainingOptions } from '../training-options.ts';
 
-interface Options extends TrainingOptions {
+interface Options extends TrainingOptions, GroupOptions {
   readonly resume?: true;
   readonly dryRun?: true;
 }
@@ -25,29 +26,33 @@ export function trainCommand(): Command {
     'trains a network in a run folder; an interrupted run goes on with --resume',
     'coda train hybrid-cifar10-resnet20 --data cifar10 --out runs/hybrid',
   ).argument('<preset>', `a config file (.json), or a preset: ${presetList(Object.keys(trainPresets))}`);
-  return withTrainingOptions(command, 'the run folder')
+  return withGroupOptions(withTrainingOptions(command, 'the run folder').optionsGroup('Several processes (mpirun, srun):'))
     .optionsGroup('Before and after:')
     .option('--dry-run', `only say what it would be: steps, memory, disk, and the time from ${MEASURED_STEPS} measured steps`)
     .option('--resume', 'go on with the run in --out')
     .action(async (preset: string, options: Options, self: Command) => {
-      const io = ioOf(options);
-      const dataset = await openDataset(options.data);
-      const engine = await engineOf(options, io);
-      await interruptible(async (signal) => {
-        const run: TrainRunOptions = {
-          ...options,
-          preset,
-          dataset,
-          engine,
-          io,
-          signal,
-          resume: options.resume === true,
-          featureCacheFolder: options.featureCache,
-          overrides: overridesOf(options, self),
-        };
-        await (options.dryRun === true ? tellPlan(run) : trainAndTell(run, () => `${callAgain(self, preset, ['resume'])} --resume`));
-      });
+      await inGroup(options, ioOf(options), (member) => trainIn(member, preset, options, self));
     });
+}
+
+async function trainIn({ group, io, threads }: Member, preset: string, options: Options, self: Command): Promise<void> {
+  const dataset = await openDataset(options.data);
+  const engine = await engineOf(options, io, threads);
+  await interruptible(async (signal) => {
+    const run: TrainRunOptions = {
+      ...options,
+      preset,
+      dataset,
+      engine,
+      io,
+      group,
+      signal,
+      resume: options.resume === true,
+      featureCacheFolder: options.featureCache,
+      overrides: overridesOf(options, self),
+    };
+    await (options.dryRun === true ? tellPlan(run) : trainAndTell(run, () => `${callAgain(self, preset, ['resume'])} --resume`));
+  });
 }
 
 async function tellPlan(options: TrainRunOptions): Promise<void> {

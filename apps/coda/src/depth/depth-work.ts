@@ -1,7 +1,7 @@
 /** What the parts of a depth analysis have in common: models, methods, data, and what a stored result depends on. */
 import type { Engine, JsonObject, NdArray } from '@coda-nets/core';
 import type { GridPreset } from '@coda-nets/depth';
-import { loadBatch, type ImageSplit } from '@coda-nets/train';
+import { wholeWork, loadBatch, type ImageSplit, type Share } from '@coda-nets/train';
 import type { CommandIo } from '../command-io.ts';
 import type { OpenModel } from '../open-model.ts';
 import type { NamedMethod } from './named-method.ts';
@@ -40,6 +40,8 @@ export interface DepthWork {
   readonly depthThreshold: number;
   readonly seed: number;
   readonly parts: StoredParts;
+  /** Parts are dealt in turns to those who share the work; who has a share of it alone leaves results to others. Default: the whole. */
+  readonly share?: Share;
   readonly io: CommandIo;
   readonly signal: AbortSignal;
 }
@@ -56,6 +58,11 @@ export function imagesIn(split: ImageSplit, first: number, count: number, size: 
 /** What every part of a method depends on. */
 export function keyOf({ sha256 }: DepthModel, { method }: NamedMethod, { split, engine }: DepthWork): JsonObject {
   return { model: sha256, method: method.name, parameters: method.parameters, data: split.fingerprint, engine: engine.name };
+}
+
+/** Whether others do the rest. */
+export function isPartial({ share = wholeWork }: DepthWork): boolean {
+  return share.count > 1;
 }
 
 export function shortened(x: number): number {

@@ -2,7 +2,7 @@
 import type { Network } from '@coda-nets/core';
 import { interpretableDepth, summaryOf, type GridList, type TapProfile } from '@coda-nets/depth';
 import type { MethodResult, ModelResult } from './depth-results.ts';
-import type { DepthModel, DepthWork, PlannedMethod } from './depth-work.ts';
+import { isPartial, type DepthModel, type DepthWork, type PlannedMethod } from './depth-work.ts';
 import { measuredRemoval } from './measure-removal.ts';
 import { measuredTaps } from './measure-taps.ts';
 import { isOnePass } from './named-method.ts';
@@ -18,6 +18,7 @@ export async function measureModel(
   const results: MethodResult[] = [];
   for (const [i, planned] of methods.entries()) {
     const removal = await measuredRemoval(model, planned, work);
+    if (isPartial(work)) continue;
     results.push(methodResult(planned, profiles[i] as readonly TapProfile[], removal, gridList, network, work));
   }
   const taps = network.taps.map(({ name: tap, channels, stride, exact }) => ({ name: tap, channels, stride, exact }));

@@ -1,7 +1,8 @@
 /** Pixel removal by the maps of one method, image by image, in parts that are stored as they are done. */
 import { attributor, pixelRemoval, tapModel } from '@coda-nets/depth';
+import { isOf, wholeWork } from '@coda-nets/train';
 import type { MethodResult } from './depth-results.ts';
-import { imagesIn, keyOf, shortened, type DepthModel, type DepthWork, type PlannedMethod } from './depth-work.ts';
+import { imagesIn, isPartial, keyOf, shortened, type DepthModel, type DepthWork, type PlannedMethod } from './depth-work.ts';
 
 const IMAGES_A_PART = 32;
 const REMOVAL = { points: 129, share: 0.25 } as const;
@@ -22,6 +23,7 @@ export async function measuredRemoval(model: DepthModel, planned: PlannedMethod,
     const done: RemovalPart[] = [];
     try {
       for (let first = 0; first < images; first += IMAGES_A_PART) {
+        if (!isOf(work.share ?? wholeWork, first / IMAGES_A_PART)) continue;
         const count = Math.min(IMAGES_A_PART, images - first);
         const key = { part: 'removal', ...keyOf(model, planned, work), tap, first, count, ...REMOVAL };
         signal.throwIfAborted();
@@ -32,6 +34,7 @@ export async function measuredRemoval(model: DepthModel, planned: PlannedMethod,
       bar.stop();
       await remover.dispose();
     }
+    if (isPartial(work)) continue;
     for (const order of ['least', 'most'] as const) {
       const curves = done.flatMap((part) => part[order]);
       const mean = (curves[0] ?? []).map((_, i) => curves.reduce((sum, curve) => sum + (curve[i] as number), 0) / curves.length);

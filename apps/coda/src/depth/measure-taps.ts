@@ -4,7 +4,8 @@
  */
 import type { JsonObject } from '@coda-nets/core';
 import { depthProfiler, joinTapProfiles, jointDepthProfiler, type GridList, type OnePassMethod, type TapProfile } from '@coda-nets/depth';
-import { keyOf, shortened, type DepthModel, type DepthWork, type PlannedMethod } from './depth-work.ts';
+import { isOf, wholeWork } from '@coda-nets/train';
+import { isPartial, keyOf, shortened, type DepthModel, type DepthWork, type PlannedMethod } from './depth-work.ts';
 import { isOnePass } from './named-method.ts';
 
 /** Grids of one part: some seconds of a method with one pass, and of the others some minutes. */
@@ -58,6 +59,7 @@ async function measuredParts(
   const done = methods.map((): (readonly TapProfile[])[] => []);
   try {
     for (let start = 0; start < grids.length; start += size) {
+      if (!isOf(work.share ?? wholeWork, start / size)) continue;
       const part = grids.slice(start, start + size);
       const keyFor = (method: PlannedMethod): JsonObject => ({
         part: 'grids of a method',
@@ -88,7 +90,7 @@ async function measuredParts(
     bar.stop();
     await profilers.dispose();
   }
-  return done.map(joinTapProfiles);
+  return isPartial(work) ? done.map(() => []) : done.map(joinTapProfiles);
 }
 
 interface Profiler {

@@ -1,8 +1,8 @@
 /** A depth analysis from model files to the files of its report. The command line is commands/depth.ts. */
-import { CodaError, nearestName, parseConfig, type Engine } from '@coda-nets/core';
+import { CodaError, nearestName, oneProcess, parseConfig, type Engine, type ProcessGroup } from '@coda-nets/core';
 import { readFileBytes, writeFileAtomic } from '@coda-nets/core/node';
 import { encodePng, gridPresets, smoothingOf, type PresetName } from '@coda-nets/depth';
-import { openDataset, type ImageSplit } from '@coda-nets/train';
+import { openDataset, type ImageSplit, type Share } from '@coda-nets/train';
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -43,6 +43,10 @@ export interface DepthRunOptions {
   readonly seed: number;
   readonly out: string;
   readonly engine: Engine;
+  /** The ranks that measure together, in a folder that all of them see. */
+  readonly group?: ProcessGroup;
+  /** Measure a share of the parts, and write no report. */
+  readonly shard?: Share | undefined;
   readonly io: CommandIo;
   readonly signal: AbortSignal;
 }
@@ -52,9 +56,13 @@ export interface DepthRun {
   readonly files: readonly string[];
 }
 
-/** Rejects with the signal's reason where it is aborted; what was measured until then is kept in `out`, and the same call goes on with it. */
-export async function runDepth(options: DepthRunOptions): Promise<DepthRun> {
-  const { preset, out, engine, io, signal, seed, setting } = options;
+/**
+ * Undefined where another process writes the report: of a shard, and of every rank but the first.
+ *
+ * Rejects with the signal's reason where it is aborted; what was measured until then is kept in `out`, and the same call goes on with it.
+ */
+export async function runDepth(options: DepthRunOptions): Promise<DepthRun | undefined> {
+  const { preset, out, engine, io, signal, seed, setting, group = oneProcess, shard } = options;
   const models = await openModels(options.models);
   const dataset = await openDataset(options.data);
   for (const { network } of models) checkDataset(dataset, network, options.data);
@@ -82,11 +90,20 @@ export async function runDepth(options: DepthRunOptions): Promise<DepthRun> {
     io,
     signal,
   };
+  // the first rank draws them, the others find them
+  if (group.rank > 0) await group.barrier('grids');
   const gridList = await drawGrids(models, work);
+  if (group.rank === 0) await group.barrier('grids');
   const drawn = gridList.grids.length;
   const fewer =
     drawn < work.grids ? ` and not ${work.grids}: no more images are classified right with a probability above ${work.threshold}` : '';
   io.say(`${drawn} grids of ${work.n} × ${work.n}${fewer}`);
+  const share = shard ?? { index: group.rank, count: group.size };
+  if (share.count > 1) {
+    for (const [i, model] of models.entries()) await measureModel(model, planned[i] ?? [], gridList, { ...work, share });
+    await group.barrier('parts');
+  }
+  if (shard !== undefined || group.rank > 0) return undefined;
   const measured = [];
   for (const [i, model] of models.entries()) measured.push(await measureModel(model, planned[i] ?? [], gridList, work));
   const results = parseConfig(

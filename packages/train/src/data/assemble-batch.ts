@@ -22,7 +22,8 @@ export function toUnit(bytes: Uint8Array, into: Float32Array, at: number): void 
 
 /**
  * The images `indices` of `split` in that order. Every image takes its draws from `random` in turn (crop row, crop
- * column, mirror), so a batch depends on the stream's state and its own indices only.
+ * column, mirror), so a batch depends on the stream's state and its own indices only. `place`: how many images of a larger batch are before
+ * these; theirs are drawn too.
  *
  * @throws CodaError `argument` for an index outside of the split, or an augmentation without `random`.
  */
@@ -31,12 +32,14 @@ export function assembleBatch(
   indices: ArrayLike<number>,
   augmentation: SimpleAugmentation = noAugmentation,
   random?: Random,
+  place = 0,
 ): AssembledBatch {
   const [height, width, channels] = split.imageShape;
   const n = indices.length;
   const imageBytes = height * width * channels;
   const images = new Float32Array(n * imageBytes);
   const labels = new Int32Array(n);
+  if (random !== undefined) for (let i = 0; i < place; i++) draws(augmentation, random);
   for (let i = 0; i < n; i++) {
     const index = indices[i] as number;
     if (!Number.isInteger(index) || index < 0 || index >= split.length) {
@@ -64,15 +67,19 @@ export function assembleBatch(
         got: 'undefined',
       });
     }
-    let down = 0;
-    let right = 0;
-    if (augmentation.kind === 'flip-and-crop') {
-      down = random.below(2 * augmentation.pad + 1) - augmentation.pad;
-      right = random.below(2 * augmentation.pad + 1) - augmentation.pad;
-    }
-    copyImage(split.images, from, images, to, height, width, channels, down, right, random.uint32() >= 0x8000_0000);
+    const { down, right, mirrored } = draws(augmentation, random);
+    copyImage(split.images, from, images, to, height, width, channels, down, right, mirrored);
   }
   return { images: ndArray('float32', [n, height, width, channels], images), labels: ndArray('int32', [n], labels) };
+}
+
+/** Of one image: where its window is, and whether it is mirrored. */
+function draws(augmentation: SimpleAugmentation, random: Random): { down: number; right: number; mirrored: boolean } {
+  if (augmentation.kind === 'none') return { down: 0, right: 0, mirrored: false };
+  const shift = (): number => (augmentation.kind === 'flip-and-crop' ? random.below(2 * augmentation.pad + 1) - augmentation.pad : 0);
+  const down = shift();
+  const right = shift();
+  return { down, right, mirrored: random.uint32() >= 0x8000_0000 };
 }
 
 /**

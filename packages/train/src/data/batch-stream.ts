@@ -18,9 +18,10 @@ export function batchTask(
   { size, resize, augmentation = noAugmentation }: BatchRecipe,
   random?: Random,
   streams?: readonly RandomState[],
+  place?: number,
 ): BatchTask {
   const labels = Int32Array.from(indices, (index) => split.labels[index] as number);
-  return { source: imagesAt(split, indices), labels, size, resize, augmentation, random: random?.state, streams };
+  return { source: imagesAt(split, indices), labels, size, resize, augmentation, random: random?.state, streams, place };
 }
 
 function imagesAt(split: ImageSplit, indices: ArrayLike<number>): BatchImages {

@@ -25,6 +25,8 @@ export interface BatchTask {
   readonly augmentation: Augmentation;
   /** Of the batch; needed by every augmentation but `none`. */
   readonly random?: RandomState | undefined;
+  /** The place of the first image in the batch that `random` is of, where this is a part of it; default 0. */
+  readonly place?: number | undefined;
   /** A stream for each image in the place of those split from `random`: what an image becomes is then the same in any batch. */
   readonly streams?: readonly RandomState[] | undefined;
 }
@@ -91,6 +93,7 @@ async function simple(task: BatchTask, augmentation: SimpleAugmentation): Promis
     filled.places.map((_, i) => i),
     augmentation,
     random,
+    task.place,
   );
   return { images: images.data, channels: shape[2], labels: own, bad: filled.bad };
 }
@@ -103,7 +106,7 @@ async function byRecipe(task: BatchTask, recipe: AugmentationRecipe): Promise<Ma
   const batchRandom = task.streams === undefined ? randomOf(task) : undefined;
   const one = async (place: number, cropped: (random: Random) => Promise<Pixels>): Promise<void> => {
     const state = task.streams?.[place];
-    const random = state === undefined ? (batchRandom as Random).split(place) : Random.fromState(state);
+    const random = state === undefined ? (batchRandom as Random).split((task.place ?? 0) + place) : Random.fromState(state);
     // streams of their own: what one step draws changes nothing in the others
     const { data } = augmented(await cropped(random.split('crop')), recipe, random);
     toUnit(data, images, place * imageLength);

@@ -1,0 +1,155 @@
+/** `coda train` under real MPI: N ranks as one, and what a killed rank leaves behind. Needs a launcher of MPI; without one, skipped. */
+import { existsSync, readdirSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { decodeSafetensors } from '@coda-nets/core';
+import { syntheticDataset, writeCifar10 } from '@coda-nets/train';
+import { expectClose, mpiLaunchers, runRanks } from '@coda-nets/tools/testkit';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { coda } from './run-coda.ts';
+
+/** Sums of float32 gradients in another order, over a hundred steps. */
+const EQUAL = { atol: 1e-5, rtol: 1e-5 };
+/** A test starts up to five Nodes, which on a machine that is busy take their time. */
+const PATIENCE = 600_000;
+/** Of each launcher; above anything that is not a hang. */
+const limit = 220;
+
+const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+/** A hybrid whose stem is trained too: a ResNet-8 to its second stage, two CoDA layers. Its batch norms are those of one process only with one rank. */
+const hybrid = {
+  kind: 'hybrid',
+  backbone: { kind: 'resnet', depth: 8, width: 4 },
+  cut: 'layer2.0',
+  stem: 'trained',
+  classes: 10,
+  head: {
+    temperature: 64,
+    layers: [
+      { out: 8, kernel: 3, stride: 2, rank: 4 },
+      { out: 10, kernel: 1, rank: 4 },
+    ],
+  },
+};
+/** Without batch norm: equal whatever the number of ranks. */
+const codaNet = {
+  kind: 'coda',
+  inputShape: [32, 32, 3],
+  classes: 10,
+  temperature: 10,
+  layers: [
+    { out: 8, kernel: 3, stride: 4, padding: 1, rank: 4 },
+    { out: 10, kernel: 1, rank: 4 },
+  ],
+};
+let folder = '';
+let data = '';
+const configOf = (name: string): string => join(folder, `${name}.json`);
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'coda-ranks-'));
+  data = join(folder, 'data');
+  await writeCifar10(data, syntheticDataset({ classes: 10, perClass: 8, testPerClass: 2 }));
+  const common = { learningRate: 2e-3, augmentation: { kind: 'flip-and-crop', pad: 2 }, logEverySteps: 1, validation: { kind: 'test' } };
+  // ten steps an epoch
+  for (const ranks of [1, 2, 4]) {
+    await writeFile(
+      configOf(`coda-${ranks}`),
+      JSON.stringify({ ...common, network: codaNet, batch: 8 / ranks, epochs: 10, validateEvery: 10 }),
+    );
+  }
+  await writeFile(configOf('hybrid'), JSON.stringify({ ...common, network: hybrid, batch: 4, epochs: 3, checkpointEverySteps: 2 }));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const train = (name: string, out: string, ...more: string[]): [string, ...string[]] => [
+  'train',
+  configOf(name),
+  '--data',
+  data,
+  '--out',
+  join(folder, out),
+  ...more,
+];
+
+interface Line {
+  readonly type: string;
+  readonly step: number;
+  readonly loss: number;
+  readonly validationLoss?: number;
+}
+
+async function metrics(out: string): Promise<readonly Line[]> {
+  const text = await readFile(join(folder, out, 'metrics.jsonl'), 'utf8');
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Line);
+}
+
+const lossesOf = (lines: readonly Line[]): number[] => lines.filter(({ type }) => type === 'step').map(({ loss }) => loss);
+
+describe.runIf(mpiLaunchers.length > 0)('coda train', () => {
+  it(
+    'has the losses of one process with 2 and with 4 ranks, on each MPI',
+    async () => {
+      expect((await coda(...train('coda-1', 'one'))).code).toBe(0);
+      const one = await metrics('one');
+      expect(lossesOf(one).length).toBe(100);
+      for (const [i, launcher] of mpiLaunchers.entries()) {
+        // oversubscribed, on the first
+        const ranks = i === 0 ? 4 : 2;
+        const { code, err, out } = await runRanks(launcher, ranks, [main, ...train(`coda-${ranks}`, `many-${i}`)], { limit });
+        expect({ code, err }).toMatchObject({ code: 0 });
+        expect(out.match(/finished: step 100 of 100/g)?.length).toBe(1);
+        const many = await metrics(`many-${i}`);
+        expectClose(lossesOf(many), lossesOf(one), EQUAL);
+        const last = (lines: readonly Line[]): number => lines.at(-1)?.validationLoss ?? NaN;
+        expect(Math.abs(last(many) - last(one))).toBeLessThan(EQUAL.atol);
+      }
+    },
+    PATIENCE,
+  );
+
+  it(
+    'leaves a run that any number of ranks goes on with when a rank is killed',
+    async () => {
+      const [launcher] = mpiLaunchers as readonly [(typeof mpiLaunchers)[number]];
+      let killed = 0;
+      const pids: number[] = [];
+      const onText = (text: string): void => {
+        for (const [, pid] of text.matchAll(/rank \d of 2 \(.+, process (\d+)\)/g)) pids.push(Number(pid));
+      };
+      // as soon as there is a checkpoint, at some moment of its own
+      const watch = setInterval(() => {
+        const folderOf = join(folder, 'killed', 'checkpoints');
+        const names = existsSync(folderOf) ? readdirSync(folderOf) : [];
+        if (killed !== 0 || !names.some((name) => /^\d+$/.test(name)) || pids.length < 2) return;
+        killed = pids[1] as number;
+        process.kill(killed, 'SIGKILL');
+      }, 20);
+      const first = await runRanks(launcher, 2, [main, ...train('hybrid', 'killed')], { limit, onText }).finally(() =>
+        clearInterval(watch),
+      );
+      expect(killed).not.toBe(0);
+      expect(first.code).not.toBe(0);
+      expect(first.err + first.out).toMatch(/rank 1\b/);
+      // the launcher is gone a moment before the ranks that it has ended
+      let alone = await coda(...train('hybrid', 'killed', '--resume'));
+      for (let i = 0; i < 60 && alone.err.includes('another process is training'); i++) {
+        await sleep(500);
+        alone = await coda(...train('hybrid', 'killed', '--resume'));
+      }
+      expect(alone.out + alone.err).toContain('finished: step 30 of 30');
+      const lines = await metrics('killed');
+      expect(lossesOf(lines).length).toBe(30);
+      expect(lossesOf(lines).every(Number.isFinite)).toBe(true);
+      const { tensors } = decodeSafetensors(await readFile(join(folder, 'killed', 'last.safetensors')));
+      expect(Object.keys(tensors).length).toBeGreaterThan(10);
+    },
+    PATIENCE,
+  );
+});
