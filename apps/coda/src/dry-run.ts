@@ -71,7 +71,10 @@ export async function dryRun(options: DryRunOptions): Promise<DryRun | undefined
     const checkpointBytes = await bytesIn(join(folder, 'run', 'checkpoints'));
     const model = (await stat(join(folder, 'run', 'last.safetensors'))).size;
     return {
-      network: networkCost(network, { batch: config.batch, slots: (config.optimiser.kind === 'sgd' ? 1 : 2) + (config.ema === undefined ? 0 : 1) }),
+      network: networkCost(network, {
+        batch: config.batch,
+        slots: (config.optimiser.kind === 'sgd' ? 1 : 2) + (config.ema === undefined ? 0 : 1),
+      }),
       trainImages: begun.trainImages,
       validationImages: begun.validationImages,
       stepsPerEpoch: begun.totalSteps / config.epochs,
