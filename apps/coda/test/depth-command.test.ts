@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { decodeNpy, encodeNpy, ndArray, parseConfig } from '@coda-nets/core';
+import { mpiLaunchers, runRanks } from '@coda-nets/tools/testkit';
 import { syntheticDataset, writeCifar10 } from '@coda-nets/train';
 import { toJsonSchema } from '@valibot/to-json-schema';
 import { parseHTML } from 'linkedom';
@@ -51,6 +52,28 @@ describe('coda depth', () => {
     expect([code, err]).toEqual([0, expect.any(String)]);
     expect(out).toContain('hybrid, median localisation at layer2.0:');
     results = await resultsIn('whole');
+  }, 600_000);
+
+  it('has the same results from the shares of a job array, and of ranks', async () => {
+    const known = async (out: string): Promise<readonly string[]> => (await readdir(join(folder, out, 'parts'))).toSorted();
+    for (const i of [0, 1]) {
+      const { code, out } = await coda(...call('shares', '--shard', `${i}/2`));
+      expect(code).toBe(0);
+      expect(out).toContain(`share ${i} of 2 is in ${join(folder, 'shares')}/parts`);
+      expect(await readdir(join(folder, 'shares'))).toEqual(['parts']);
+    }
+    // nothing is left to measure
+    const measured = await known('shares');
+    expect((await coda(...call('shares'))).code).toBe(0);
+    expect(await known('shares')).toEqual(expect.arrayContaining([...measured]));
+    expect(await resultsIn('shares')).toEqual(results);
+    const [launcher] = mpiLaunchers;
+    if (launcher === undefined) return;
+    const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+    const { code, err } = await runRanks(launcher, 2, [main, ...call('ranks', '--threads', '2')], { limit: 400 });
+    expect({ code, err }).toMatchObject({ code: 0 });
+    expect(await known('ranks')).toEqual(await known('shares'));
+    expect(await resultsIn('ranks')).toEqual(results);
   }, 600_000);
 
   it('says so where fewer grids can be drawn than were asked for', async () => {

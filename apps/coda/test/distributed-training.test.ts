@@ -147,7 +147,7 @@ describe.runIf(mpiLaunchers.length > 0)('coda train', () => {
       const lines = await metrics('killed');
       expect(lossesOf(lines).length).toBe(30);
       expect(lossesOf(lines).every(Number.isFinite)).toBe(true);
-      const { tensors } = decodeSafetensors(await readFile(join(folder, 'killed', 'last.safetensors')));
+      const { tensors } = decodeSafetensors(await readFile(join(folder, 'killed', 'last.safetensors')), 'last.safetensors');
       expect(Object.keys(tensors).length).toBeGreaterThan(10);
     },
     PATIENCE,

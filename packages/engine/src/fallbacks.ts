@@ -26,7 +26,7 @@ export async function traceFolder(): Promise<{ prefix: string; read(): Promise<F
 }
 
 /** Of the events of one call. */
-export function fallbacksOf(events: readonly TraceEvent[]): Fallbacks {
+function fallbacksOf(events: readonly TraceEvent[]): Fallbacks {
   const counts: Record<string, number> = {};
   for (const { cat, name, args } of events) {
     if (cat !== 'Node' || !(name ?? '').endsWith('_kernel_time') || args?.provider !== 'CPUExecutionProvider') continue;

@@ -40,9 +40,9 @@ describe.skipIf(!here)(`TensorFlow${here ? '' : ' (SKIPPED: not set up here, `co
     { size: [2, 5, 5, 2], kernel: 1, stride: 2, pad: 0 },
     { size: [1, 6, 7, 2], kernel: 5, stride: 3, pad: 2 },
     { size: [1, 6, 6, 2], kernel: 2, stride: 1, pad: 1 },
-  ])('convolves and differentiates with padding as a number: %j', async ({ size, kernel, stride, pad }) => {
+  ] as const)('convolves and differentiates with padding as a number: %j', async ({ size, kernel, stride, pad }) => {
     await expectSameOnBoth(() => {
-      const [x, filter] = [randomTensor(size, 1) as tf.Tensor4D, randomTensor([kernel, kernel, size[3] as number, 4], 2) as tf.Tensor4D];
+      const [x, filter] = [randomTensor([...size], 1) as tf.Tensor4D, randomTensor([kernel, kernel, size[3], 4], 2) as tf.Tensor4D];
       const { value, grads } = tf.valueAndGrads((a: tf.Tensor, k: tf.Tensor) =>
         tf.sum(tf.square(tf.conv2d(a as tf.Tensor4D, k as tf.Tensor4D, stride, pad))),
       )([x, filter]);
