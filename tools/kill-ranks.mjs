@@ -61,7 +61,7 @@ async function run(ranks, more, atOnce) {
   while (pids().length < ranks) await sleep(20);
   // while it starts, or after some steps, each of which is saved
   const before = String(checkpoints());
-  while (!atOnce && String(checkpoints()) === before && child.exitCode === null) await sleep(20);
+  if (!atOnce) while (String(checkpoints()) === before && child.exitCode === null) await sleep(20);
   await sleep(3000 * random.uniform());
   const rank = random.below(ranks);
   process.kill(/** @type {number} */ (pids()[rank]), 'SIGKILL');

@@ -1,5 +1,4 @@
 /** Compiles the package's own sources against TensorFlow's libraries, after a look at whether these have what the sources call; then loads the result. */
-/// <reference path="./node-api-headers.d.ts" />
 import { CodaError } from '@coda-nets/core';
 import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
