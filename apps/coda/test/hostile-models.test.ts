@@ -67,7 +67,7 @@ describe('models that lie about themselves', () => {
     'JSON a million levels deep': [() => '['.repeat(1_000_000), /model\.json: not JSON/],
     'a cycle': [
       () => graphModel([placeholder, { name: 'a', op: 'AddV2', input: ['x', 'b'] }, { name: 'b', op: 'Relu', input: ['a'] }]),
-      /model\.json: nodes that read each other in a cycle, which is control flow or a defect; got "a"/,
+      /model\.json: nodes that read each other in a cycle; got "a"/,
     ],
     'a node that reads itself': [() => graphModel([placeholder, { name: 'a', op: 'Relu', input: ['a'] }]), /read each other in a cycle/],
     'two nodes of one name': [() => graphModel([placeholder, placeholder]), /node "x": two nodes have this name/],
@@ -82,7 +82,7 @@ describe('models that lie about themselves', () => {
         const config = { name: 'm', layers: [layer('a', 'b'), layer('b', 'a')], input_layers: [['a', 0, 0]], output_layers: [['b', 0, 0]] };
         return { ...layersJson, modelTopology: { class_name: 'Model', config } };
       },
-      /layers that read each other in a cycle, which is control flow or a defect; got "a"/,
+      /layers that read each other in a cycle; got "a"/,
       () => layersWeights,
     ],
     'a node that reads what is not there': [

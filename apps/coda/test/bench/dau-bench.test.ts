@@ -260,7 +260,7 @@ describe('the twins', () => {
 
 describe('coda bench', () => {
   it.each([
-    [['bench', 'dou'], 2, 'bench: no bench of that name; expected dau, engine, depth, data, training, got dou. Did you mean dau?'],
+    [['bench', 'dou'], 2, 'bench: no bench of that name; expected dau, engine, depth, data, training, mpi, got dou. Did you mean dau?'],
     [['bench', 'dau', '--works', 'forward-s-16,trian-s'], 2, 'bench dau: --works: no piece of work of that name; expected train-s, '],
     [['bench', 'dau', '--profile', 'explain-m'], 2, 'Did you mean explain-'],
     [['bench', 'dau', '--python', '/nowhere/python'], 1, 'bench: /nowhere/python: no Python with torch and safetensors'],

@@ -25,6 +25,7 @@ const isObject = (value: unknown): value is Json => typeof value === 'object' &&
 function checkNodes(path: string, { node: nodes }: Json): void {
   if (!Array.isArray(nodes) || nodes.length > MOST_NODES) throw malformed(path, 'its nodes are no list');
   const reads = new Map<string, readonly string[]>();
+  const loopEnds: string[] = [];
   for (const node of nodes as readonly unknown[]) {
     const { name, op, input = [] } = isObject(node) ? node : {};
     const where = `${path}: node ${short(name)}`;
@@ -34,11 +35,14 @@ function checkNodes(path: string, { node: nodes }: Json): void {
     // `^name` is a node that has to run before, `name:1` its second result
     const sources = (input as string[]).map((i) => i.replace(/^\^/, '').replace(/:\d+$/, ''));
     reads.set(name, sources);
+    if (op === 'NextIteration') loopEnds.push(name);
   }
   for (const [name, sources] of reads) {
     const missing = sources.find((source) => !reads.has(source));
     if (missing !== undefined) throw malformed(`${path}: node ${short(name)}`, 'it reads a node that is not there', short(missing));
   }
+  // a loop that says so is no defect of the file: tracing refuses it by its nodes
+  for (const name of loopEnds) reads.set(name, []);
   checkOrder(path, 'nodes', reads);
 }
 
@@ -105,7 +109,7 @@ function checkOrder(path: string, what: string, reads: ReadonlyMap<string, reado
   }
   if (done === reads.size) return;
   const cycle = [...waiting].find(([, count]) => count > 0)?.[0];
-  throw malformed(path, `${what} that read each other in a cycle, which is control flow or a defect`, short(cycle));
+  throw malformed(path, `${what} that read each other in a cycle`, short(cycle));
 }
 
 const isName = (value: unknown): value is string => typeof value === 'string' && value !== '' && value.length <= MOST_NAME_LETTERS;
