@@ -25,18 +25,24 @@ class Training:
         self.net, self.images, self.labels = net.train(), images, labels
         self.optimiser = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM, nesterov=True)
 
-    def run(self):
+    def backward(self):
         self.optimiser.zero_grad(set_to_none=True)
         loss = F.cross_entropy(self.net(self.images), self.labels)
         loss.backward()
+        return loss
+
+    def run(self):
+        loss = self.backward()
         self.optimiser.step()
         return loss.item()
 
     def results(self):
-        loss = self.run()
-        gradients = {f"gradient/{name}": p.grad for name, p in self.net.named_parameters()}
+        loss = self.backward()
+        # the step may change them: on GPUs, PyTorch adds Nesterov's momentum to the gradients themselves
+        gradients = {f"gradient/{name}": p.grad.clone() for name, p in self.net.named_parameters()}
+        self.optimiser.step()
         statistics = {f"statistic/{name}": b for name, b in self.net.named_buffers() if "running" in name}
-        return {"loss": torch.tensor(loss), **gradients, **statistics}
+        return {"loss": loss.detach(), **gradients, **statistics}
 
 
 class Forward:
