@@ -6,7 +6,7 @@ const SHORTEST_BEGINNING = 3;
 
 /**
  * The candidate nearest to `name` in edits, if it is near enough to be what was meant: a third of the longer name, at least two. Else the
- * first candidate that begins with `name`.
+ * shortest candidate that begins with `name`.
  */
 export function nearestName(name: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
@@ -20,7 +20,8 @@ export function nearestName(name: string, candidates: Iterable<string>): string 
       best = candidate;
       bestDistance = distance;
     }
-    if (name.length >= SHORTEST_BEGINNING && candidate.toLowerCase().startsWith(name.toLowerCase())) longer ??= candidate;
+    const isLonger = name.length >= SHORTEST_BEGINNING && candidate.toLowerCase().startsWith(name.toLowerCase());
+    if (isLonger && candidate.length < (longer?.length ?? Infinity)) longer = candidate;
   }
   return best ?? longer;
 }

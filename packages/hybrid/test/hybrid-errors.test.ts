@@ -80,7 +80,7 @@ describe('a config', () => {
 
   it('of a preset that does not exist is answered with the nearest and the list', () => {
     expect(() => hybridPreset('cifar10-resnet22')).toThrow(
-      'hybridPreset: name: no such preset; expected one of cifar10-resnet20, cifar10-resnet20-t1000, cifar10-resnet56, got "cifar10-resnet22". Did you mean "cifar10-resnet20"?',
+      /^hybridPreset: name: no such preset; expected one of cifar10-resnet20, .*, resnet50-layer4-coda4, got "cifar10-resnet22"\. Did you mean "cifar10-resnet20"\?$/,
     );
     expect(() => hybridPreset('toString')).toThrow('hybridPreset: name: no such preset');
   });

@@ -4,6 +4,7 @@ import { useBackend } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
 import { ndArray, sizeOf, type NdArray } from '@coda-nets/core';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { GraphBuilder } from '../src/graph-builder.ts';
 
 beforeAll(() => useBackend('cpu'));
 
@@ -110,6 +111,18 @@ describe('passes for a GPU', () => {
         "return next/a#m, next/b#m, next/c#m, next/a, next/b, next/c",
       ]
     `);
+  });
+
+  it.each<[string, number[], number[]]>([
+    ['a scalar of rank 2, which would give joined arrays its rank', [4, 3], [1, 1]],
+    ['arrays of no elements', [4, 0], []],
+  ])('join updates leaves alone %s', (_, shape, scalar) => {
+    const builder = new GraphBuilder();
+    const s = builder.input('s', 'float32', scalar);
+    const product = (value: typeof s) => builder.emit('Mul', [value, s], 'float32', shape);
+    const outputs = ['a', 'b', 'c', 'd', 'e'].map((name) => [`${name}'`, product(product(builder.input(name, 'float32', shape)))] as const);
+    const graph = builder.finish(Object.fromEntries(outputs));
+    expect(runPasses(graph, [passOf('join updates')]).nodes).toEqual(graph.nodes);
   });
 
   it('join updates leaves alone what is done once, what differs, and what something else reads', () => {

@@ -28,6 +28,21 @@ describe('splitConstantPart', () => {
     expect(printGraph(main)).toContain('prepared/');
   });
 
+  it('has what a large constant meets beforehand, though small ones alone give it', () => {
+    const small = ndArray(
+      'float32',
+      [64],
+      Float32Array.from({ length: 64 }, (_, i) => i),
+    );
+    const graph = trace(
+      ({ x, w, s }) => ({ y: tf.matMul(x as tf.Tensor2D, tf.mul(w as tf.Tensor2D, tf.sqrt(s as tf.Tensor)) as tf.Tensor2D) }),
+      { inputs: { x }, constants: { w: large, s: small } },
+    );
+    const { prologue } = splitConstantPart(graph);
+    expect(prologue?.nodes.map(({ op }) => op)).toEqual(['Sqrt', 'Mul']);
+    expect(printGraph(prologue as NonNullable<typeof prologue>)).toContain('Mul(w, Sqrt_0)');
+  });
+
   it('leaves a filter of a convolution, and what it is computed of, a constant', () => {
     const graph = trace(({ x, w }) => ({ y: tf.conv2d(x as tf.Tensor4D, tf.mul(w as tf.Tensor4D, 2), 1, 'same') }), {
       inputs: { x: { shape: [1, 32, 32, 16], dtype: 'float32' } },

@@ -79,14 +79,15 @@ function updatesOf({ nodes, outputs }: Graph): readonly Update[] {
 }
 
 const shapeKey = ({ shape }: Value): string => shape.join();
-const isScalar = ({ shape }: Value): boolean => shape.every((d) => d === 1);
+/** Of rank 0 or 1: one of a higher rank would give a joined array its rank. */
+const isScalar = ({ shape }: Value): boolean => shape.length <= 1 && shape.every((d) => d === 1);
 
 function isElementwise({ op, domain, inputs, output }: Node): boolean {
   return (
     elementwise.has(op) &&
     domain === undefined &&
     !isScalar(output) &&
-    output.shape.every((d) => typeof d === 'number') &&
+    output.shape.every((d) => typeof d === 'number' && d > 0) &&
     inputs.every((value) => value?.dtype === 'float32' && (isScalar(value) || shapeKey(value) === shapeKey(output)))
   );
 }

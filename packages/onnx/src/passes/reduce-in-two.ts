@@ -53,6 +53,7 @@ function lastAxes({ op, inputs, attributes }: Node, constants: Graph['constants'
   if (source === undefined || !(op === 'ReduceSum' || op === 'ReduceMean')) return undefined;
   const shape = source.shape;
   if (!shape.every((d) => typeof d === 'number') || sizeOf(shape) < FEWEST_ELEMENTS) return undefined;
+  if (attributes['keepdims'] === undefined) return undefined;
   const given = attributes['axes'];
   const listed = positions === undefined ? undefined : constants.get(positions);
   const axes =

@@ -69,9 +69,9 @@ export function splitConstantPart(original: Graph): SplitGraph {
           inputs: [...asInput].flatMap(([value, as]) => (large.has(value) ? [as] : [])),
           outputs: Object.fromEntries(computed.map((value) => [names.get(value) as string, value])),
           constants: keptConstants,
-          // a result keeps its own value here, where it is no input
+          // what small constants alone give may be read here too; a result keeps its own value, where it is no input
           nodes: graph.nodes
-            .filter((node) => early.has(node))
+            .filter(({ output }) => constant.has(output))
             .map((node) => ({
               ...node,
               inputs: node.inputs.map((value) => (value !== undefined && large.has(value) ? (asInput.get(value) ?? value) : value)),
