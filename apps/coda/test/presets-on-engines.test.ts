@@ -61,7 +61,11 @@ const everything: Partial<TrainConfigInput> = {
   augmentation: { kind: 'recipe', flip: true, mixup: 0.2, labelSmoothing: 0.1 },
 };
 
-const presets = Object.entries(trainPresets).map(([name, { config }]) => [name, config] as const);
+/** Of those that one rule makes, one: they differ in the network, which is another here. */
+const isOfRule = (name: string): boolean => /^hybrid-resnet\d+-layer/.test(name);
+const presets = Object.entries(trainPresets)
+  .filter(([name]) => !isOfRule(name) || name === 'hybrid-resnet50-layer3-coda4')
+  .map(([name, { config }]) => [name, config] as const);
 const [, first] = presets.find(([, { network }]) => network.kind === 'resnet') as (typeof presets)[0];
 
 describe.each<readonly [string, TrainConfigInput]>([...presets, ['all that no preset has', { ...first, ...everything }]])(
