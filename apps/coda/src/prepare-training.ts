@@ -10,8 +10,11 @@ import {
   type TrainConfig,
   type TrainConfigInput,
 } from '@coda-nets/train';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { buildNetwork } from './build-network.ts';
 import { readConfig } from './read-json.ts';
+import { checkedStem, stemPath } from './stem-file.ts';
 import { trainPreset, type TrainPreset } from './train-presets.ts';
 
 export interface TrainingChoice {
@@ -26,7 +29,7 @@ export interface TrainingChoice {
    * `overrides` and what a config file says must equal it.
    */
   readonly resume?: boolean;
-  /** Takes the place of the preset's stem. */
+  /** Takes the place of the stem that the config or preset names. */
   readonly stem?: string | undefined;
   /** Sides of the images that a preset which a rule makes is made for. */
   readonly size?: number | undefined;
@@ -41,7 +44,6 @@ export interface PreparedTraining {
   readonly config: TrainConfig;
   /** Of the classes that are trained on. */
   readonly classNames: readonly string[];
-  readonly stem: string | undefined;
   readonly initialWeights: NamedArrays | undefined;
 }
 
@@ -54,13 +56,24 @@ export async function prepareTraining(choice: TrainingChoice): Promise<PreparedT
   if (overrides.limit !== undefined) checkLimit(overrides.limit, parsed);
   const moved = cut === undefined ? parsed.network : (withCut(parsed.network, cut) as unknown as JsonObject);
   const network = buildNetwork(moved, `${preset}: network`);
+  const named = choice.stem === undefined ? parsed.stem : { path: choice.stem };
   const config = { ...parsed, network: network.config };
-  const stem = choice.stem ?? source.stem;
-  // the head's weights are drawn as the trainer draws them; the stem's are taken
-  const drawn = initWeights(network, Random.seeded(config.seed).split('weights'));
-  const initialWeights = stem === undefined ? undefined : withStemWeights(network as Hybrid, drawn, (await readModel(stem)).weights, stem);
   const { classNames } = config.classes === undefined ? dataset : selectClasses(dataset, config.classes);
-  return { network, config, classNames, stem, initialWeights };
+  if (named === undefined) return { network, config, classNames, initialWeights: undefined };
+  try {
+    const stem = await checkedStem(named, choice.stem === undefined ? preset : 'train: --stem');
+    return { network, config: { ...config, stem }, classNames, initialWeights: await weightsWithStem(network, config, stemPath(stem)) };
+  } catch (error) {
+    // whose weights are in a checkpoint needs the file no more
+    if (!resume || choice.stem !== undefined || !existsSync(join(out, 'checkpoints'))) throw error;
+    return { network, config, classNames, initialWeights: undefined };
+  }
+}
+
+/** The head's weights are drawn as the trainer draws them; the stem's are taken. */
+async function weightsWithStem(network: Network, { seed }: TrainConfig, stem: string): Promise<NamedArrays> {
+  const drawn = initWeights(network, Random.seeded(seed).split('weights'));
+  return withStemWeights(network as Hybrid, drawn, (await readModel(stem)).weights, stem);
 }
 
 function isFile(preset: string): boolean {

@@ -163,6 +163,13 @@ export const trainConfigSchema = v.strictObject({
   logEverySteps: v.optional(count(1, maxSteps), 20),
   /** A model file whose weights of the same names the run starts from. */
   initFrom: v.exactOptional(v.string()),
+  /**
+   * The model file that a hybrid's stem was taken from, which `coda train` takes it from again; `shipped:…` comes along with the command. Not read by `train`,
+   * which wants its weights as `initialWeights`.
+   */
+  stem: v.exactOptional(
+    v.strictObject({ path: v.string(), sha256: v.exactOptional(v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'not 64 hexadecimal digits'))) }),
+  ),
   /** Epochs between two sets of contribution maps of the same images, which `coda train` makes; the last epoch has one. 0: none. */
   explainEvery: v.optional(count(0, maxEpochs), 1),
   /** Of so many images, spread over the validation images, or over the training images where there are none. */
