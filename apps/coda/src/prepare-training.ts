@@ -1,5 +1,5 @@
 /** What a call of `coda train` means: the config, the network and its first weights. Writes nothing and trains nothing. */
-import { CodaError, initWeights, Random, type JsonObject, type NamedArrays, type Network } from '@coda-nets/core';
+import { CodaError, initWeights, Random, type JsonObject, type NamedArrays, type Network, type ProcessGroup } from '@coda-nets/core';
 import { readModel } from '@coda-nets/core/node';
 import { withCut, withStemWeights, type Hybrid } from '@coda-nets/hybrid';
 import {
@@ -29,6 +29,8 @@ export interface TrainingChoice {
    * `overrides` and what a config file says must equal it.
    */
   readonly resume?: boolean;
+  /** The processes that train together, by default one. */
+  readonly group?: Pick<ProcessGroup, 'size'>;
   /** Takes the place of the stem that the config or preset names. */
   readonly stem?: string | undefined;
   /** Sides of the images that a preset which a rule makes is made for. */
@@ -81,7 +83,7 @@ function isFile(preset: string): boolean {
 }
 
 async function sourceOf(
-  { preset, dataset, size, overrides: { epochs, batch, limit, classes } = {} }: TrainingChoice,
+  { preset, dataset, size, group, overrides: { epochs, batch, limit, classes } = {} }: TrainingChoice,
   stored: TrainConfig | undefined,
 ): Promise<TrainPreset> {
   const source = isFile(preset) ? { config: (await readConfig(preset)) as unknown as TrainConfigInput } : trainPreset(preset);
@@ -103,6 +105,7 @@ async function sourceOf(
     size: size ?? storedSize(stored),
     epochs,
     batch,
+    ranks: group?.size,
   };
   return { ...source, config: fitted(facts) };
 }

@@ -80,7 +80,17 @@ export function resultOf(run: TrainingRun, weights: NamedArrays): TrainResult {
   };
 }
 
-export function tellStart({ options, config, splits, state, totalSteps }: TrainingRun): void {
+/** A warm-up that is as long as the run: its rate never comes to its peak. */
+function tellOfWarmup({ options, config, totalSteps }: TrainingRun): void {
+  const { warmup } = config.schedule;
+  const updates = totalSteps / config.accumulate;
+  if (warmup === 0 || warmup < updates) return;
+  const message = `The warm-up of ${warmup} updates is as long as the run, which has ${updates}: the learning rate does not stay at its peak, or does not reach it.`;
+  options.onEvent?.({ type: 'notice', message });
+}
+
+export function tellStart(run: TrainingRun): void {
+  const { options, config, splits, state, totalSteps } = run;
   const { network, engine, onEvent } = options;
   const numbersOf = (frozen: boolean): number =>
     Object.values(network.weights)
@@ -97,4 +107,5 @@ export function tellStart({ options, config, splits, state, totalSteps }: Traini
     frozen: numbersOf(true),
     engine: engine.description,
   });
+  tellOfWarmup(run);
 }
