@@ -97,11 +97,12 @@ async function sourceOf(
       expected: 'a preset for ImageNet (hybrid-resnet50-layer3-coda4 …); in a config file, "inputShape" of the backbone',
     });
   }
-  const chosen = classes === undefined ? dataset : selectClasses(dataset, classes);
+  // a run that goes on has its classes and its size
+  const selected = classes ?? stored?.classes;
+  const chosen = selected === undefined ? dataset : selectClasses(dataset, selected);
   const facts = {
     classes: chosen.classNames.length,
     trainImages: Math.min(limit ?? Infinity, chosen.split('train').length),
-    // a run that goes on has its size
     size: size ?? storedSize(stored),
     epochs,
     batch,
