@@ -65,6 +65,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       else await refuseRun(out);
       const folderOf = join(out, 'checkpoints');
       const checkpoint = resume ? await lastCheckpoint(folderOf, onEvent) : undefined;
+      if (resume && checkpoint === undefined)
+        onEvent?.({ type: 'notice', message: `There is no checkpoint in ${out} yet: starting from the beginning.` });
       if (checkpoint !== undefined) checkCheckpoint(checkpoint, network, split.train, options.engine, folderOf, onEvent);
       const openRun = async (): Promise<RunFolder> => {
         if (!resume) await createRunFolder(out, config);

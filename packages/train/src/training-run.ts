@@ -80,6 +80,16 @@ export function resultOf(run: TrainingRun, weights: NamedArrays): TrainResult {
   };
 }
 
+/** Where a run goes on, before anything long is done. */
+function tellOfResuming(run: TrainingRun): void {
+  const { options, state, totalSteps } = run;
+  if (options.resume !== true || state.step === 0 || (isDone(run) && !state.stopped)) return;
+  const message = state.stopped
+    ? `The run was stopped early, after step ${state.step} of ${totalSteps}: there is nothing to go on with.`
+    : `Going on at step ${state.step} of ${totalSteps}.`;
+  options.onEvent?.({ type: 'notice', message });
+}
+
 /** A warm-up that is as long as the run: its rate never comes to its peak. */
 function tellOfWarmup({ options, config, totalSteps }: TrainingRun): void {
   const { warmup } = config.schedule;
@@ -107,5 +117,6 @@ export function tellStart(run: TrainingRun): void {
     frozen: numbersOf(true),
     engine: engine.description,
   });
+  tellOfResuming(run);
   tellOfWarmup(run);
 }
