@@ -11,6 +11,9 @@ import { trainPreset } from '../src/train-presets.ts';
 import { coda } from './run-coda.ts';
 import { tinyFiles, type TinyFiles } from './tiny-training.ts';
 
+/** A few starts of a training, on a busy machine. */
+const STARTS_MS = 180_000;
+
 let folder = '';
 let files: TinyFiles;
 
@@ -25,9 +28,9 @@ const train = (config: string, out: string, ...more: string[]) =>
 const configOf = (run: string): string => join(folder, run, 'config.json');
 const weightsOf = async (run: string) => (await readModel(join(folder, run, 'last.safetensors'))).weights;
 
-describe('a run with --stem', () => {
+describe('a run with --stem', { timeout: STARTS_MS }, () => {
   it('is repeated by its config alone, which takes the stem from its file', async () => {
-    const config = await files.config('one', { epochs: 1, explainEvery: 0 });
+    const config = await files.config('one', { epochs: 1, explainEvery: 0, limit: 18 });
     expect((await train(config, 'first', '--stem', files.stem)).code).toBe(0);
     const { stem } = JSON.parse(await readFile(configOf('first'), 'utf8')) as TrainConfig;
     const sha256 = createHash('sha256')
@@ -43,7 +46,10 @@ describe('a run with --stem', () => {
     const moved = join(folder, 'moved.safetensors');
     await rename(files.stem, moved);
     const gone = await train(configOf('first'), 'gone');
-    expect([gone.code, gone.err]).toEqual([1, expect.stringMatching(/config\.json: stem: .*could not be read \(ENOENT\)\. Say where .*--stem\./)]);
+    expect([gone.code, gone.err]).toEqual([
+      1,
+      expect.stringMatching(/config\.json: stem: .*could not be read \(ENOENT\)\. Say where .*--stem\./),
+    ]);
     const resumed = await train(configOf('first'), 'first', '--resume');
     expect([resumed.code, resumed.err]).toEqual([0, '']);
     const named = await train(configOf('first'), 'named', '--stem', moved);
@@ -62,13 +68,18 @@ it('the tuned hybrid has its stem by name, which any machine has', async () => {
   const data = syntheticDataset({ classes: 10, perClass: 20, testPerClass: 1 });
   const preset = 'hybrid-cifar10-resnet20-tuned';
   const first = await prepareTraining({ preset, data: 'x', dataset: data, out: folder });
-  expect(first.config.stem).toEqual({ path: 'shipped:resnet20-cifar10.safetensors', sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string });
+  expect(first.config.stem).toEqual({
+    path: 'shipped:resnet20-cifar10.safetensors',
+    sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
+  });
   expect(trainPreset(preset).config.stem?.path).toBe(first.config.stem?.path);
   const path = join(folder, 'tuned.json');
   await writeFile(path, JSON.stringify(first.config));
   const again = await prepareTraining({ preset: path, data: 'x', dataset: data, out: folder });
   const [name] = Object.keys(first.network.weights).filter((weight) => weight.startsWith('stem.')) as [string];
   expect(again.initialWeights?.[name]?.data).toEqual(first.initialWeights?.[name]?.data);
-  const without = await prepareTraining({ preset, data: 'x', dataset: data, out: folder, stem: files.stem }).catch((error: unknown) => error);
+  const without = await prepareTraining({ preset, data: 'x', dataset: data, out: folder, stem: files.stem }).catch(
+    (error: unknown) => error,
+  );
   expect(String(without)).toContain('stem.safetensors');
 });

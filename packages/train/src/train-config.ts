@@ -168,7 +168,10 @@ export const trainConfigSchema = v.strictObject({
    * which wants its weights as `initialWeights`.
    */
   stem: v.exactOptional(
-    v.strictObject({ path: v.string(), sha256: v.exactOptional(v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'not 64 hexadecimal digits'))) }),
+    v.strictObject({
+      path: v.string(),
+      sha256: v.exactOptional(v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'not 64 hexadecimal digits'))),
+    }),
   ),
   /** Epochs between two sets of contribution maps of the same images, which `coda train` makes; the last epoch has one. 0: none. */
   explainEvery: v.optional(count(0, maxEpochs), 1),
