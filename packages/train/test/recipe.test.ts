@@ -247,7 +247,7 @@ describe('a loss that has left', () => {
       kind: 'numeric',
       message:
         `train: ${out}: step 12: the loss diverges: its mean is 11.50, and was 1.000. The checkpoint of step 10 is good; its batch is in ${path}. ` +
-        'Try a lower learning rate, a warm-up or `clip`.',
+        'Try a lower learning rate, a warm-up or `clip`, in a new folder.',
     });
     const { tensors, metadata } = decodeSafetensors(await readFile(path), path);
     expect(Object.keys(tensors).sort()).toEqual(['images', 'labels']);
