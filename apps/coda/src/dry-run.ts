@@ -73,7 +73,7 @@ export async function dryRun(options: DryRunOptions): Promise<DryRun | undefined
     return {
       network: networkCost(network, {
         batch: config.batch,
-        slots: (config.optimiser.kind === 'sgd' ? 1 : 2) + (config.ema === undefined ? 0 : 1),
+        slots: slotsOf(config),
       }),
       trainImages: begun.trainImages,
       validationImages: begun.validationImages,
@@ -96,6 +96,12 @@ export async function dryRun(options: DryRunOptions): Promise<DryRun | undefined
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Numbers that a trained weight has beside it: the optimiser's, its average, the sum of its gradients. */
+function slotsOf({ optimiser, ema, accumulate }: PreparedTraining['config']): number {
+  const ofOptimiser = optimiser.kind !== 'sgd' ? 2 : optimiser.momentum === 0 ? 0 : 1;
+  return ofOptimiser + (ema === undefined ? 0 : 1) + (accumulate === 1 ? 0 : 1);
 }
 
 type StartEvent = Extract<TrainEvent, { type: 'start' }>;
@@ -142,7 +148,7 @@ async function firstSteps(options: DryRunOptions, begun: StartEvent, out: string
   const { network, dataset, engine, config, initialWeights, workers, onStep, signal } = options;
   const heldOut = config.validation.kind === 'held-out' ? config.validation.count : 0;
   // features are kept of as many images as the steps need
-  const few = heldOut + Math.min(begun.trainImages, config.batch * (MEASURED_STEPS + 1));
+  const few = heldOut + Math.min(begun.trainImages, config.batch * Math.max(MEASURED_STEPS + 1, config.accumulate));
   const stop = new AbortController();
   const pass = (): void => stop.abort();
   signal?.addEventListener('abort', pass, { once: true });

@@ -22,6 +22,8 @@ export interface TrainFacts {
   readonly size?: number | undefined;
   readonly epochs?: number | undefined;
   readonly batch?: number | undefined;
+  /** Processes that train together, each with `batch` images a step; default 1. */
+  readonly ranks?: number | undefined;
 }
 
 /** ILSVRC 2012. */
@@ -29,9 +31,9 @@ const imagenet: TrainFacts = { classes: 1000, trainImages: 1_281_167 };
 
 export function imagenetTraining(
   name: ImagenetHybridName,
-  { classes, trainImages, size = 224, epochs = 60, batch = 64 }: TrainFacts = imagenet,
+  { classes, trainImages, size = 224, epochs = 60, batch = 64, ranks = 1 }: TrainFacts = imagenet,
 ): TrainConfigInput {
-  const steps = epochs * Math.floor(trainImages / batch);
+  const steps = epochs * Math.floor(trainImages / (batch * ranks));
   return {
     network: imagenetHybrid(name, { classes, size }) as unknown as JsonObject & { kind: string },
     epochs,

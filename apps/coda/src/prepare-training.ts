@@ -1,5 +1,5 @@
 /** What a call of `coda train` means: the config, the network and its first weights. Writes nothing and trains nothing. */
-import { CodaError, initWeights, Random, type JsonObject, type NamedArrays, type Network } from '@coda-nets/core';
+import { CodaError, initWeights, Random, type JsonObject, type NamedArrays, type Network, type ProcessGroup } from '@coda-nets/core';
 import { readModel } from '@coda-nets/core/node';
 import { withCut, withStemWeights, type Hybrid } from '@coda-nets/hybrid';
 import {
@@ -10,8 +10,11 @@ import {
   type TrainConfig,
   type TrainConfigInput,
 } from '@coda-nets/train';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { buildNetwork } from './build-network.ts';
 import { readConfig } from './read-json.ts';
+import { checkedStem, stemPath } from './stem-file.ts';
 import { trainPreset, type TrainPreset } from './train-presets.ts';
 
 export interface TrainingChoice {
@@ -26,7 +29,9 @@ export interface TrainingChoice {
    * `overrides` and what a config file says must equal it.
    */
   readonly resume?: boolean;
-  /** Takes the place of the preset's stem. */
+  /** The processes that train together, by default one. */
+  readonly group?: Pick<ProcessGroup, 'size'>;
+  /** Takes the place of the stem that the config or preset names. */
   readonly stem?: string | undefined;
   /** Sides of the images that a preset which a rule makes is made for. */
   readonly size?: number | undefined;
@@ -41,7 +46,6 @@ export interface PreparedTraining {
   readonly config: TrainConfig;
   /** Of the classes that are trained on. */
   readonly classNames: readonly string[];
-  readonly stem: string | undefined;
   readonly initialWeights: NamedArrays | undefined;
 }
 
@@ -54,13 +58,24 @@ export async function prepareTraining(choice: TrainingChoice): Promise<PreparedT
   if (overrides.limit !== undefined) checkLimit(overrides.limit, parsed);
   const moved = cut === undefined ? parsed.network : (withCut(parsed.network, cut) as unknown as JsonObject);
   const network = buildNetwork(moved, `${preset}: network`);
+  const named = choice.stem === undefined ? parsed.stem : { path: choice.stem };
   const config = { ...parsed, network: network.config };
-  const stem = choice.stem ?? source.stem;
-  // the head's weights are drawn as the trainer draws them; the stem's are taken
-  const drawn = initWeights(network, Random.seeded(config.seed).split('weights'));
-  const initialWeights = stem === undefined ? undefined : withStemWeights(network as Hybrid, drawn, (await readModel(stem)).weights, stem);
   const { classNames } = config.classes === undefined ? dataset : selectClasses(dataset, config.classes);
-  return { network, config, classNames, stem, initialWeights };
+  if (named === undefined) return { network, config, classNames, initialWeights: undefined };
+  try {
+    const stem = await checkedStem(named, choice.stem === undefined ? preset : 'train: --stem');
+    return { network, config: { ...config, stem }, classNames, initialWeights: await weightsWithStem(network, config, stemPath(stem)) };
+  } catch (error) {
+    // whose weights are in a checkpoint needs the file no more
+    if (!resume || choice.stem !== undefined || !existsSync(join(out, 'checkpoints'))) throw error;
+    return { network, config, classNames, initialWeights: undefined };
+  }
+}
+
+/** The head's weights are drawn as the trainer draws them; the stem's are taken. */
+async function weightsWithStem(network: Network, { seed }: TrainConfig, stem: string): Promise<NamedArrays> {
+  const drawn = initWeights(network, Random.seeded(seed).split('weights'));
+  return withStemWeights(network as Hybrid, drawn, (await readModel(stem)).weights, stem);
 }
 
 function isFile(preset: string): boolean {
@@ -68,7 +83,7 @@ function isFile(preset: string): boolean {
 }
 
 async function sourceOf(
-  { preset, dataset, size, overrides: { epochs, batch, limit, classes } = {} }: TrainingChoice,
+  { preset, dataset, size, group, overrides: { epochs, batch, limit, classes } = {} }: TrainingChoice,
   stored: TrainConfig | undefined,
 ): Promise<TrainPreset> {
   const source = isFile(preset) ? { config: (await readConfig(preset)) as unknown as TrainConfigInput } : trainPreset(preset);
@@ -82,14 +97,16 @@ async function sourceOf(
       expected: 'a preset for ImageNet (hybrid-resnet50-layer3-coda4 …); in a config file, "inputShape" of the backbone',
     });
   }
-  const chosen = classes === undefined ? dataset : selectClasses(dataset, classes);
+  // a run that goes on has its classes and its size
+  const selected = classes ?? stored?.classes;
+  const chosen = selected === undefined ? dataset : selectClasses(dataset, selected);
   const facts = {
     classes: chosen.classNames.length,
     trainImages: Math.min(limit ?? Infinity, chosen.split('train').length),
-    // a run that goes on has its size
     size: size ?? storedSize(stored),
     epochs,
     batch,
+    ranks: group?.size,
   };
   return { ...source, config: fitted(facts) };
 }

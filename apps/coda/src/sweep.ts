@@ -60,7 +60,8 @@ export async function sweep(options: SweepOptions): Promise<readonly SweepEntry[
       run: join(out, cut),
       validationAccuracy: last?.validationAccuracy,
       trainLoss: last?.trainLoss,
-      epochs: config.epochs,
+      // an early stop may have ended it before the last that was asked for
+      epochs: last?.epoch ?? config.epochs,
       seconds: last?.seconds,
       trained: cost.parameters,
       frozen: cost.frozen,

@@ -2,20 +2,17 @@
 import { CodaError, nearestName, type JsonObject } from '@coda-nets/core';
 import { imagenetHybridPresets, type ImagenetHybridName } from '@coda-nets/hybrid';
 import type { TrainConfigInput } from '@coda-nets/train';
-import { fileURLToPath } from 'node:url';
 import { networkPresets } from './build-network.ts';
 import { imagenetTraining, type TrainFacts } from './imagenet-training.ts';
 
 export interface TrainPreset {
   readonly config: TrainConfigInput;
-  /** The model file a hybrid's stem is taken from. */
-  readonly stem?: string;
   /** The config for these data, of presets that a rule makes. */
   readonly fitted?: (facts: TrainFacts) => TrainConfigInput;
 }
 
 /** ResNet-20 trained by `coda train resnet20-cifar10`; see models/README.md for log and figures. */
-const shippedStem = fileURLToPath(new URL('../models/resnet20-cifar10.safetensors', import.meta.url));
+const stem = { path: 'shipped:resnet20-cifar10.safetensors' };
 
 export const trainPresets: Readonly<Record<string, TrainPreset>> = {
   'resnet20-cifar10': {
@@ -59,8 +56,8 @@ export const trainPresets: Readonly<Record<string, TrainPreset>> = {
    * and clipping at 1 keep the stem near where it starts. Epochs, d: ours. Not yet run to the end.
    */
   'hybrid-cifar10-resnet20-tuned': {
-    stem: shippedStem,
     config: {
+      stem,
       network: { ...(networkPresets['hybrid-cifar10-resnet20'] as JsonObject & { kind: string }), stem: 'trained' },
       epochs: 30,
       batch: 128,
@@ -77,8 +74,8 @@ export const trainPresets: Readonly<Record<string, TrainPreset>> = {
     },
   },
   'hybrid-cifar10-resnet20': {
-    stem: shippedStem,
     config: {
+      stem,
       network: networkPresets['hybrid-cifar10-resnet20'] as JsonObject & { kind: string },
       epochs: 2,
       batch: 64,

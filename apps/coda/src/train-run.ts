@@ -8,6 +8,7 @@ import { prepareTraining, type TrainingChoice } from './prepare-training.ts';
 import type { Progress } from './progress.ts';
 import { readMetrics } from './report/read-metrics.ts';
 import { runMonitor } from './run-monitor.ts';
+import { stemPath } from './stem-file.ts';
 
 export interface TrainRunOptions extends TrainingChoice {
   readonly engine: Engine;
@@ -33,8 +34,8 @@ export interface TrainRun {
 
 export async function trainRun(options: TrainRunOptions): Promise<TrainRun> {
   const { dataset, engine, out, io, signal, resume = false, workers, featureCacheFolder, group } = options;
-  const { network, config, classNames, stem, initialWeights } = await prepareTraining(options);
-  if (stem !== undefined) io.say(`stem: ${stem}`);
+  const { network, config, classNames, initialWeights } = await prepareTraining(options);
+  if (config.stem !== undefined) io.say(`stem: ${stemPath(config.stem)}`);
   // of other ranks than 0 only images that cannot be read are heard
   const bars = trainBars(
     group === undefined || group.rank === 0 ? io : { ...io, say: (line) => process.stderr.write(`${group.name}: ${line}\n`) },

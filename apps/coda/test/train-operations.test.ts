@@ -1,7 +1,7 @@
 /** What `coda train` does beside training: maps of the same images, the run's report, the dry run; and `coda sweep`. */
 import { readModel } from '@coda-nets/core/node';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseHTML } from 'linkedom';
@@ -124,6 +124,29 @@ describe('--dry-run', () => {
     expect(plan.checkpointBytes).toBeLessThan(4 * numbers + 40_000);
     expect(plan.peakBytes).toBeGreaterThan(plan.network.memory.training);
     expect([existsSync(out), await temporary()]).toEqual([false, before]);
+  });
+
+  it('has as many images as an update of many batches needs, and says where it would be refused', async () => {
+    const config = await files.config('update', {
+      network: { ...tinyConfig.network, stem: 'frozen' },
+      cacheFeatures: true,
+      batch: 4,
+      accumulate: 12,
+      epochs: 1,
+      optimiser: { kind: 'sgd', momentum: 0 },
+    });
+    const out = join(folder, 'there');
+    const call = ['train', config, '--data', files.data, '--out', out, '--stem', files.stem, '--dry-run'];
+    const first = await coda(...call, '--json');
+    expect([first.code, first.err]).toEqual([0, '']);
+    const plan = JSON.parse(first.out);
+    expect(plan).toMatchObject({ totalSteps: 12, measuredSteps: 10 });
+    // the sums of gradients, and nothing of the optimiser
+    expect(plan.network.memory.slots).toBe(1);
+    await mkdir(out);
+    await writeFile(join(out, 'config.json'), JSON.stringify(plan.config));
+    const second = await coda(...call);
+    expect(second.out).toContain(`there is a run in ${out} already: without --resume, or another folder, this one would be refused.`);
   });
 
   it('says it in lines', async () => {

@@ -1,5 +1,5 @@
 /** The end of an epoch: it is measured, written down, and saved. What is measured is `measure-epoch.ts`. */
-import { oneProcess } from '@coda-nets/core';
+import { CodaError, oneProcess } from '@coda-nets/core';
 import type { KeptFeatures } from './kept-features.ts';
 import { measureEpoch, stopMetric, type EpochContext } from './measure-epoch.ts';
 import type { RunWriter } from './run-writer.ts';
@@ -7,10 +7,17 @@ import { nextPatience } from './patience.ts';
 import type { TrainingRun } from './training-run.ts';
 import { noSums, rounded } from './training-sums.ts';
 
+/** The weights are finite, and so was the loss of every step. */
+const statisticsAdvice =
+  'Trained with it was still finite, so the running statistics of batch norm, which only validation uses, can be the cause: try a larger batch or a lower learning rate, in a new folder.';
+
 /** Validation, the epoch's line, the models, a checkpoint. False where it was ended early: it is then done on resume. */
 export async function endEpoch(run: TrainingRun, writer: RunWriter, features: KeptFeatures): Promise<boolean> {
   const weights = await writer.shownWeights();
-  const measured = await measureEpoch(contextOf(run, writer, features), run.state, weights);
+  const measured = await measureEpoch(contextOf(run, writer, features), run.state, weights).catch(async (error: unknown) => {
+    if (!CodaError.isInstance(error) || error.kind !== 'numeric') throw error;
+    throw await writer.numericStop(run.state.step, `what was measured after the step is not finite: ${error.message}`, statisticsAdvice);
+  });
   if (measured === undefined) return false;
   const { epoch, score, stopScore, isBest, validation, alignment, training } = measured;
   const { state, config } = run;

@@ -5,8 +5,14 @@ import { writeFileAtomic } from '@coda-nets/core/node';
 import { listCheckpoints } from './checkpoint.ts';
 import type { RunFolder } from './run-folder.ts';
 
-/** Writes `batch-<step>.safetensors`: what the step was fed, under its inputs' names. `problem`: what became of the numbers. */
-export async function numericStop(folder: RunFolder, step: number, problem: string, batch: NamedArrays): Promise<CodaError> {
+/** Writes `batch-<step>.safetensors`: what the step was fed, under its inputs' names. `problem`: what became of the numbers; `advice`: what may help. */
+export async function numericStop(
+  folder: RunFolder,
+  step: number,
+  problem: string,
+  batch: NamedArrays,
+  advice = 'Try a lower learning rate, a warm-up or `clip`, in a new folder.',
+): Promise<CodaError> {
   const [good] = await listCheckpoints(folder.checkpoints);
   const checkpoint = good === undefined ? 'There is no checkpoint before it' : `The checkpoint of step ${good} is good`;
   const path = join(folder.path, `batch-${step}.safetensors`);
@@ -22,6 +28,6 @@ export async function numericStop(folder: RunFolder, step: number, problem: stri
     kind: 'numeric',
     where: `train: ${folder.path}: step ${step}`,
     problem,
-    hint: `${checkpoint}; ${kept}. Try a lower learning rate, a warm-up or \`clip\`.`,
+    hint: `${checkpoint}; ${kept}. ${advice}`,
   });
 }

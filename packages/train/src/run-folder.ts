@@ -175,7 +175,8 @@ async function cutMetrics(path: string, moment: RunMoment): Promise<readonly Met
 
 function parsedLine(line: string): MetricsLine | undefined {
   try {
-    return JSON.parse(line) as MetricsLine;
+    const value = JSON.parse(line) as Partial<MetricsLine> | null;
+    return typeof value?.step === 'number' && typeof value.type === 'string' ? (value as MetricsLine) : undefined;
   } catch {
     return undefined;
   }

@@ -58,8 +58,8 @@ export class RunWriter {
   }
 
   /** The error for numbers of this step that are of no use; its batch is kept in the run folder. */
-  numericStop(step: number, problem: string): Promise<CodaError> {
-    return numericStop(this.folder, step, problem, this.#batch);
+  numericStop(step: number, problem: string, advice?: string): Promise<CodaError> {
+    return numericStop(this.folder, step, problem, this.#batch, advice);
   }
 
   async checkpoint(): Promise<void> {

@@ -11,6 +11,7 @@ const changeable: ReadonlySet<string> = new Set([
   'explainImages',
   'initFrom',
   'maxBad',
+  'stem',
 ]);
 
 /** Throws a CodaError that names the first key in which two configs differ. `where`: the file of the older one. */

@@ -1,6 +1,6 @@
 /** Everything a training run is made of, as JSON. Which keys there are, their defaults, their limits; runs nothing. */
 import * as v from 'valibot';
-import { parseConfig, type JsonObject } from '@coda-nets/core';
+import { CodaError, parseConfig, type JsonObject } from '@coda-nets/core';
 import { metricNames } from './metrics.ts';
 import { averageSchema, clipSchema, groupSchema, optimiserSchema, scheduleSchema } from './update-config.ts';
 
@@ -163,6 +163,16 @@ export const trainConfigSchema = v.strictObject({
   logEverySteps: v.optional(count(1, maxSteps), 20),
   /** A model file whose weights of the same names the run starts from. */
   initFrom: v.exactOptional(v.string()),
+  /**
+   * The model file that a hybrid's stem was taken from, which `coda train` takes it from again; `shipped:…` comes along with the command. Not read by `train`,
+   * which wants its weights as `initialWeights`.
+   */
+  stem: v.exactOptional(
+    v.strictObject({
+      path: v.string(),
+      sha256: v.exactOptional(v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/, 'not 64 hexadecimal digits'))),
+    }),
+  ),
   /** Epochs between two sets of contribution maps of the same images, which `coda train` makes; the last epoch has one. 0: none. */
   explainEvery: v.optional(count(0, maxEpochs), 1),
   /** Of so many images, spread over the validation images, or over the training images where there are none. */
@@ -177,5 +187,19 @@ export type TrainConfig = Omit<v.InferOutput<typeof trainConfigSchema>, 'network
 
 /** Throws a CodaError that names the leaf, and for a misspelt key the nearest right one. */
 export function parseTrainConfig(config: unknown, where = 'train: config'): TrainConfig {
-  return parseConfig(trainConfigSchema, config, where) as TrainConfig;
+  const parsed = parseConfig(trainConfigSchema, config, where);
+  refuseArrays(config, parsed, where);
+  return parsed as TrainConfig;
+}
+
+/** Valibot takes an array for an object without keys, of which every default is filled in. Throws a CodaError where it has. */
+function refuseArrays(given: unknown, parsed: unknown, path: string, separator = ': '): void {
+  if (typeof given !== 'object' || given === null || typeof parsed !== 'object' || parsed === null) return;
+  if (Array.isArray(given) && !Array.isArray(parsed)) {
+    throw new CodaError({ kind: 'argument', where: path, problem: 'not a valid value', expected: 'an object', got: 'an array' });
+  }
+  for (const [key, value] of Object.entries(given)) {
+    const place = Array.isArray(given) ? `${path}[${key}]` : `${path}${separator}${key}`;
+    refuseArrays(value, (parsed as Readonly<Record<string, unknown>>)[key], place, '.');
+  }
 }

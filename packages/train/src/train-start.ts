@@ -116,6 +116,15 @@ export async function firstWeights(
   { network, initialWeights }: { readonly network: Network; readonly initialWeights?: NamedArrays },
   config: TrainConfig,
 ): Promise<NamedArrays> {
+  if (config.stem !== undefined && initialWeights === undefined) {
+    throw new CodaError({
+      kind: 'argument',
+      where: 'train: config: stem',
+      problem: 'its weights are not read here, and the run would start without them',
+      expected: 'weights of the stem as `initialWeights`, or no such key',
+      got: config.stem.path,
+    });
+  }
   const drawn = initWeights(network, Random.seeded(config.seed).split('weights'));
   const fromFile = config.initFrom !== undefined && initialWeights === undefined;
   const given = fromFile ? (await readModel(config.initFrom as string)).weights : (initialWeights ?? {});

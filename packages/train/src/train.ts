@@ -38,10 +38,12 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const config = parseTrainConfig({ ...options.config, network: network.config });
   const dataset = config.classes === undefined ? options.dataset : selectClasses(options.dataset, config.classes);
   checkDataset(network, dataset);
-  const split = splits(config, dataset);
-  checkCacheFeatures(network, config);
-  checkRecipe(network, config, split);
   const { group = oneProcess } = options;
+  // a run that goes on was checked with the ranks it was begun with, which its checkpoint knows
+  const shared = resume ? config : sharedConfig(config, group.size, group).config;
+  const split = splits(shared, dataset);
+  checkCacheFeatures(network, config);
+  checkRecipe(network, shared, split);
   const own = { ...withGroupEvents(options, group), dataset };
   if (group.rank > 0)
     return withMaker(own, config, split, (maker) => runTraining(own, config, split, maker, async () => silentRunFolder(out), undefined));
@@ -63,6 +65,8 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       else await refuseRun(out);
       const folderOf = join(out, 'checkpoints');
       const checkpoint = resume ? await lastCheckpoint(folderOf, onEvent) : undefined;
+      if (resume && checkpoint === undefined)
+        onEvent?.({ type: 'notice', message: `There is no checkpoint in ${out} yet: starting from the beginning.` });
       if (checkpoint !== undefined) checkCheckpoint(checkpoint, network, split.train, options.engine, folderOf, onEvent);
       const openRun = async (): Promise<RunFolder> => {
         if (!resume) await createRunFolder(out, config);
@@ -205,6 +209,16 @@ function makeRun(
   const { train: split } = parts;
   const { batch, seed, accumulate } = config;
   const sampler = new BatchSampler({ length: split.length, batchSize: batch, seed, order: split.order, batchesAtOnce: accumulate });
+  // an epoch of no step would be a run that is finished at once
+  if (sampler.batchesPerEpoch === 0) {
+    throw new CodaError({
+      kind: 'argument',
+      where: 'train: config: batch',
+      problem: 'there are too few training images for one update of all processes',
+      expected: `at least ${batch * accumulate} images`,
+      got: String(split.length),
+    });
+  }
   if (checkpoint !== undefined) sampler.restore(checkpoint.state.sampler);
   const state = checkpoint?.state ?? firstState({ splits: parts, options, config, sampler });
   const [height, width] = options.network.inputShape;

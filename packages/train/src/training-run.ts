@@ -80,7 +80,27 @@ export function resultOf(run: TrainingRun, weights: NamedArrays): TrainResult {
   };
 }
 
-export function tellStart({ options, config, splits, state, totalSteps }: TrainingRun): void {
+/** Where a run goes on, before anything long is done. */
+function tellOfResuming(run: TrainingRun): void {
+  const { options, state, totalSteps } = run;
+  if (options.resume !== true || state.step === 0 || (isDone(run) && !state.stopped)) return;
+  const message = state.stopped
+    ? `The run was stopped early, after step ${state.step} of ${totalSteps}: there is nothing to go on with.`
+    : `Going on at step ${state.step} of ${totalSteps}.`;
+  options.onEvent?.({ type: 'notice', message });
+}
+
+/** A warm-up that is as long as the run: its rate never comes to its peak. */
+function tellOfWarmup({ options, config, totalSteps }: TrainingRun): void {
+  const { warmup } = config.schedule;
+  const updates = totalSteps / config.accumulate;
+  if (warmup === 0 || warmup < updates) return;
+  const message = `The warm-up of ${warmup} updates is as long as the run, which has ${updates}: the learning rate does not stay at its peak, or does not reach it.`;
+  options.onEvent?.({ type: 'notice', message });
+}
+
+export function tellStart(run: TrainingRun): void {
+  const { options, config, splits, state, totalSteps } = run;
   const { network, engine, onEvent } = options;
   const numbersOf = (frozen: boolean): number =>
     Object.values(network.weights)
@@ -97,4 +117,6 @@ export function tellStart({ options, config, splits, state, totalSteps }: Traini
     frozen: numbersOf(true),
     engine: engine.description,
   });
+  tellOfResuming(run);
+  tellOfWarmup(run);
 }

@@ -54,6 +54,14 @@ describe('event files', () => {
     expect(seconds).toEqual([9000000000, 9000000001, 9000000002, 9000000003]);
   });
 
+  it('of a run that begins anew void those before', async () => {
+    const folder = await temporaryFolder();
+    for (let i = 0; i < 2; i++) await (await openEventFile(folder, 0)).close();
+    const [first, second] = await Promise.all((await eventFiles(folder)).map((name) => readFile(join(folder, name))));
+    const started = eventRecord(0, 0, { kind: 'session-start' });
+    expect((second as Buffer).length - (first as Buffer).length).toBe(started.length);
+  });
+
   it('name the numbers of a line, those of objects under the object', () => {
     const line = { type: 'epoch', step: 9, epoch: 1, trainLoss: 0.5, alignment: { 'head.0': { norm: { mean: 0.25 } } }, note: 'x' };
     expect(scalarsOf(line)).toEqual({ 'epoch/trainLoss': 0.5, 'alignment/head.0/norm/mean': 0.25 });

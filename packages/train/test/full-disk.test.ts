@@ -9,7 +9,7 @@ import { temporaryFolder } from './data/temporary-folder.ts';
 import { side, tinyNetwork } from './tiny-network.ts';
 
 /** After so many bytes of checkpoints nothing more is written. */
-const disk = vi.hoisted(() => ({ left: Number.POSITIVE_INFINITY }));
+const disk = vi.hoisted(() => ({ left: Number.POSITIVE_INFINITY, hasLocks: true }));
 
 vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof import('node:fs/promises')>();
@@ -17,6 +17,11 @@ vi.mock('node:fs/promises', async (original) => {
     ...real,
     open: async (...args: Parameters<typeof real.open>) => {
       const file = await real.open(...args);
+      if (!disk.hasLocks && /\.lock\./.test(String(args[0]))) {
+        file.writeFile = async () => {
+          throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+        };
+      }
       return /checkpoints[\\/]\./.test(String(args[0])) ? Object.assign(file, { ofCheckpoint: true }) : file;
     },
     writeFile: async (...[file, data, options]: Parameters<typeof real.writeFile>) => {
@@ -43,9 +48,18 @@ const options = {
 beforeAll(() => useBackend('cpu'));
 beforeEach(() => {
   disk.left = Number.POSITIVE_INFINITY;
+  disk.hasLocks = true;
 });
 
 describe('a full disk', () => {
+  it('without room for the lock is told of, and nothing is left', async () => {
+    const out = await temporaryFolder();
+    disk.hasLocks = false;
+    const failed = train({ ...options, engine: await onnxRuntimeEngine({ threads: 1 }), out });
+    await expect(failed).rejects.toMatchObject({ kind: 'unavailable', message: `${join(out, '.lock')}: the disk is full` });
+    expect(await readdir(out)).toEqual([]);
+  });
+
   // weights are 3.2 kB, slots 9.6 kB: in the weights, in the slots, in the state
   it.each([1000, 7000, 13_200])('after %d bytes of a checkpoint leaves those before, and the run goes on from there', async (bytes) => {
     const engine = await onnxRuntimeEngine({ threads: 1 });

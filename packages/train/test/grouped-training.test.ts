@@ -198,3 +198,15 @@ describe('N ranks with batch B', () => {
 function stem() {
   return { dtype: 'float32' as const, shape: [3, 2], data: Float32Array.of(0.5, -0.2, 0.1, 0.7, -0.4, 0.3) };
 }
+
+it('a batch of all ranks that cannot fill one update is refused before anything is made', async () => {
+  const out = join(await temporaryFolder(), 'run');
+  for (const config of [
+    { epochs: 1, learningRate: 0.01, batch: 100 },
+    { epochs: 1, learningRate: 0.01, batch: 40, accumulate: 3 },
+  ]) {
+    const ranks = localGroup(2).map((group) => train({ network, dataset, engine, config, group, out }));
+    for (const rank of ranks) await expect(rank).rejects.toThrow(/there are too few training images/);
+  }
+  expect(existsSync(out)).toBe(false);
+});

@@ -1,5 +1,5 @@
 /** What a recipe asks of the loop: several batches an update, averages, rates of their own, early stops, and an end where the loss has left. */
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeSafetensors, ndArray, type Engine, type NamedArrays, type NdArray } from '@coda-nets/core';
 import { readModel } from '@coda-nets/core/node';
@@ -166,6 +166,8 @@ describe('groups of weights', () => {
       'train: config: earlyStop.metric: there is no validation that would measure it; expected "trainLoss" or "trainAccuracy", or a `validation`, got "validationLoss"',
     ],
     [{ bestBy: 'validationTop5' }, 'train: config: bestBy: there is no validation that would measure it'],
+    [{ ema: [] } as never, 'train: config: ema: not a valid value; expected an object, got an array'],
+    [{ divergence: [] } as never, 'train: config: divergence: not a valid value; expected an object, got an array'],
     [{ earlystop: { patience: 1 } } as never, 'earlystop: unknown key'],
     [{ clip: { kind: 'norm' } } as never, 'train: config: clip.max'],
   ])('are refused where they fit nothing: %j', async (change, text) => {
@@ -190,6 +192,7 @@ describe('an early stop', () => {
     expect(notices).toEqual(['Stopped after epoch 6: validationLoss was best after epoch 2, 2 measured epochs ago.']);
     const again = await run(config, { out, resume: true });
     expect([again.finished, again.step, again.steps.length]).toEqual([true, 48, 0]);
+    expect(again.notices).toEqual(['The run was stopped early, after step 48 of 72: there is nothing to go on with.']);
   });
 
   it('lets a run go on that gets better', async () => {
@@ -244,7 +247,7 @@ describe('a loss that has left', () => {
       kind: 'numeric',
       message:
         `train: ${out}: step 12: the loss diverges: its mean is 11.50, and was 1.000. The checkpoint of step 10 is good; its batch is in ${path}. ` +
-        'Try a lower learning rate, a warm-up or `clip`.',
+        'Try a lower learning rate, a warm-up or `clip`, in a new folder.',
     });
     const { tensors, metadata } = decodeSafetensors(await readFile(path), path);
     expect(Object.keys(tensors).sort()).toEqual(['images', 'labels']);
@@ -269,4 +272,51 @@ it('a recipe is trained on branches that are left out: another loss than with al
   ];
   expect(some.steps[0]?.loss).not.toBe(all.steps[0]?.loss);
   expect(some.steps[0]?.loss).toBe(same.steps[0]?.loss);
+});
+
+it('tells of a warm-up that is as long as the run', async () => {
+  const config: Config = { epochs: 1, batch: 8, accumulate: 2, learningRate: 0.01, optimiser: sgd };
+  const message =
+    'The warm-up of 4 updates is as long as the run, which has 4: the learning rate does not stay at its peak, or does not reach it.';
+  expect((await run({ ...config, schedule: { kind: 'cosine', warmup: 4 } })).notices).toEqual([message]);
+  expect((await run({ ...config, schedule: { kind: 'cosine', warmup: 3 } })).notices).toEqual([]);
+});
+
+it('says where it goes on, and that it begins anew where nothing was saved', async () => {
+  const config: Config = { epochs: 1, batch: 8, learningRate: 0.01, optimiser: sgd, checkpointEverySteps: 3 };
+  const stop = new AbortController();
+  const { out } = await run(config, { signal: stop.signal, onEvent: (event) => event.type === 'step' && event.step === 3 && stop.abort() });
+  const onward = await run(config, { out, resume: true });
+  expect(onward.notices).toEqual(['Going on at step 3 of 8.']);
+  expect((await run(config, { out, resume: true })).notices).toEqual([]);
+  await rm(join(out, 'checkpoints'), { recursive: true });
+  expect((await run(config, { out, resume: true })).notices).toEqual([
+    `There is no checkpoint in ${out} yet: starting from the beginning.`,
+  ]);
+});
+
+it('a validation that is not finite ends the run with its batch, its checkpoint and what may be the cause', async () => {
+  const config: Config = { epochs: 2, batch: 8, learningRate: 0.01, optimiser: sgd, validation: { kind: 'test' }, checkpointEverySteps: 3 };
+  const bad = watchedEngine(engine, {
+    onRun: (_, output) => {
+      const { logits } = output;
+      return logits === undefined
+        ? output
+        : {
+            ...output,
+            logits: ndArray(
+              'float32',
+              logits.shape,
+              (logits.data as Float32Array).map(() => NaN),
+            ),
+          };
+    },
+  });
+  const out = await temporaryFolder();
+  const error = await run(config, { out, engine: bad }).catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ kind: 'numeric' });
+  const { message } = error as Error;
+  expect(message).toMatch(/step 8: what was measured after the step is not finite: evaluate: image 0: the logit of class 0 is NaN/);
+  expect(message).toContain(`The checkpoint of step 6 is good; its batch is in ${join(out, 'batch-8.safetensors')}.`);
+  expect(message).toMatch(/running statistics of batch norm.* can be the cause: .*, in a new folder\.$/);
 });

@@ -114,10 +114,13 @@ describe('a spoiled run folder', () => {
       await truncate(join(parts, 'checkpoints/17', file), 20);
       // what a killed process leaves: a line of step 16, which will be done again, and a half-written one
       expect((await metricsOf(parts)).at(-1)).toMatchObject({ type: 'step', step: 16 });
-      await writeFile(join(parts, 'metrics.jsonl'), '{"type":"step","st', { flag: 'a' });
+      await writeFile(join(parts, 'metrics.jsonl'), 'null\n7\n{"type":"step","st', { flag: 'a' });
       const resumed = await run(parts, {}, { resume: true });
       expect(resumed.events.find((event) => event.type === 'start')).toMatchObject({ step: 15 });
-      expect(resumed.notices).toEqual([expect.stringMatching(/^The checkpoint of step 17 cannot be read \(.*17.*\)\.$/)]);
+      expect(resumed.notices).toEqual([
+        expect.stringMatching(/^The checkpoint of step 17 cannot be read \(.*17.*\)\.$/),
+        'Going on at step 15 of 21.',
+      ]);
       await expectSame(parts, whole);
       const steps = (await metricsOf(parts)).filter(({ type }) => type === 'step').map(({ step }) => step);
       expect(steps).toEqual([2, 4, 6, 8, 10, 12, 14, 16, 18, 20]);

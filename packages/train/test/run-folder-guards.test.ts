@@ -60,6 +60,12 @@ describe('a start that fails', () => {
       '/no/such.safetensors: no such file',
     ],
     [
+      'a stem whose weights were not handed over',
+      { config: { ...config, stem: { path: 'stem.safetensors' } } },
+      'train: config: stem: its weights are not read here, and the run would start without them; ' +
+        'expected weights of the stem as `initialWeights`, or no such key, got stem.safetensors',
+    ],
+    [
       'features of no stem',
       { config: { ...config, cacheFeatures: true } },
       'train: config: cacheFeatures: this network has no frozen stem whose features could be kept; expected a hybrid with a frozen stem, got kind "stand-in"',

@@ -257,7 +257,7 @@ describe('numbers that are no longer finite', () => {
     const config: Config = { epochs: 2, batch: 10, learningRate: 0.01, checkpointEverySteps: 1 };
     await expect(run(config, { out, engine: watchedEngine(engine, { onRun }) })).rejects.toMatchObject({
       kind: 'numeric',
-      message: `train: ${out}: step 3: the loss became NaN. The checkpoint of step 2 is good; its batch is in ${join(out, 'batch-3.safetensors')}. Try a lower learning rate, a warm-up or \`clip\`.`,
+      message: `train: ${out}: step 3: the loss became NaN. The checkpoint of step 2 is good; its batch is in ${join(out, 'batch-3.safetensors')}. Try a lower learning rate, a warm-up or \`clip\`, in a new folder.`,
     });
     expect((await readdir(join(out, 'checkpoints'))).sort()).toEqual(['1', '2']);
     expect(existsSync(join(out, 'last.safetensors'))).toBe(false);

@@ -1,5 +1,5 @@
 /** `coda train` */
-import { openDataset } from '@coda-nets/train';
+import { openDataset, storedConfig } from '@coda-nets/train';
 import type { Command } from 'commander';
 import type { CommandIo } from '../command-io.ts';
 import { defineCommand, engineOf, ioOf } from '../define-command.ts';
@@ -64,6 +64,9 @@ async function tellPlan(options: TrainRunOptions): Promise<void> {
   );
   if (plan === undefined) throw new Interrupted();
   for (const line of dryRunLines(plan, prepared.config, out, new Date())) io.say(line);
+  if (options.resume !== true && (await storedConfig(out)) !== undefined) {
+    io.say(`there is a run in ${out} already: without --resume, or another folder, this one would be refused.`);
+  }
   io.result({ dryRun: true, ...plan, engine: engine.name, config: prepared.config });
 }
 

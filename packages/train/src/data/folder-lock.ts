@@ -1,4 +1,5 @@
 /** One process at a time in a folder. A lock whose owner died is taken over. */
+import { CodaError } from '@coda-nets/core';
 import { randomBytes } from 'node:crypto';
 import { link, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises';
 import { hostname } from 'node:os';
@@ -46,18 +47,23 @@ export async function withFolderLock<T>(
   }
 }
 
-/** Written beside and linked, so that a lock is never seen without its owner. */
+/** Written beside and linked, so that a lock is never seen without its owner. Throws a CodaError where that cannot be. */
 async function take(path: string, mark: string): Promise<boolean> {
   const beside = `${path}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
-  const file = await open(beside, 'wx');
   try {
-    await file.writeFile(mark);
-    await file.close();
+    const file = await open(beside, 'wx');
+    try {
+      await file.writeFile(mark);
+    } finally {
+      await file.close();
+    }
     await link(beside, path);
     return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return false;
+    const problem = code === 'ENOSPC' ? 'the disk is full' : `could not be written (${code ?? message})`;
+    throw new CodaError({ kind: 'unavailable', where: path, problem, cause });
   } finally {
     await rm(beside, { force: true });
   }

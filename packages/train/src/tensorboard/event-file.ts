@@ -20,14 +20,15 @@ const namePattern = /^events\.out\.tfevents\.(\d+)\./;
 /** `from`: what earlier files in this folder hold of that step and later ones is void. */
 export async function openEventFile(folder: string, from: number): Promise<EventFile> {
   // TensorBoard reads them in the order of their names, also where two parts begin in the same second or the clock was set back
-  const before = (await readdir(folder)).map((name) => Number(namePattern.exec(name)?.[1] ?? 0));
+  const before = (await readdir(folder)).flatMap((name) => Number(namePattern.exec(name)?.[1] ?? []));
   const second = Math.max(Math.floor(Date.now() / 1000), ...before.map((last) => last + 1));
   const host = hostname().replaceAll(/[^\w.-]/g, '_');
   const path = join(folder, `events.out.tfevents.${String(second).padStart(10, '0')}.${host}.${process.pid}`);
   const file = await open(path, 'wx');
   const write = (step: number, content: EventContent): Promise<void> => file.appendFile(eventRecord(Date.now() / 1000, step, content));
   await write(0, { kind: 'file-version' });
-  if (from > 0) await write(from, { kind: 'session-start' });
+  // also of a run that begins anew at step 0, of which all before is void
+  if (before.length > 0) await write(from, { kind: 'session-start' });
   return {
     path,
     write,
