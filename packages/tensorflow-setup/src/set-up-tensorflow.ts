@@ -5,7 +5,7 @@
  */
 import { CodaError } from '@coda-nets/core';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { bringPackage } from './bring-package.ts';
 import { checkPlatform, checkSpace, downloadsIn, findCompiler, megabytes, notWritable, WHERE } from './check-machine.ts';
@@ -17,9 +17,11 @@ import { stagingFolder, swapIn } from './swap-in.ts';
 import {
   bindingFile,
   findInstallation,
+  isOwnFolder,
   manifestFile,
   PACKAGE_VERSION,
   packageNames,
+  readPackageJson,
   tensorFlowFolder,
   type Installation,
   type Manifest,
@@ -121,9 +123,7 @@ export async function planTensorFlow(options: TensorFlowSetupOptions = {}): Prom
 
 /** The package whose folder `target` is. */
 async function installedPackage(target: string): Promise<PackageName | undefined> {
-  const manifest = await readFile(join(target, 'package.json'), 'utf8').catch(() => undefined);
-  if (manifest === undefined) return undefined;
-  const { name, version } = parsed(manifest);
+  const { name, version } = await readPackageJson(target);
   const found = packageNames.find((one) => one === name);
   if (found !== undefined && version !== PACKAGE_VERSION) {
     throw new CodaError({
@@ -131,30 +131,26 @@ async function installedPackage(target: string): Promise<PackageName | undefined
       where: `${WHERE}: ${target}`,
       problem: 'another version of the package',
       expected: PACKAGE_VERSION,
-      got: version,
+      got: typeof version === 'string' ? version : 'none',
     });
   }
   return found;
 }
 
-function parsed(text: string): { name?: string; version?: string } {
-  try {
-    return (JSON.parse(text) ?? {}) as { name?: string; version?: string };
-  } catch {
-    return {};
-  }
-}
-
-/** A folder of something else is not replaced. */
+/** A folder that has anything of somebody else's is not replaced. */
 async function refuseForeign(target: string): Promise<void> {
-  if (!existsSync(target) || (await findInstallation(target)) !== undefined) return;
+  if (!existsSync(target) || (await isOwnFolder(target))) return;
+  const found = await findInstallation(target);
   throw new CodaError({
     kind: 'argument',
     where: `${WHERE}: --to ${target}`,
     problem: 'something else is there, which would be replaced',
     expected: 'a new folder, one of an earlier setup, or an installed @tensorflow/tfjs-node(-gpu)',
+    ...(found !== undefined && { hint: nameThePackage(found) }),
   });
 }
+
+const nameThePackage = ({ folder }: Installation): string => `Name the package itself: --to ${folder}.`;
 
 interface Work {
   readonly target: string;
@@ -259,6 +255,14 @@ export async function removeTensorFlow(to: string = tensorFlowFolder()): Promise
   const found = await findInstallation(target);
   if (found === undefined) {
     throw new CodaError({ kind: 'argument', where: `${WHERE}: --remove`, problem: 'no TensorFlow was set up there', got: target });
+  }
+  if (found.folder !== target && !(await isOwnFolder(target))) {
+    throw new CodaError({
+      kind: 'argument',
+      where: `${WHERE}: --remove --to ${target}`,
+      problem: 'something else is there too, which would be removed with it',
+      hint: nameThePackage(found),
+    });
   }
   const staging = await stagingFolder(found.folder === target ? join(target, 'setup') : target);
   try {
