@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { bringPackage } from './bring-package.ts';
-import { checkPlatform, checkSpace, downloadsIn, findCompiler, megabytes, notWritable, WHERE } from './check-machine.ts';
+import { checkPlatform, checkSpace, downloadsIn, findCompiler, megabytes, notWritable, WHERE, type CommandWords } from './check-machine.ts';
 import { compileBinding, tryBinding } from './compile-binding.ts';
 import { fetchWheel, findPython } from './fetch-wheel.ts';
 import { DEFAULT_VERSION, wheelSizes } from './known-wheels.ts';
@@ -64,7 +64,6 @@ export interface TensorFlowPlan {
 export async function planTensorFlow(options: TensorFlowSetupOptions = {}): Promise<TensorFlowPlan> {
   const { version = DEFAULT_VERSION, gpu = false, from, machine = thisMachine() } = options;
   const target = resolve(options.to ?? tensorFlowFolder());
-  checkPlatform(machine);
   if (!/^\d+\.\d+\.\d+$/.test(version)) {
     throw new CodaError({
       kind: 'argument',
@@ -74,6 +73,7 @@ export async function planTensorFlow(options: TensorFlowSetupOptions = {}): Prom
       got: version,
     });
   }
+  checkPlatform(machine);
   const inPlace = await installedPackage(target);
   if (inPlace === undefined) await refuseForeign(target);
   const name: PackageName = inPlace ?? (gpu ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node');
@@ -160,7 +160,7 @@ interface Work {
   readonly requirement: string;
   readonly source: TensorFlowSource | undefined;
   readonly python: string | undefined;
-  readonly compiler: string;
+  readonly compiler: CommandWords;
   readonly machine: Machine;
 }
 
