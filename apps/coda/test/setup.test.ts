@@ -1,6 +1,6 @@
 /** `coda setup tensorflow` as far as it goes without compiling. */
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { coda } from './run-coda.ts';
@@ -38,4 +38,15 @@ it('removes no app whose package it was set up in', async () => {
   expect(code).toBe(2);
   expect(err).toContain(`Name the package itself: --to ${built}.`);
   expect((await readdir(app)).sort()).toEqual(['node_modules', 'src.js']);
+});
+
+it('clears away what a killed setup left, says so, and only then finds nothing to remove', async () => {
+  const target = join(folder, 'tensorflow');
+  const left = join(folder, `.tensorflow.coda-setup-999999999-abcd-${hostname().replaceAll(/[^\w.-]/g, '_')}`);
+  await mkdir(join(left, 'downloads'), { recursive: true });
+  const remove = () => coda('setup', 'tensorflow', '--remove', '--yes', '--to', target);
+  const { code, out } = await remove();
+  expect([code, out]).toEqual([0, `Cleared away what a setup that was killed had left: ${left}\n`]);
+  expect(await readdir(folder)).toEqual([]);
+  expect(await remove()).toMatchObject({ code: 2, err: expect.stringContaining('no TensorFlow was set up there') });
 });

@@ -13,7 +13,8 @@ import { compileBinding, tryBinding } from './compile-binding.ts';
 import { fetchWheel, findPython } from './fetch-wheel.ts';
 import { DEFAULT_VERSION, wheelSizes } from './known-wheels.ts';
 import { thisMachine, type Machine } from './machine.ts';
-import { stagingFolder, swapIn } from './swap-in.ts';
+import { inside, KEPT, nameThePackage, giveBackKept } from './remove-tensorflow.ts';
+import { asideIn, stagingFolder, swapIn } from './swap-in.ts';
 import {
   bindingFile,
   findInstallation,
@@ -150,8 +151,6 @@ async function refuseForeign(target: string): Promise<void> {
   });
 }
 
-const nameThePackage = ({ folder }: Installation): string => `Name the package itself: --to ${folder}.`;
-
 interface Work {
   readonly target: string;
   readonly name: PackageName;
@@ -166,10 +165,11 @@ interface Work {
 
 async function carryOut(work: Work, { onStep, signal }: CarryOutOptions = {}): Promise<Installation> {
   const { target, name, inPlace, machine, compiler } = work;
-  const staging = await stagingFolder(inPlace ? join(target, 'setup') : target).catch((cause: unknown) => {
+  const staging = await stagingFolder(inPlace ? inside(target) : target).catch((cause: unknown) => {
     throw notWritable(dirname(target), cause);
   });
   try {
+    if (inPlace) await giveBackKept(target);
     const output = inPlace ? join(staging, 'package') : await bring(work, staging, onStep, signal);
     const deps = join(output, 'deps');
     await mkdir(deps, { recursive: true });
@@ -196,10 +196,10 @@ async function carryOut(work: Work, { onStep, signal }: CarryOutOptions = {}): P
     const parts = inPlace
       ? ['deps', 'lib'].map((part) => ({ from: join(output, part), to: join(target, part) }))
       : [{ from: staging, to: target }];
-    const first = inPlace && (await findInstallation(target)) === undefined;
-    const aside = first ? join(target, KEPT) : inPlace ? join(staging, 'old') : await stagingFolder(target);
-    await swapIn(parts, aside);
-    if (!inPlace) await rm(aside, { recursive: true, force: true });
+    const first = inPlace && !existsSync(join(target, KEPT)) && (await findInstallation(target)) === undefined;
+    const asideStaging = inPlace ? staging : await stagingFolder(target);
+    await swapIn(parts, first ? join(target, KEPT) : asideIn(asideStaging));
+    if (!inPlace) await rm(asideStaging, { recursive: true, force: true });
     return { folder: inPlace ? target : join(target, 'node_modules', name), manifest };
   } catch (cause) {
     if (CodaError.isInstance(cause) || (cause as NodeJS.ErrnoException).syscall === undefined) throw cause;
@@ -208,9 +208,6 @@ async function carryOut(work: Work, { onStep, signal }: CarryOutOptions = {}): P
     await rm(staging, { recursive: true, force: true });
   }
 }
-
-/** What an installed package had before the first setup in place. */
-const KEPT = '.before-coda-setup';
 
 async function bring(
   { name, machine }: Work,
@@ -247,40 +244,6 @@ async function takeLibraries(
     await rm(path);
   }
   return { libraries, link: unpacked.link, source: source.description, sha256: unpacked.sha256 };
-}
-
-/** Undoes a setup: its folder goes, or in an installed package what it put there, and what was there before comes back. Returns what it undid. */
-export async function removeTensorFlow(to: string = tensorFlowFolder()): Promise<Installation> {
-  const target = resolve(to);
-  const found = await findInstallation(target);
-  if (found === undefined) {
-    throw new CodaError({ kind: 'argument', where: `${WHERE}: --remove`, problem: 'no TensorFlow was set up there', got: target });
-  }
-  if (found.folder !== target && !(await isOwnFolder(target))) {
-    throw new CodaError({
-      kind: 'argument',
-      where: `${WHERE}: --remove --to ${target}`,
-      problem: 'something else is there too, which would be removed with it',
-      hint: nameThePackage(found),
-    });
-  }
-  const staging = await stagingFolder(found.folder === target ? join(target, 'setup') : target);
-  try {
-    if (found.folder === target) {
-      // the binding goes first
-      for (const part of ['lib', 'deps']) {
-        const kept = join(target, KEPT, part);
-        if (existsSync(kept)) await swapIn([{ from: kept, to: join(target, part) }], staging);
-        else await rm(join(target, part), { recursive: true, force: true });
-      }
-      await rm(join(target, KEPT), { recursive: true, force: true });
-    } else {
-      await swapIn([{ from: target, to: join(staging, 'gone') }], staging);
-    }
-  } finally {
-    await rm(staging, { recursive: true, force: true });
-  }
-  return found;
 }
 
 /** Whether the binding of the package in `folder` is built. */

@@ -2,7 +2,7 @@
 import { importTfjsNode, planTensorFlow, removeTensorFlow, findInstallation } from '@coda-nets/tensorflow-setup';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { create } from 'tar';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -13,6 +13,8 @@ let [made, folder] = ['', ''];
 let fake: FakeTensorFlow;
 const target = (): string => join(folder, 'tensorflow');
 const packageIn = (root: string, name = 'tfjs-node'): string => join(root, 'node_modules', '@tensorflow', name);
+
+const host = hostname().replaceAll(/[^\w.-]/g, '_');
 
 const here = hasCompiler && process.platform === 'linux' && process.arch === 'x64';
 
@@ -60,7 +62,7 @@ describe.skipIf(!here)(`a setup${here ? '' : ' (SKIPPED: no g++ on Linux x64)'}`
     // once more, over the first
     await (await planTensorFlow({ from: fake.wheel, to: target(), machine: fakeMachine() })).carryOut();
     expect(await readdir(folder)).toEqual(['tensorflow']);
-    expect((await removeTensorFlow(target())).manifest.tensorflow).toBe('9.9.9');
+    expect((await removeTensorFlow(target())).removed?.manifest.tensorflow).toBe('9.9.9');
     expect(await readdir(folder)).toEqual([]);
     await expect(removeTensorFlow(target())).rejects.toThrow('setup tensorflow: --remove: no TensorFlow was set up there; got ');
   });
@@ -233,12 +235,12 @@ describe.skipIf(!here)(`a setup${here ? '' : ' (SKIPPED: no g++ on Linux x64)'}`
   });
 
   it('clears away what a killed setup left, and nothing of one that runs', async () => {
-    const dead = '.tensorflow.coda-setup-999999999-abc';
-    const alive = `.tensorflow.coda-setup-${process.ppid}-abc`;
-    await mkdir(join(folder, dead));
-    await mkdir(join(folder, alive));
+    const dead = `.tensorflow.coda-setup-999999999-abcd-${host}`;
+    const alive = `.tensorflow.coda-setup-${process.ppid}-abcd-${host}`;
+    const elsewhere = `.tensorflow.coda-setup-999999999-abcd-not-${host}`;
+    for (const name of [dead, alive, elsewhere]) await mkdir(join(folder, name));
     await (await planTensorFlow({ from: fake.wheel, to: target(), machine: fakeMachine() })).carryOut();
-    expect((await readdir(folder)).sort()).toEqual([alive, 'tensorflow']);
+    expect((await readdir(folder)).sort()).toEqual([alive, elsewhere, 'tensorflow'].sort());
   });
 
   it('refuses, before it writes: another machine, an old C library, no compiler, no pip, a full disk, a foreign folder, a wrong wheel', async () => {
