@@ -26,6 +26,8 @@ export function program(): Command {
   const coda = new Command('coda')
     .description('Networks that explain themselves: train, explain, export and verify hybrid ResNet + CoDA classifiers.')
     .version(projectVersion)
+    // what stands behind a command is that command's: setup tensorflow has a --version of its own
+    .enablePositionalOptions()
     .showHelpAfterError('(add --help for the options)');
   for (const command of [
     dataCommand(),

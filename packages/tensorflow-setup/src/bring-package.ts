@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { WHERE } from './check-machine.ts';
 import { networkIsGone, noNetwork } from './fetch-wheel.ts';
 import type { Machine } from './machine.ts';
-import { PACKAGE_VERSION, type PackageName } from './tensorflow-folder.ts';
+import { ownPackageJson, PACKAGE_VERSION, type PackageName } from './tensorflow-folder.ts';
 
 /** Into `<folder>/node_modules`; returns the folder of the package. */
 export async function bringPackage(name: PackageName, folder: string, machine: Machine, signal?: AbortSignal): Promise<string> {
   await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'package.json'), '{ "private": true }\n');
+  await writeFile(join(folder, 'package.json'), ownPackageJson);
   const spec = `${name}@${PACKAGE_VERSION}`;
   const quiet = ['--ignore-scripts', '--omit=dev', '--no-audit', '--no-fund', '--no-package-lock', '--loglevel=error', '--fetch-retries=1'];
   const { code, stdout, stderr } = await machine.run('npm', ['install', spec, ...quiet], { cwd: folder, signal });

@@ -2,10 +2,13 @@
 import { CodaError } from '@coda-nets/core';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { compareVersions } from './known-wheels.ts';
+import { compareVersions, type WheelName } from './known-wheels.ts';
 import type { Machine } from './machine.ts';
 
 export const WHERE = 'setup tensorflow';
+
+/** A program and what it is always called with. */
+export type CommandWords = readonly [string, ...string[]];
 
 /** `supported`: what PyPI has TensorFlow's libraries for and this can build against. */
 export function checkPlatform({ platform, arch, glibc }: Machine): void {
@@ -21,35 +24,47 @@ export function checkPlatform({ platform, arch, glibc }: Machine): void {
 }
 
 /** Against what a wheel's name says. */
-export function checkFits(what: string, needs: { arch: string | undefined; glibc: string | undefined }, machine: Machine): void {
-  if (needs.arch !== undefined && needs.arch !== machine.arch) {
+export function checkFits(what: string, { arch, glibc, platform }: WheelName, machine: Machine): void {
+  if (!platform.split('.').some((tag) => /^(many)?linux/.test(tag))) {
+    throw new CodaError({
+      kind: 'mismatch',
+      where: `${WHERE}: ${what}`,
+      problem: 'these libraries are for another system',
+      expected: 'a wheel for Linux with glibc (manylinux)',
+      got: platform,
+      hint: 'Take the wheel of this machine: without --from it is fetched.',
+    });
+  }
+  if (arch !== machine.arch) {
     throw new CodaError({
       kind: 'mismatch',
       where: `${WHERE}: ${what}`,
       problem: 'these libraries are for another kind of processor',
       expected: machine.arch,
-      got: needs.arch,
+      got: arch ?? platform,
       hint: 'Take the wheel of this machine: without --from it is fetched.',
     });
   }
-  if (needs.glibc !== undefined && compareVersions(needs.glibc, machine.glibc ?? '0') > 0) {
+  if (glibc !== undefined && compareVersions(glibc, machine.glibc ?? '0') > 0) {
     throw new CodaError({
       kind: 'unavailable',
       where: `${WHERE}: ${what}`,
       problem: 'the C library of this machine is too old for it',
-      expected: `glibc ${needs.glibc} or later`,
+      expected: `glibc ${glibc} or later`,
       got: `glibc ${machine.glibc}`,
       hint: 'Use a newer Linux, or an older TensorFlow: --version.',
     });
   }
 }
 
-/** The command of a C++ compiler that runs: `$CXX`, g++, clang++. */
-export async function findCompiler(machine: Machine): Promise<{ command: string; description: string }> {
-  const own = process.env['CXX'];
+/** The words of the command of a C++ compiler that runs: `$CXX`, which may be `ccache g++`, g++, clang++. */
+export async function findCompiler(machine: Machine): Promise<{ command: CommandWords; description: string }> {
+  const own = process.env['CXX']?.trim();
   const tried = own !== undefined && own !== '' ? [own] : ['g++', 'clang++'];
-  for (const command of tried) {
-    const { code, stdout } = await machine.run(command, ['--version']);
+  for (const text of tried) {
+    const command = text.split(/\s+/) as [string, ...string[]];
+    const [program, ...words] = command;
+    const { code, stdout } = await machine.run(program, [...words, '--version']);
     if (code === 0) return { command, description: stdout.split('\n', 1)[0] as string };
   }
   throw new CodaError({

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { include_dir as nodeHeaders } from 'node-api-headers';
-import { WHERE } from './check-machine.ts';
+import { WHERE, type CommandWords } from './check-machine.ts';
 import { explainLoadError } from './explain-load-error.ts';
 import type { Machine } from './machine.ts';
 import { bindingFile } from './tensorflow-folder.ts';
@@ -22,7 +22,7 @@ export interface CompileOptions {
   /** Has `deps/lib` and `deps/include`, and gets `lib/napi-v8`. */
   readonly output: string;
   readonly link: readonly string[];
-  readonly compiler: string;
+  readonly compiler: CommandWords;
   readonly machine: Machine;
   readonly signal?: AbortSignal | undefined;
 }
@@ -44,7 +44,7 @@ export async function compileBinding({ sources, output, link, compiler, machine,
     }
     const object = join(objects, `${name}.o`);
     const includes = [nodeHeaders, include].flatMap((folder) => ['-I', folder]);
-    await compile(compiler, ['-std=c++17', '-O2', '-fPIC', `-DNAPI_VERSION=${NAPI_VERSION}`, ...includes, '-c', source, '-o', object]);
+    await compile(['-std=c++17', '-O2', '-fPIC', `-DNAPI_VERSION=${NAPI_VERSION}`, ...includes, '-c', source, '-o', object]);
     objectFiles.push(object);
   }
   await checkSymbols(
@@ -54,7 +54,7 @@ export async function compileBinding({ sources, output, link, compiler, machine,
     signal,
   );
   const linked = link.map((name) => `-l:${name}`);
-  await compile(compiler, [
+  await compile([
     '-shared',
     ...objectFiles,
     '-o',
@@ -67,14 +67,15 @@ export async function compileBinding({ sources, output, link, compiler, machine,
   ]);
   await rm(objects, { recursive: true });
 
-  async function compile(command: string, args: readonly string[]): Promise<void> {
-    const { code, stderr } = await machine.run(command, args, { signal });
+  async function compile(args: readonly string[]): Promise<void> {
+    const [program, ...words] = compiler;
+    const { code, stderr } = await machine.run(program, [...words, ...args], { signal });
     if (code === 0) return;
     if (/No space left on device/.test(stderr))
       throw new CodaError({ kind: 'unavailable', where: WHERE, problem: 'there is too little room on the disk' });
     throw new CodaError({
       kind: 'unavailable',
-      where: `${WHERE}: ${command}`,
+      where: `${WHERE}: ${compiler.join(' ')}`,
       problem: 'the binding does not compile with this compiler and these headers',
       got: stderr.split('\n').find((line) => /error/i.test(line)) ?? stderr.trim().split('\n')[0],
       hint: 'It needs C++17: GCC 9 or Clang 10, or later ones.',

@@ -5,21 +5,24 @@
  */
 import { CodaError } from '@coda-nets/core';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { bringPackage } from './bring-package.ts';
-import { checkPlatform, checkSpace, downloadsIn, findCompiler, megabytes, notWritable, WHERE } from './check-machine.ts';
+import { checkPlatform, checkSpace, downloadsIn, findCompiler, megabytes, notWritable, WHERE, type CommandWords } from './check-machine.ts';
 import { compileBinding, tryBinding } from './compile-binding.ts';
 import { fetchWheel, findPython } from './fetch-wheel.ts';
 import { DEFAULT_VERSION, wheelSizes } from './known-wheels.ts';
 import { thisMachine, type Machine } from './machine.ts';
-import { stagingFolder, swapIn } from './swap-in.ts';
+import { inside, KEPT, nameThePackage, giveBackKept } from './remove-tensorflow.ts';
+import { asideIn, stagingFolder, swapIn } from './swap-in.ts';
 import {
   bindingFile,
   findInstallation,
+  isOwnFolder,
   manifestFile,
   PACKAGE_VERSION,
   packageNames,
+  readPackageJson,
   tensorFlowFolder,
   type Installation,
   type Manifest,
@@ -62,7 +65,6 @@ export interface TensorFlowPlan {
 export async function planTensorFlow(options: TensorFlowSetupOptions = {}): Promise<TensorFlowPlan> {
   const { version = DEFAULT_VERSION, gpu = false, from, machine = thisMachine() } = options;
   const target = resolve(options.to ?? tensorFlowFolder());
-  checkPlatform(machine);
   if (!/^\d+\.\d+\.\d+$/.test(version)) {
     throw new CodaError({
       kind: 'argument',
@@ -72,6 +74,7 @@ export async function planTensorFlow(options: TensorFlowSetupOptions = {}): Prom
       got: version,
     });
   }
+  checkPlatform(machine);
   const inPlace = await installedPackage(target);
   if (inPlace === undefined) await refuseForeign(target);
   const name: PackageName = inPlace ?? (gpu ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node');
@@ -121,9 +124,7 @@ export async function planTensorFlow(options: TensorFlowSetupOptions = {}): Prom
 
 /** The package whose folder `target` is. */
 async function installedPackage(target: string): Promise<PackageName | undefined> {
-  const manifest = await readFile(join(target, 'package.json'), 'utf8').catch(() => undefined);
-  if (manifest === undefined) return undefined;
-  const { name, version } = parsed(manifest);
+  const { name, version } = await readPackageJson(target);
   const found = packageNames.find((one) => one === name);
   if (found !== undefined && version !== PACKAGE_VERSION) {
     throw new CodaError({
@@ -131,28 +132,22 @@ async function installedPackage(target: string): Promise<PackageName | undefined
       where: `${WHERE}: ${target}`,
       problem: 'another version of the package',
       expected: PACKAGE_VERSION,
-      got: version,
+      got: typeof version === 'string' ? version : 'none',
     });
   }
   return found;
 }
 
-function parsed(text: string): { name?: string; version?: string } {
-  try {
-    return (JSON.parse(text) ?? {}) as { name?: string; version?: string };
-  } catch {
-    return {};
-  }
-}
-
-/** A folder of something else is not replaced. */
+/** A folder that has anything of somebody else's is not replaced. */
 async function refuseForeign(target: string): Promise<void> {
-  if (!existsSync(target) || (await findInstallation(target)) !== undefined) return;
+  if (!existsSync(target) || (await isOwnFolder(target))) return;
+  const found = await findInstallation(target);
   throw new CodaError({
     kind: 'argument',
     where: `${WHERE}: --to ${target}`,
     problem: 'something else is there, which would be replaced',
     expected: 'a new folder, one of an earlier setup, or an installed @tensorflow/tfjs-node(-gpu)',
+    ...(found !== undefined && { hint: nameThePackage(found) }),
   });
 }
 
@@ -164,16 +159,17 @@ interface Work {
   readonly requirement: string;
   readonly source: TensorFlowSource | undefined;
   readonly python: string | undefined;
-  readonly compiler: string;
+  readonly compiler: CommandWords;
   readonly machine: Machine;
 }
 
 async function carryOut(work: Work, { onStep, signal }: CarryOutOptions = {}): Promise<Installation> {
   const { target, name, inPlace, machine, compiler } = work;
-  const staging = await stagingFolder(inPlace ? join(target, 'setup') : target).catch((cause: unknown) => {
+  const staging = await stagingFolder(inPlace ? inside(target) : target).catch((cause: unknown) => {
     throw notWritable(dirname(target), cause);
   });
   try {
+    if (inPlace) await giveBackKept(target);
     const output = inPlace ? join(staging, 'package') : await bring(work, staging, onStep, signal);
     const deps = join(output, 'deps');
     await mkdir(deps, { recursive: true });
@@ -200,10 +196,10 @@ async function carryOut(work: Work, { onStep, signal }: CarryOutOptions = {}): P
     const parts = inPlace
       ? ['deps', 'lib'].map((part) => ({ from: join(output, part), to: join(target, part) }))
       : [{ from: staging, to: target }];
-    const first = inPlace && (await findInstallation(target)) === undefined;
-    const aside = first ? join(target, KEPT) : inPlace ? join(staging, 'old') : await stagingFolder(target);
-    await swapIn(parts, aside);
-    if (!inPlace) await rm(aside, { recursive: true, force: true });
+    const first = inPlace && !existsSync(join(target, KEPT)) && (await findInstallation(target)) === undefined;
+    const asideStaging = inPlace ? staging : await stagingFolder(target);
+    await swapIn(parts, first ? join(target, KEPT) : asideIn(asideStaging));
+    if (!inPlace) await rm(asideStaging, { recursive: true, force: true });
     return { folder: inPlace ? target : join(target, 'node_modules', name), manifest };
   } catch (cause) {
     if (CodaError.isInstance(cause) || (cause as NodeJS.ErrnoException).syscall === undefined) throw cause;
@@ -212,9 +208,6 @@ async function carryOut(work: Work, { onStep, signal }: CarryOutOptions = {}): P
     await rm(staging, { recursive: true, force: true });
   }
 }
-
-/** What an installed package had before the first setup in place. */
-const KEPT = '.before-coda-setup';
 
 async function bring(
   { name, machine }: Work,
@@ -251,32 +244,6 @@ async function takeLibraries(
     await rm(path);
   }
   return { libraries, link: unpacked.link, source: source.description, sha256: unpacked.sha256 };
-}
-
-/** Undoes a setup: its folder goes, or in an installed package what it put there, and what was there before comes back. Returns what it undid. */
-export async function removeTensorFlow(to: string = tensorFlowFolder()): Promise<Installation> {
-  const target = resolve(to);
-  const found = await findInstallation(target);
-  if (found === undefined) {
-    throw new CodaError({ kind: 'argument', where: `${WHERE}: --remove`, problem: 'no TensorFlow was set up there', got: target });
-  }
-  const staging = await stagingFolder(found.folder === target ? join(target, 'setup') : target);
-  try {
-    if (found.folder === target) {
-      // the binding goes first
-      for (const part of ['lib', 'deps']) {
-        const kept = join(target, KEPT, part);
-        if (existsSync(kept)) await swapIn([{ from: kept, to: join(target, part) }], staging);
-        else await rm(join(target, part), { recursive: true, force: true });
-      }
-      await rm(join(target, KEPT), { recursive: true, force: true });
-    } else {
-      await swapIn([{ from: target, to: join(staging, 'gone') }], staging);
-    }
-  } finally {
-    await rm(staging, { recursive: true, force: true });
-  }
-  return found;
 }
 
 /** Whether the binding of the package in `folder` is built. */

@@ -1,6 +1,6 @@
 /** Where a TensorFlow that was set up lives, and the note that says so. */
 import { CodaError } from '@coda-nets/core';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
@@ -50,6 +50,33 @@ export async function findInstallation(folder: string = tensorFlowFolder()): Pro
   return undefined;
 }
 
+/** In the `package.json` around a package that a setup brought: only a folder with it is replaced or removed as a whole. */
+const OWNER = 'coda setup tensorflow';
+export const ownPackageJson = `${JSON.stringify({ private: true, description: OWNER })}\n`;
+
+/** Whether `folder` is nothing but a setup's: no file of anybody else is in it, and no other package. */
+export async function isOwnFolder(folder: string): Promise<boolean> {
+  const entries = await readdir(folder).catch(() => []);
+  if (entries.length === 0 || entries.some((name) => name !== 'package.json' && name !== 'node_modules')) return false;
+  const manifest = await readPackageJson(folder);
+  const { private: hidden, description, dependencies, ...rest } = manifest;
+  return (
+    hidden === true &&
+    description === OWNER &&
+    Object.keys(rest).length === 0 &&
+    Object.keys(dependencies ?? {}).every((name) => packageNames.some((one) => one === name))
+  );
+}
+
+/** `{}` where it cannot be read. */
+export async function readPackageJson(folder: string): Promise<Readonly<Record<string, unknown>>> {
+  try {
+    return (JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) ?? {}) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
+}
+
 async function readManifest(folder: string): Promise<Manifest | undefined> {
   const path = join(folder, manifestFile);
   let text: string;
@@ -58,16 +85,29 @@ async function readManifest(folder: string): Promise<Manifest | undefined> {
   } catch {
     return undefined;
   }
-  try {
-    const manifest = JSON.parse(text) as Manifest;
-    if (manifest.format === 1 && Array.isArray(manifest.libraries)) return manifest;
-  } catch {
-    // the same error as for a note of another format
-  }
+  const manifest = parseManifest(text);
+  const { name } = await readPackageJson(folder);
+  if (manifest !== undefined && manifest.package === name) return manifest;
   throw new CodaError({
     kind: 'malformed',
     where: path,
-    problem: 'not a note of `coda setup tensorflow`',
-    hint: 'Delete the folder and set TensorFlow up again.',
+    problem: manifest === undefined ? 'not a note of `coda setup tensorflow`' : 'the note of another package than the one it is in',
+    ...(manifest !== undefined && { expected: manifest.package, got: typeof name === 'string' ? name : 'no package' }),
+    hint: 'Delete this file and set TensorFlow up again.',
   });
+}
+
+function parseManifest(text: string): Manifest | undefined {
+  try {
+    const manifest = JSON.parse(text) as Manifest;
+    const whole =
+      manifest.format === 1 &&
+      packageNames.includes(manifest.package) &&
+      [manifest.packageVersion, manifest.tensorflow, manifest.source].every((value) => typeof value === 'string') &&
+      typeof manifest.gpu === 'boolean' &&
+      Array.isArray(manifest.libraries);
+    return whole ? manifest : undefined;
+  } catch {
+    return undefined;
+  }
 }

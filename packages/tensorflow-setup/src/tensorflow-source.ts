@@ -14,6 +14,8 @@ const MAIN_LIBRARIES = ['libtensorflow_cc.so.2', 'libtensorflow.so.2'] as const;
 const FRAMEWORK = 'libtensorflow_framework.so.2';
 /** What the binding's sources include, directly or through each other. */
 const HEADERS = /^(tensorflow\/(c\/|core\/platform\/ctstring)|(xla\/)?tsl\/(c|platform)\/)[\w/]*\.h$/;
+/** The header that says that a folder has the others. */
+const C_INTERFACE = 'tensorflow/c/eager/c_api.h';
 const NOTICES = /(^|\/)(THIRD_PARTY_NOTICES\.txt|LICENSE|THIRD_PARTY_TF_C_LICENSES)$/;
 
 interface Unpacked {
@@ -54,6 +56,7 @@ async function wheelSource(path: string, machine: Machine): Promise<TensorFlowSo
     const main = MAIN_LIBRARIES.find((library) => wheel.entries.has(`tensorflow/${library}`));
     if (main === undefined || !wheel.entries.has(`tensorflow/${FRAMEWORK}`))
       throw notTensorFlow(path, `the wheel has no ${MAIN_LIBRARIES[0]}`);
+    if (!wheel.entries.has(`tensorflow/include/${C_INTERFACE}`)) throw notTensorFlow(path, `the wheel has no include/${C_INTERFACE}`);
     const bytes = [main, FRAMEWORK].reduce((sum, library) => sum + (wheel.entries.get(`tensorflow/${library}`) as number), 0);
     return { description: file, bytes, unpack: (deps, signal) => unpackWheel(path, main, deps, signal) };
   } finally {
@@ -138,12 +141,7 @@ async function folderSource(folder: string, named: string = folder): Promise<Ten
     for (const libraries of [root, join(root, 'lib')]) {
       const main = MAIN_LIBRARIES.find((library) => existsSync(join(libraries, library)));
       const include = join(root, 'include');
-      if (
-        main === undefined ||
-        !existsSync(join(libraries, FRAMEWORK)) ||
-        !existsSync(join(include, 'tensorflow', 'c', 'eager', 'c_api.h'))
-      )
-        continue;
+      if (main === undefined || !existsSync(join(libraries, FRAMEWORK)) || !existsSync(join(include, C_INTERFACE))) continue;
       const files = await Promise.all([main, FRAMEWORK].map(async (name) => ({ name, from: await realpath(join(libraries, name)) })));
       await Promise.all(files.map(({ from }) => refuseOutside(named, folder, from)));
       const sizes = await Promise.all(files.map(async ({ from }) => (await stat(from)).size));
@@ -151,7 +149,7 @@ async function folderSource(folder: string, named: string = folder): Promise<Ten
       return { description: resolve(named), bytes, unpack: (deps, signal) => copyFolder(files, sizes, include, root, deps, signal) };
     }
   }
-  throw notTensorFlow(named, `it lacks ${MAIN_LIBRARIES.join(' or ')}, ${FRAMEWORK} or include/tensorflow/c/eager/c_api.h`);
+  throw notTensorFlow(named, `it lacks ${MAIN_LIBRARIES.join(' or ')}, ${FRAMEWORK} or include/${C_INTERFACE}`);
 }
 
 /** A link in an archive may lead anywhere; in a folder of the user's it is meant. */

@@ -2,17 +2,19 @@
 import { importTfjsNode, planTensorFlow, removeTensorFlow, findInstallation } from '@coda-nets/tensorflow-setup';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { create } from 'tar';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { swapIn } from '../src/swap-in.ts';
-import { compileLibrary, fakeMachine, fakePackage, fakeTensorFlow, hasCompiler, type FakeTensorFlow } from './fake-tensorflow.ts';
+import { compileLibrary, fakeMachine, fakePackage, fakeTensorFlow, hasCompiler, wheelOf, type FakeTensorFlow } from './fake-tensorflow.ts';
 
 let [made, folder] = ['', ''];
 let fake: FakeTensorFlow;
 const target = (): string => join(folder, 'tensorflow');
 const packageIn = (root: string, name = 'tfjs-node'): string => join(root, 'node_modules', '@tensorflow', name);
+
+const host = hostname().replaceAll(/[^\w.-]/g, '_');
 
 const here = hasCompiler && process.platform === 'linux' && process.arch === 'x64';
 
@@ -60,7 +62,7 @@ describe.skipIf(!here)(`a setup${here ? '' : ' (SKIPPED: no g++ on Linux x64)'}`
     // once more, over the first
     await (await planTensorFlow({ from: fake.wheel, to: target(), machine: fakeMachine() })).carryOut();
     expect(await readdir(folder)).toEqual(['tensorflow']);
-    expect((await removeTensorFlow(target())).manifest.tensorflow).toBe('9.9.9');
+    expect((await removeTensorFlow(target())).removed?.manifest.tensorflow).toBe('9.9.9');
     expect(await readdir(folder)).toEqual([]);
     await expect(removeTensorFlow(target())).rejects.toThrow('setup tensorflow: --remove: no TensorFlow was set up there; got ');
   });
@@ -233,12 +235,12 @@ describe.skipIf(!here)(`a setup${here ? '' : ' (SKIPPED: no g++ on Linux x64)'}`
   });
 
   it('clears away what a killed setup left, and nothing of one that runs', async () => {
-    const dead = '.tensorflow.coda-setup-999999999-abc';
-    const alive = `.tensorflow.coda-setup-${process.ppid}-abc`;
-    await mkdir(join(folder, dead));
-    await mkdir(join(folder, alive));
+    const dead = `.tensorflow.coda-setup-999999999-abcd-${host}`;
+    const alive = `.tensorflow.coda-setup-${process.ppid}-abcd-${host}`;
+    const elsewhere = `.tensorflow.coda-setup-999999999-abcd-not-${host}`;
+    for (const name of [dead, alive, elsewhere]) await mkdir(join(folder, name));
     await (await planTensorFlow({ from: fake.wheel, to: target(), machine: fakeMachine() })).carryOut();
-    expect((await readdir(folder)).sort()).toEqual([alive, 'tensorflow']);
+    expect((await readdir(folder)).sort()).toEqual([alive, elsewhere, 'tensorflow'].sort());
   });
 
   it('refuses, before it writes: another machine, an old C library, no compiler, no pip, a full disk, a foreign folder, a wrong wheel', async () => {
@@ -274,10 +276,45 @@ describe.skipIf(!here)(`a setup${here ? '' : ' (SKIPPED: no g++ on Linux x64)'}`
     await expect(plan({}, { ...wheel, from: join(folder, 'nothing.whl') })).rejects.toThrow(
       'not a TensorFlow: there is no such file or folder',
     );
+    for (const [tag, message] of Object.entries({
+      win_amd64: 'these libraries are for another system; expected a wheel for Linux with glibc (manylinux), got win_amd64',
+      macosx_12_0_x86_64: 'these libraries are for another system',
+      musllinux_1_2_x86_64: 'these libraries are for another system',
+      any: 'these libraries are for another system',
+      manylinux2014_i686: 'these libraries are for another kind of processor; expected x64, got manylinux2014_i686',
+    })) {
+      const other = join(folder, `tensorflow_cpu-2.21.0-cp311-cp311-${tag}.whl`);
+      await cp(fake.wheel, other);
+      await expect(plan({}, { ...wheel, from: other })).rejects.toThrow(message);
+    }
+    const bare = join(folder, 'tensorflow_cpu-2.21.0-cp311-cp311-manylinux_2_17_x86_64.whl');
+    const libraries = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'];
+    await writeFile(bare, wheelOf(libraries.map((name) => ({ name: `tensorflow/${name}`, data: Buffer.from(name) }))));
+    await expect(plan({}, { ...wheel, from: bare })).rejects.toThrow(
+      'not a TensorFlow: the wheel has no include/tensorflow/c/eager/c_api.h',
+    );
     const old = packageIn(folder);
     await fakePackage(old);
     await writeFile(join(old, 'package.json'), JSON.stringify({ name: '@tensorflow/tfjs-node', version: '4.0.0' }));
     await expect(plan({}, { from: fake.wheel, to: old })).rejects.toThrow('another version of the package; expected 4.22.0, got 4.0.0');
+  });
+
+  it('compiles with every word of CXX', async () => {
+    vi.stubEnv('CXX', ' env  CCACHE=1 g++ ');
+    try {
+      const machine = fakeMachine();
+      const plan = await planTensorFlow({ from: fake.wheel, to: target(), machine });
+      await plan.carryOut();
+      const compiled = machine.calls.filter((call) => call.startsWith('env '));
+      expect(compiled.map((call) => call.split(' ', 4).join(' '))).toEqual([
+        'env CCACHE=1 g++ --version',
+        'env CCACHE=1 g++ -std=c++17',
+        'env CCACHE=1 g++ -std=c++17',
+        'env CCACHE=1 g++ -shared',
+      ]);
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   it('does not use a known wheel that is another one inside', async () => {

@@ -1,11 +1,12 @@
 /** What is read out of names, metadata, the linker's words and the driver's files. */
-import { gpuReport, importTfjsNode, tensorFlowFolder } from '@coda-nets/tensorflow-setup';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { gpuReport, importTfjsNode, planTensorFlow, removeTensorFlow, tensorFlowFolder } from '@coda-nets/tensorflow-setup';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { explainLoadError } from '../src/explain-load-error.ts';
 import { compareVersions, parseWheelName } from '../src/known-wheels.ts';
+import { thisMachine } from '../src/machine.ts';
 import { cudaRequirements } from '../src/tensorflow-source.ts';
 
 let folder = '';
@@ -86,12 +87,76 @@ describe('importTfjsNode', () => {
     );
   });
 
-  it('refuses a note that is none', async () => {
+  const note = {
+    format: 1,
+    package: '@tensorflow/tfjs-node',
+    packageVersion: '4.22.0',
+    tensorflow: '9.9.9',
+    gpu: false,
+    source: 'x',
+    libraries: [],
+  };
+  it.each([
+    ['is no JSON', '{', 'not a note of `coda setup tensorflow`. Delete this file and set TensorFlow up again.'],
+    ['names no package of ours', JSON.stringify({ ...note, package: '..' }), 'not a note of `coda setup tensorflow`'],
+    ['tells no version', JSON.stringify({ ...note, tensorflow: 9 }), 'not a note of `coda setup tensorflow`'],
+    [
+      'lies in another folder',
+      JSON.stringify(note),
+      'the note of another package than the one it is in; expected @tensorflow/tfjs-node, got my-app. Delete this file',
+    ],
+  ])('refuses a note that %s, for loading and for removal', async (_, text, message) => {
     await mkdir(join(folder, 'deps'));
-    await writeFile(join(folder, 'deps', 'coda-nets.json'), '{');
-    await expect(importTfjsNode({ folder, lookup: [] })).rejects.toThrow(
-      'coda-nets.json: not a note of `coda setup tensorflow`. Delete the folder and set TensorFlow up again.',
+    await writeFile(join(folder, 'deps', 'coda-nets.json'), text);
+    await writeFile(join(folder, 'package.json'), '{ "name": "my-app" }');
+    await expect(importTfjsNode({ folder, lookup: [] })).rejects.toThrow(`coda-nets.json: ${message}`);
+    await expect(removeTensorFlow(folder)).rejects.toThrow(`coda-nets.json: ${message}`);
+    expect(await readdir(folder)).toEqual(['deps', 'package.json']);
+  });
+});
+
+describe('a folder that is more than a setup’s', () => {
+  const own = { private: true, description: 'coda setup tensorflow', dependencies: { '@tensorflow/tfjs-node': '4.22.0' } };
+  const built = (): string => join(folder, 'app', 'node_modules', '@tensorflow', 'tfjs-node');
+  beforeEach(async () => {
+    await mkdir(join(built(), 'deps'), { recursive: true });
+    await writeFile(join(built(), 'package.json'), '{ "name": "@tensorflow/tfjs-node", "version": "4.22.0" }');
+    const note = {
+      format: 1,
+      package: '@tensorflow/tfjs-node',
+      packageVersion: '4.22.0',
+      tensorflow: '9.9.9',
+      gpu: false,
+      source: 'x',
+      libraries: [],
+    };
+    await writeFile(join(built(), 'deps', 'coda-nets.json'), JSON.stringify(note));
+  });
+
+  it.each<[string, Record<string, string>]>([
+    ['a file of one’s own', { 'src.js': 'mine', 'package.json': JSON.stringify(own) }],
+    ['no package.json', {}],
+    ['a package.json of one’s own', { 'package.json': JSON.stringify({ private: true, dependencies: own.dependencies }) }],
+    ['a script', { 'package.json': JSON.stringify({ ...own, scripts: { start: 'node x' } }) }],
+    ['another dependency', { 'package.json': JSON.stringify({ ...own, dependencies: { ...own.dependencies, left: '1.0.0' } }) }],
+  ])('with %s is neither replaced nor removed', async (_, files) => {
+    const app = join(folder, 'app');
+    for (const [name, text] of Object.entries(files)) await writeFile(join(app, name), text);
+    const before = (await readdir(app)).sort();
+    const hint = `Name the package itself: --to ${built()}.`;
+    await expect(removeTensorFlow(app)).rejects.toThrow(
+      `setup tensorflow: --remove --to ${app}: something else is there too, which would be removed with it. ${hint}`,
     );
+    const machine = { ...thisMachine(), platform: 'linux', arch: 'x64', glibc: '2.36' };
+    await expect(planTensorFlow({ to: app, machine })).rejects.toThrow(hint);
+    expect((await readdir(app)).sort()).toEqual(before);
+    expect(await readdir(folder)).toEqual(['app']);
+  });
+
+  it('goes as a whole where it is a setup’s alone', async () => {
+    await writeFile(join(folder, 'app', 'package.json'), JSON.stringify(own));
+    await removeTensorFlow(join(folder, 'app'));
+    expect(await readdir(folder)).toEqual([]);
   });
 });
 

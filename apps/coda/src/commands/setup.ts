@@ -1,5 +1,5 @@
 /** `coda setup tensorflow` */
-import { findInstallation, planTensorFlow, removeTensorFlow, tensorFlowFolder, type TensorFlowPlan } from '@coda-nets/tensorflow-setup';
+import { planTensorFlow, removeTensorFlow, tensorFlowFolder, type TensorFlowPlan } from '@coda-nets/tensorflow-setup';
 import { Command } from 'commander';
 import { createInterface } from 'node:readline/promises';
 import type { CommandIo } from '../command-io.ts';
@@ -59,14 +59,12 @@ async function setUp(options: Options, io: CommandIo): Promise<void> {
 
 async function remove(options: Options, io: CommandIo): Promise<void> {
   const target = options.to ?? tensorFlowFolder();
-  if (
-    (await findInstallation(target)) !== undefined &&
-    !(await agreed(options, io, `Take away the TensorFlow that was set up in ${target}?`))
-  )
-    return;
-  const { folder, manifest } = await removeTensorFlow(target);
-  io.say(`TensorFlow ${manifest.tensorflow} is gone from ${folder}.`);
-  io.result({ removed: folder });
+  const { removed, cleared } = await removeTensorFlow(target, () =>
+    agreed(options, io, `Take away the TensorFlow that was set up in ${target}?`),
+  );
+  for (const folder of cleared) io.say(`Cleared away what a setup that was killed had left: ${folder}`);
+  if (removed !== undefined) io.say(`TensorFlow ${removed.manifest.tensorflow} is gone from ${removed.folder}.`);
+  io.result({ removed: removed?.folder ?? null, cleared });
 }
 
 function planLines({ steps, downloadBytes, peakBytes, keptBytes }: TensorFlowPlan): readonly string[] {
