@@ -43,9 +43,12 @@ export function withShardOption(command: Command): Command {
   );
 }
 
+/** Above any job array. */
+export const MOST_SHARES = 1_000_000;
+
 function shard(text: string): Share {
   const [, index, count] = (/^(\d+)\/(\d+)$/.exec(text) ?? []).map(Number);
-  if (index === undefined || count === undefined || index >= count) {
+  if (index === undefined || count === undefined || index >= count || count > MOST_SHARES) {
     throw new InvalidArgumentError('Expected two numbers, 0/4 for the first of four shares.');
   }
   return { index, count };

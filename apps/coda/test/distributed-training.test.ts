@@ -11,12 +11,12 @@ import { expectClose, mpiLaunchers, runRanks } from '@coda-nets/tools/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { coda } from './run-coda.ts';
 
-/** Sums of float32 gradients in another order, over a hundred steps. */
+/** Sums of float32 gradients in another order, over twenty steps. */
 const EQUAL = { atol: 1e-5, rtol: 1e-5 };
 /** A test starts up to five Nodes, which on a machine that is busy take their time. */
-const PATIENCE = 600_000;
-/** Of each launcher; above anything that is not a hang. */
-const limit = 220;
+const PATIENCE = 1_500_000;
+/** Seconds for a launcher. Four ranks on two cores that others use too have taken 220. */
+const limit = 500;
 
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 /** A hybrid whose stem is trained too: a ResNet-8 to its second stage, two CoDA layers. Its batch norms are those of one process only with one rank. */
@@ -58,7 +58,7 @@ beforeAll(async () => {
   for (const ranks of [1, 2, 4]) {
     await writeFile(
       configOf(`coda-${ranks}`),
-      JSON.stringify({ ...common, network: codaNet, batch: 8 / ranks, epochs: 10, validateEvery: 10 }),
+      JSON.stringify({ ...common, network: codaNet, batch: 8 / ranks, epochs: 2, validateEvery: 2 }),
     );
   }
   await writeFile(configOf('hybrid'), JSON.stringify({ ...common, network: hybrid, batch: 4, epochs: 3, checkpointEverySteps: 2 }));
@@ -98,13 +98,13 @@ describe.runIf(mpiLaunchers.length > 0)('coda train', () => {
     async () => {
       expect((await coda(...train('coda-1', 'one'))).code).toBe(0);
       const one = await metrics('one');
-      expect(lossesOf(one).length).toBe(100);
+      expect(lossesOf(one).length).toBe(20);
       for (const [i, launcher] of mpiLaunchers.entries()) {
         // oversubscribed, on the first
         const ranks = i === 0 ? 4 : 2;
         const { code, err, out } = await runRanks(launcher, ranks, [main, ...train(`coda-${ranks}`, `many-${i}`)], { limit });
         expect({ code, err }).toMatchObject({ code: 0 });
-        expect(out.match(/finished: step 100 of 100/g)?.length).toBe(1);
+        expect(out.match(/finished: step 20 of 20/g)?.length).toBe(1);
         const many = await metrics(`many-${i}`);
         expectClose(lossesOf(many), lossesOf(one), EQUAL);
         const last = (lines: readonly Line[]): number => lines.at(-1)?.validationLoss ?? NaN;

@@ -1,8 +1,8 @@
 /** `coda evaluate` and `coda depth` in shares: of MPI ranks, and of a job array; the figures are those of one process. */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { writeModel } from '@coda-nets/core/node';
 import { initWeights, Random } from '@coda-nets/core';
 import { cifar10ClassNames, syntheticDataset, writeCifar10 } from '@coda-nets/train';
@@ -13,6 +13,8 @@ import { coda } from './run-coda.ts';
 
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 const config = { kind: 'resnet', depth: 8, width: 4 };
+/** Seconds for a launcher; above anything that is not a hang. */
+const limit = 300;
 let folder = '';
 let model = '';
 let data = '';
@@ -66,6 +68,44 @@ describe('coda evaluate --shard', () => {
     expect((await coda('merge', other)).err).toContain(`error: ${other}`);
   });
 
+  it.each([
+    [{ shard: { index: 0, count: 2 ** 40 } }, 'shard.count'],
+    [{ shard: { index: 0, count: 0 } }, 'shard.count'],
+    [{ shard: { index: 2, count: 2 } }, 'shard: the index is not below the count'],
+    [{ part: { batches: [], of: 2 ** 40, seconds: 1 } }, 'part.of'],
+    [{ part: { batches: [], of: 0, seconds: 1 } }, 'part.of'],
+    [
+      { part: { batches: [{ batch: 0, images: 1, loss: 1, top1: 1, top5: 1, bad: [] }], of: 1, seconds: 0 } },
+      'part: batches that took no time',
+    ],
+  ])('names what is damaged in %j', async (damage, place) => {
+    const path = join(folder, 'damaged.json');
+    await writeFile(path, JSON.stringify({ ...(JSON.parse(await readFile(share(0), 'utf8')) as object), ...damage }));
+    const { code, err } = await coda('merge', path);
+    expect(code).toBe(2);
+    expect(err).toContain(`error: ${path}: ${place}`);
+  });
+
+  it('names both files of a share that is there twice', async () => {
+    const twin = join(folder, 'twin.json');
+    await copyFile(share(0), twin);
+    const { code, err } = await coda('merge', share(0), share(1), twin);
+    expect(code).toBe(1);
+    expect(err).toContain(`${twin}: share 0/2 is in ${share(0)} too`);
+  });
+
+  it('makes the folder of its file before the work, and says where it cannot', async () => {
+    const out = join(folder, 'parts', 'of', '0.json');
+    const { code, err } = await coda('evaluate', model, '--data', data, '--shard', '0/2', '--out', out);
+    expect({ code, err }).toMatchObject({ code: 0 });
+    expect(JSON.parse(await readFile(out, 'utf8'))).toMatchObject({ shard: { index: 0, count: 2 } });
+    const below = join(out, '1.json');
+    // before even the model is looked for
+    const none = await coda('evaluate', join(folder, 'none.safetensors'), '--data', data, '--shard', '1/2', '--out', below);
+    expect(none.code).toBe(1);
+    expect(none.err).toContain(`${out}: this folder could not be made (EEXIST)`);
+  });
+
   it('refuses a share that is none, or has no file', async () => {
     expect((await coda('evaluate', model, '--data', data, '--shard', '2/2', '--out', 'x')).code).toBe(2);
     const { code, err } = await coda('evaluate', model, '--data', data, '--shard', '0/2');
@@ -79,17 +119,30 @@ describe('coda evaluate --shard', () => {
 
 describe.each(mpiLaunchers)('$name', (launcher) => {
   // ranks on a busy machine take their time to start
-  vi.setConfig({ testTimeout: 120_000 });
+  vi.setConfig({ testTimeout: 400_000 });
   it('evaluates as one process does, and rank 0 alone talks', async () => {
-    const { code, out, err } = await runRanks(launcher, 2, [main, 'evaluate', model, '--data', data, '--json'], { limit: 110 });
+    const { code, out, err } = await runRanks(launcher, 2, [main, 'evaluate', model, '--data', data, '--json'], { limit });
     expect({ code, err }).toMatchObject({ code: 0 });
     expect(figures(JSON.parse(out) as never)).toEqual(figures(whole));
     expect(JSON.parse(out)).toMatchObject({ ranks: 2 });
     expect(err).toMatch(/rank 0 of 2 \(.+\)\nrank 1 of 2 \(.+\)\n/);
   });
 
+  // the words after the program depend on the rank, which each launcher tells in its own variable
+  const rankOf = launcher.name === 'MPICH' ? 'PMI_RANK' : 'OMPI_COMM_WORLD_RANK';
+  it('refuses ranks that evaluate different works', async () => {
+    const unlike = join(folder, `unlike-${rankOf}.mjs`);
+    await writeFile(
+      unlike,
+      `if (process.env['${rankOf}'] === '1') process.argv.push('--limit', '200');\nprocess.argv[1] = ${JSON.stringify(main)};\nawait import(${JSON.stringify(pathToFileURL(main).href)});\n`,
+    );
+    const { code, err } = await runRanks(launcher, 2, [unlike, 'evaluate', model, '--data', data, '--json'], { limit });
+    expect(code).not.toBe(0);
+    expect(err).toMatch(/rank 1 of 2 \(.+\): a share of another evaluation than rank 0 of 2 \(.+\): its \w+ differs/);
+  });
+
   it('ends all ranks where the work fails', async () => {
-    const { code, err } = await runRanks(launcher, 2, [main, 'evaluate', join(folder, 'none.safetensors'), '--data', data], { limit: 110 });
+    const { code, err } = await runRanks(launcher, 2, [main, 'evaluate', join(folder, 'none.safetensors'), '--data', data], { limit });
     expect(code).not.toBe(0);
     expect(err).toMatch(/error: rank \d of 2 \(.+\): .*none\.safetensors/);
   });

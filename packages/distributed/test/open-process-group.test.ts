@@ -11,8 +11,12 @@ describe('launchOf', () => {
       { family: 'openmpi', launcher: 'mpirun of Open MPI', size: 4, rank: 3, localSize: 2 },
     ],
     [
-      { PMI_SIZE: '2', PMI_RANK: '0' },
+      { PMI_SIZE: '2', PMI_RANK: '0', MPI_LOCALNRANKS: '2' },
       { family: 'mpich', launcher: 'mpiexec of MPICH', size: 2, rank: 0, localSize: 2 },
+    ],
+    [
+      { PMI_SIZE: '2', PMI_RANK: '0' },
+      { family: 'mpich', launcher: 'mpiexec of MPICH', size: 2, rank: 0, localSize: undefined },
     ],
     [
       { PMI_SIZE: '2', PMI_RANK: '1', SLURM_STEP_ID: '0' },

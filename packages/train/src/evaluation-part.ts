@@ -50,11 +50,20 @@ export function mergeEvaluations(parts: readonly EvaluationPart[], where = 'merg
   if (other !== undefined) {
     throw new CodaError({ kind: 'mismatch', where, problem: 'parts of two evaluations', expected: `${of} batches`, got: String(other.of) });
   }
-  const count = (batch: number): number => batches.filter((figures) => figures.batch === batch).length;
-  const places = Array.from({ length: of }, (_, i) => i);
-  const missing = places.filter((i) => count(i) === 0);
-  const twice = places.filter((i) => count(i) > 1);
-  if (missing.length > 0 || twice.length > 0 || batches.length !== of) {
+  const known = new Set(batches.map(({ batch }) => batch));
+  const missing = Array.from({ length: of }, (_, i) => i).filter((i) => !known.has(i));
+  const twice = batches.map(({ batch }) => batch).filter((batch, i) => batch === batches[i - 1]?.batch);
+  const beyond = batches.find(({ batch }) => batch >= of);
+  if (beyond !== undefined) {
+    throw new CodaError({
+      kind: 'mismatch',
+      where,
+      problem: 'a batch is beyond the last',
+      expected: `0 to ${of - 1}`,
+      got: String(beyond.batch),
+    });
+  }
+  if (missing.length > 0 || twice.length > 0) {
     throw new CodaError({
       kind: 'mismatch',
       where,
@@ -67,11 +76,11 @@ export function mergeEvaluations(parts: readonly EvaluationPart[], where = 'merg
   const images = total((figures) => figures.images);
   const bad = batches.flatMap((figures) => figures.bad);
   if (images === 0) {
-    const [first] = bad as [BadImage];
+    const [first] = bad;
     throw new CodaError({
       kind: 'malformed',
-      where: first.file,
-      problem: `no image of the split could be read; of this one: ${first.reason}`,
+      where: first?.file ?? where,
+      problem: first === undefined ? 'there are no images' : `no image of the split could be read; of this one: ${first.reason}`,
     });
   }
   return {

@@ -138,5 +138,10 @@ describe('evaluate', () => {
     expect(() => mergeEvaluations([part, { ...part, of: 6 }])).toThrow(
       'mergeEvaluations: parts of two evaluations; expected 5 batches, got 6',
     );
+    expect(() => mergeEvaluations([])).toThrow('mergeEvaluations: there are no images');
+    const [last] = part.batches.slice(-1);
+    expect(() => mergeEvaluations([part, { ...part, batches: [{ ...last, batch: 7 } as never] }])).toThrow(
+      'mergeEvaluations: a batch is beyond the last; expected 0 to 4, got 7',
+    );
   });
 });

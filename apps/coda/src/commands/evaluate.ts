@@ -4,7 +4,6 @@ import {
   batchMaker,
   defaultWorkers,
   evaluatePart,
-  mergeEvaluations,
   openDataset,
   selectClasses,
   subset,
@@ -16,7 +15,14 @@ import { createHash } from 'node:crypto';
 import { defineCommand, engineOf, ioOf, oneOf, wholeNumber, type CommonOptions } from '../define-command.ts';
 import { checkDataset } from '../check-dataset.ts';
 import { classSelection } from '../class-selection.ts';
-import { doneEvaluation, writeEvaluation, type EvaluationWork } from '../evaluation-file.ts';
+import {
+  doneEvaluation,
+  makeRoomFor,
+  mergedEvaluation,
+  writeEvaluation,
+  type EvaluationWork,
+  type NamedEvaluation,
+} from '../evaluation-file.ts';
 import { checkShardOut, gatherJson, inGroup, withShardOption, type Member, type ShardOptions } from '../in-group.ts';
 import { openModel } from '../open-model.ts';
 import { tellEvaluation } from '../tell-evaluation.ts';
@@ -46,6 +52,7 @@ export function evaluateCommand(): Command {
     .option('--out <file>', 'with --shard: where its figures go, for `coda merge`')
     .action(async (path: string, options: Options) => {
       checkShardOut('evaluate', options.shard, options.out);
+      if (options.out !== undefined) await makeRoomFor(options.out);
       await inGroup(options, ioOf(options), (member) => evaluateIn(member, path, options));
     });
 }
@@ -86,8 +93,9 @@ async function evaluateIn({ group, io, threads }: Member, path: string, options:
     io.result({ out, shard, done: false });
     return;
   }
-  const result = mergeEvaluations(await gatherJson(group, part, 'figures of an evaluation'), 'evaluate');
-  tellEvaluation(io, { ...result, split: options.split }, { engine: engine.name, ...(group.size > 1 && { ranks: group.size }) });
+  const own: NamedEvaluation = { path: group.name, work, shard: share, part };
+  const result = mergedEvaluation(await gatherJson(group, own, 'figures of an evaluation'), 'evaluate');
+  tellEvaluation(io, result, { engine: engine.name, ...(group.size > 1 && { ranks: group.size }) });
 }
 
 function firstOf(split: ImageSplit, limit: number = split.length): ImageSplit {

@@ -1,5 +1,5 @@
 /** A depth analysis from model files to the files of its report. The command line is commands/depth.ts. */
-import { CodaError, nearestName, oneProcess, parseConfig, type Engine, type ProcessGroup } from '@coda-nets/core';
+import { CodaError, nearestName, oneProcess, parseConfig, type Engine, type JsonObject, type ProcessGroup } from '@coda-nets/core';
 import { readFileBytes, writeFileAtomic } from '@coda-nets/core/node';
 import { encodePng, gridPresets, smoothingOf, type PresetName } from '@coda-nets/depth';
 import { openDataset, type ImageSplit, type Share } from '@coda-nets/train';
@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { checkDataset } from '../check-dataset.ts';
+import { checkSameInRanks } from '../check-same-in-ranks.ts';
 import type { CommandIo } from '../command-io.ts';
 import { openModel } from '../open-model.ts';
 import { projectVersion } from '../project-version.ts';
@@ -94,6 +95,7 @@ export async function runDepth(options: DepthRunOptions): Promise<DepthRun | und
   if (group.rank > 0) await group.barrier('grids');
   const gridList = await drawGrids(models, work);
   if (group.rank === 0) await group.barrier('grids');
+  await checkSameInRanks(group, planOf(models, planned, work, sha256Of(JSON.stringify(gridList))), 'analysis');
   const drawn = gridList.grids.length;
   const fewer =
     drawn < work.grids ? ` and not ${work.grids}: no more images are classified right with a probability above ${work.threshold}` : '';
@@ -145,6 +147,29 @@ export async function runDepth(options: DepthRunOptions): Promise<DepthRun | und
   return { results, files };
 }
 
+function sha256Of(bytes: Uint8Array | string): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** What all ranks must have alike. */
+function planOf(
+  models: readonly DepthModel[],
+  planned: readonly (readonly PlannedMethod[])[],
+  work: DepthWork,
+  gridList: string,
+): JsonObject {
+  const { engine, split, images, n, grids, threshold, scoring, smooth, setting, removal, depthThreshold, seed } = work;
+  return {
+    models: models.map(({ sha256 }) => sha256),
+    data: split.fingerprint,
+    limit: images.shape[0] as number,
+    methods: planned.map((methods) => methods.map(({ name, preset, taps, removalTaps }) => `${preset} ${name}: ${taps} / ${removalTaps}`)),
+    engine: engine.name,
+    ...{ cells: n, grids, threshold, scoring, smooth, setting, removal, depthThreshold, seed },
+    gridList,
+  };
+}
+
 function dataRecord(name: string, { fingerprint }: ImageSplit, images: number): DepthResults['data'] {
   return { name, split: 'test', images, fingerprint };
 }
@@ -156,9 +181,7 @@ async function openModels(paths: readonly string[]): Promise<readonly DepthModel
   for (const path of paths) {
     const alone = paths.filter((other) => nameOf(other) === nameOf(path)).length === 1;
     const open = await openModel(path);
-    const sha256 = createHash('sha256')
-      .update(await readFileBytes(path, { maxBytes: MAX_MODEL_BYTES }))
-      .digest('hex');
+    const sha256 = sha256Of(await readFileBytes(path, { maxBytes: MAX_MODEL_BYTES }));
     models.push({ ...open, name: alone ? nameOf(path) : path, sha256 });
   }
   const twice = models.find(({ sha256 }, i) => models.findIndex((other) => other.sha256 === sha256) !== i);
