@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 /** Begins the name of a model that comes along with the command, wherever that is installed. */
 const shipped = 'shipped:';
 
-export type StemFile = NonNullable<TrainConfig['stem']>;
+type StemFile = NonNullable<TrainConfig['stem']>;
 
 /** Where the file is on this machine. */
 export function stemPath({ path }: StemFile): string {
