@@ -163,9 +163,19 @@ function planOf(
     models: models.map(({ sha256 }) => sha256),
     data: split.fingerprint,
     limit: images.shape[0] as number,
-    methods: planned.map((methods) => methods.map(({ name, preset, taps, removalTaps }) => `${preset} ${name}: ${taps} / ${removalTaps}`)),
+    methods: planned.map((methods) =>
+      methods.map(({ name, preset, taps, removalTaps }) => `${preset} ${name}: ${taps.join()} / ${removalTaps.join()}`),
+    ),
     engine: engine.name,
-    ...{ cells: n, grids, threshold, scoring, smooth, setting, removal, depthThreshold, seed },
+    cells: n,
+    grids,
+    threshold,
+    scoring,
+    smooth,
+    setting,
+    removal,
+    depthThreshold,
+    seed,
     gridList,
   };
 }
