@@ -59,7 +59,7 @@ export function unitDimensions(
   kind: keyof typeof weightNames,
   { stride, padding, eps }: UnitOptions,
 ): UnitDimensions {
-  checkNumber(`${where}: stride`, stride, Number.isInteger(stride) && stride >= 1, 'an integer of at least 1');
+  checkNumber(`${where}: stride`, stride, Number.isInteger(stride) && stride >= 1 && stride < 2 ** 31, 'an integer from 1 to 2³¹ − 1');
   checkNumber(`${where}: padding`, padding, Number.isInteger(padding) && padding >= 0, 'an integer of at least 0');
   checkEpsilon(`${where}: eps`, eps, kind);
   const names = weightNames[kind];

@@ -297,8 +297,8 @@ describe('dauConv', () => {
   );
 
   it.each<[object, string]>([
-    [{ stride: 0 }, 'dauConv: stride: not a valid number; expected an integer of at least 1, got 0'],
-    [{ stride: 1.5 }, 'dauConv: stride: not a valid number; expected an integer of at least 1, got 1.5'],
+    [{ stride: 0 }, 'dauConv: stride: not a valid number; expected an integer from 1 to 2³¹ − 1, got 0'],
+    [{ stride: 1.5 }, 'dauConv: stride: not a valid number; expected an integer from 1 to 2³¹ − 1, got 1.5'],
     [{ padding: -1 }, 'dauConv: padding: not a valid number; expected an integer of at least 0, got -1'],
     [{ eps: Number.NaN }, 'dauConv: eps: not a guard that DAUs can take in float32; expected a number from 1e-24 to 1, got NaN'],
     [{ norm: 'spectral' }, 'dauConv: norm: no such name; expected sq or l2, got "spectral". The bounds of efficient units'],
