@@ -145,7 +145,7 @@ describe('a config whose network is none', () => {
       { ...layer, out: 10 },
     ];
     const network = { kind: 'coda', inputShape: [32, 32, 3], classes: 10, temperature: 1, layers };
-    await writeFile(path, JSON.stringify({ epochs: 1, learningRate: 0.1, network }));
+    await writeFile(path, JSON.stringify({ epochs: 1, batch: 4, learningRate: 0.1, network }));
     const { code, err } = await coda('train', path, '--data', data, '--out', join(folder, 'none'));
     expect([code, err]).toEqual([
       1,

@@ -175,6 +175,9 @@ describe('a run folder', () => {
     expect(part.events.filter((event) => event.type === 'checkpoint').map(({ step }) => step)).toEqual([3, 6, 7, 9, 10]);
     expect(await checkpointsOf(out)).toEqual([9, 10]);
     const { notices } = await run(out, {}, { resume: true, engine: { ...engine, name: 'cpu' } });
-    expect(notices).toEqual(['The run was on engine onnxruntime and goes on with cpu: the last digits will differ.']);
+    expect(notices).toEqual([
+      'The run was on engine onnxruntime and goes on with cpu: the last digits will differ.',
+      'Going on at step 10 of 21.',
+    ]);
   });
 });
