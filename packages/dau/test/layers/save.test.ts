@@ -69,9 +69,11 @@ describeOnBackends('a model of DAU layers, saved and loaded,', (backend) => {
   };
   if (backend === 'tensorflow') handlers['in files of tfjs-node'] = () => pathToFileURL(folder).href;
 
-  it.each(Object.keys(handlers))('is the same model (%s)', async (name) => {
+  it.for(Object.keys(handlers))('is the same model (%s)', async (name, { skip }) => {
+    const handler = (handlers[name] as () => tf.io.IOHandler | string)();
+    // a package that was set up by itself registers its handlers with its own copy of tfjs-core
+    if (typeof handler === 'string' && tf.io.getSaveHandlers(handler).length === 0) skip('tfjs-node’s handlers of files are not here');
     await expectNoLeak(async () => {
-      const handler = (handlers[name] as () => tf.io.IOHandler | string)();
       const model = everyLayer();
       // Weights no seed would give.
       tf.tidy(() => model.setWeights(model.getWeights().map((weight, i) => randomTensor(weight.shape as never, i))));
