@@ -3,11 +3,11 @@ import { ndArray, Random, type TensorFunction } from '@coda-nets/core';
 import { eagerEngine } from '@coda-nets/engine';
 import { useBackend } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
-import { afterEach, beforeAll, expect, it, vi } from 'vitest';
-import { describeStep } from '../src/commands/verify-tfjs.ts';
+import { afterEach, expect, it, vi } from 'vitest';
+import { describeStep } from '../src/deviation.ts';
 import { firstStepDifference } from '../src/first-step.ts';
 
-beforeAll(() => useBackend('cpu'));
+await useBackend('cpu');
 afterEach(() => vi.restoreAllMocks());
 
 const reference = eagerEngine({ name: 'cpu', backend: 'cpu', description: 'cpu' });

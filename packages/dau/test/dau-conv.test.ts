@@ -5,6 +5,7 @@ import { withDynamicWeightsHeld } from '@coda-nets/core';
 import { expectClose, expectOnlyResult, finiteDifference, randomTensor, randomValues, useBackend } from '@coda-nets/tools/testkit';
 import { dauConv, defaultDauEpsilon, type DauNorm, type DauWeights } from '../src/index.ts';
 import { geometryOf } from './geometry-of.ts';
+import { unitCases as cases, type UnitCase as Case } from './unit-cases.ts';
 import { slowDau, slowUnits, type SlowDau } from './slow-dau.ts';
 
 /** float32 sums of up to 75·7 products against float64; relative to the largest, since the sums cancel. */
@@ -17,25 +18,6 @@ const gradientTolerance = { rtol: 2e-5, relativeTo: 'largest' } as const;
 const zeroGradient = { atol: 1e-5 } as const;
 
 beforeAll(() => useBackend('cpu'));
-
-interface Case {
-  readonly size: readonly [number, number, number, number];
-  readonly k: number;
-  readonly n: number;
-  readonly r: number;
-  readonly stride: number;
-  readonly padding: number;
-}
-
-/** Odd and even maps, kernels 1 to 5, ranks below and above the patch's size, strides that leave a rest. */
-const cases: readonly Case[] = [
-  { size: [1, 1, 1, 1], k: 1, n: 1, r: 1, stride: 1, padding: 0 },
-  { size: [2, 5, 7, 2], k: 3, n: 3, r: 4, stride: 1, padding: 1 },
-  { size: [2, 6, 5, 3], k: 3, n: 2, r: 1, stride: 2, padding: 1 },
-  { size: [1, 7, 8, 2], k: 2, n: 4, r: 3, stride: 3, padding: 0 },
-  { size: [3, 4, 4, 3], k: 1, n: 2, r: 5, stride: 1, padding: 0 },
-  { size: [1, 9, 7, 3], k: 5, n: 2, r: 7, stride: 2, padding: 3 },
-];
 
 interface Problem {
   readonly x: tf.Tensor4D;

@@ -4,6 +4,7 @@ import { withDynamicWeightsHeld } from '@coda-nets/core';
 import { expectClose, expectOnlyResult, finiteDifference, randomTensor, useBackend } from '@coda-nets/tools/testkit';
 import { dauAlignment, dauConv, dauMap, dauMapTransposed, defaultDauEpsilon, type DauNorm, type DauWeights } from '../src/index.ts';
 import { slowUnits, type SlowDau } from './slow-dau.ts';
+import { unitCases as cases, type UnitCase as Case } from './unit-cases.ts';
 import { slowMatrix, times, transposed } from './slow-linear-map.ts';
 
 /** float32 sums of up to 75·8 products against float64; relative to the largest, since the sums cancel. */
@@ -15,24 +16,6 @@ const unitTolerance = { atol: 5e-6 } as const;
 
 beforeAll(() => useBackend('cpu'));
 
-interface Case {
-  readonly size: readonly [number, number, number, number];
-  readonly k: number;
-  readonly n: number;
-  readonly r: number;
-  readonly stride: number;
-  readonly padding: number;
-}
-
-/** Odd and even maps and kernels, ranks below and above the patch's size, strides that leave a rest. */
-const cases: readonly Case[] = [
-  { size: [1, 1, 1, 1], k: 1, n: 1, r: 1, stride: 1, padding: 0 },
-  { size: [2, 5, 4, 2], k: 3, n: 3, r: 4, stride: 1, padding: 1 },
-  { size: [2, 6, 5, 3], k: 3, n: 2, r: 1, stride: 2, padding: 1 },
-  { size: [1, 7, 8, 2], k: 2, n: 4, r: 3, stride: 3, padding: 0 },
-  { size: [3, 4, 4, 3], k: 1, n: 2, r: 5, stride: 1, padding: 0 },
-  { size: [1, 9, 7, 3], k: 5, n: 2, r: 7, stride: 2, padding: 3 },
-];
 const named = cases.flatMap((c) => (['sq', 'l2'] as const).map((norm) => [`${norm} ${JSON.stringify(c)}`, c, norm] as const));
 
 interface Problem {

@@ -4,6 +4,7 @@ import { openOnnxFile, resolveEngine } from '@coda-nets/engine';
 import { readOnnxInfo } from '@coda-nets/onnx/node';
 import type { CommandIo } from '../command-io.ts';
 import { ioOf, usageError, type CommonOptions } from '../define-command.ts';
+import { describeNode, describeStep, deviates } from '../deviation.ts';
 import { exportTfjsModel } from '../export-tfjs-model.ts';
 import { firstNodeDifference, firstStepDifference, type NodeDifference, type StepDifference } from '../first-step.ts';
 import { openTfjsModel, type OpenTfjsModel } from '../open-tfjs-model.ts';
@@ -32,15 +33,8 @@ export async function verifyTfjsFile(path: string, modelPath: string, options: O
   const passed = result.maxRelDiff <= options.tolerance;
   const { first, hint } = passed ? {} : await whereItParts(path, model, engine, options);
   io.result({ ...result, tolerance: options.tolerance, passed, ...(first !== undefined && { firstDifference: first }) });
-  if (passed) return io.say(`passed: at most ${options.tolerance} was allowed`);
-  throw new CodaError({
-    kind: 'numeric',
-    where: path,
-    problem: 'the file deviates from its model',
-    expected: `at most ${options.tolerance}`,
-    got: result.maxRelDiff.toExponential(2),
-    hint,
-  });
+  if (!passed) throw deviates(path, options.tolerance, result.maxRelDiff, hint);
+  io.say(`passed: at most ${options.tolerance} was allowed`);
 }
 
 /** WebAssembly has not every kernel: where nobody asked for it, plain JavaScript takes over. */
@@ -96,16 +90,4 @@ async function whereItParts(
   if (node === undefined)
     return { hint: `${agrees}, and the file what the model is exported to now, on these numbers: the difference lies in larger ones.` };
   return { first: node, hint: `${agrees}, so the file is not the model's: ${describeNode(node)}` };
-}
-
-export function describeStep({ kernel, step, steps, operators, reads, site, shape, deviation }: StepDifference): string {
-  const became = operators.length === 0 ? '' : `, as ${[...new Set(operators)].join(', ')},`;
-  const weights = reads.length === 0 ? '' : ` that reads ${reads.join(', ')}`;
-  const called = site === undefined ? '' : `, called at ${site}`;
-  return `The first tensor that differs is the result [${shape.join(', ')}] of ${kernel}${became}${weights}: kernel ${step} of ${steps}${called}, by ${deviation.toExponential(2)}.`;
-}
-
-export function describeNode({ name, op, deviation, unknown }: NodeDifference): string {
-  if (unknown) return `its values agree until ${name}, which the model's export does not have.`;
-  return `the first value that differs is ${name}${op === undefined ? '' : ` (${op})`}, by ${deviation.toExponential(2)}.`;
 }

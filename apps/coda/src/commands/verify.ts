@@ -1,11 +1,12 @@
 /** `coda verify` */
-import { CodaError, ndArray, Random, type Engine, type NdArray } from '@coda-nets/core';
+import { ndArray, Random, type Engine, type NdArray } from '@coda-nets/core';
 import { openOnnxFile, resolveEngine } from '@coda-nets/engine';
 import type { ArrayInfo, ModelInfo } from '@coda-nets/onnx';
 import { readOnnxInfo } from '@coda-nets/onnx/node';
 import { loadBatch, openDataset } from '@coda-nets/train';
 import type { Command } from 'commander';
 import { defineCommand, ioOf, positiveNumber, wholeNumber, type CommonOptions } from '../define-command.ts';
+import { describeNode, describeStep, deviates } from '../deviation.ts';
 import { exportedTaps, exportFunction, exportGraph, exportOptionsOf } from '../export-network.ts';
 import { firstDifference, type FirstDifference } from '../first-difference.ts';
 import { firstNodeDifference, firstStepDifference } from '../first-step.ts';
@@ -13,7 +14,7 @@ import { imageBatch } from '../image-batch.ts';
 import { openModel, type OpenModel } from '../open-model.ts';
 import { tfjsModelPath } from '../open-tfjs-model.ts';
 import { BATCHES, MOST_IMAGES, verifyOnnx } from '../verify-onnx.ts';
-import { describeNode, describeStep, verifyTfjsFile } from './verify-tfjs.ts';
+import { verifyTfjsFile } from './verify-tfjs.ts';
 
 /**
  * float32 in two orders of summation over networks of this depth, batch norms folded into convolutions on the one side: logits around 10 differ by a few
@@ -74,16 +75,7 @@ outputs have any scale, so a deviation is divided by the largest number of the o
       const passed = result.maxAbsDiff <= options.tolerance;
       const { first, hint } = passed ? {} : await whereItParts(path, open, images, engine, options.tolerance);
       io.result({ ...result, tolerance: options.tolerance, passed, ...(first !== undefined && { firstDifference: first }) });
-      if (!passed) {
-        throw new CodaError({
-          kind: 'numeric',
-          where: path,
-          problem: 'the file deviates from its model',
-          expected: `at most ${options.tolerance}`,
-          got: result.maxAbsDiff.toExponential(2),
-          hint,
-        });
-      }
+      if (!passed) throw deviates(path, options.tolerance, result.maxAbsDiff, hint);
       io.say(`passed: at most ${options.tolerance} was allowed`);
     });
 }
