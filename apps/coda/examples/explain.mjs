@@ -2,12 +2,13 @@ import { readModel } from '@coda-nets/core/node';
 import { explainer } from '@coda-nets/depth';
 import { resolveEngine } from '@coda-nets/engine';
 import { hybrid } from '@coda-nets/hybrid';
-import { loadImages } from '@coda-nets/train';
+import { loadBatch, openDataset } from '@coda-nets/train';
 
-const model = await readModel('runs/demo/hybrid.safetensors');
+const model = await readModel('apps/coda/models/hybrid-cifar10-resnet20-tuned.safetensors');
 const network = hybrid(model.config);
 const { engine } = await resolveEngine();
-const { images } = await loadImages(['runs/demo/images/00-cat.png'], { size: model.preprocessing.size });
+const test = (await openDataset('cifar10')).split('test');
+const images = await loadBatch(test, [0, 1], { size: model.preprocessing.size });
 const explain = await explainer({ engine, network, weights: model.weights });
 
 // the top class; or a class for each image

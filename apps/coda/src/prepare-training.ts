@@ -3,6 +3,7 @@ import { CodaError, initWeights, Random, type JsonObject, type NamedArrays, type
 import { readModel } from '@coda-nets/core/node';
 import { withCut, withStemWeights, type Hybrid } from '@coda-nets/hybrid';
 import {
+  configToResume,
   parseTrainConfig,
   selectClasses,
   storedConfig,
@@ -18,15 +19,15 @@ import { checkedStem, stemPath } from './stem-file.ts';
 import { trainPreset, type TrainPreset } from './train-presets.ts';
 
 export interface TrainingChoice {
-  /** A preset, or a config file ending in `.json`. */
-  readonly preset: string;
+  /** A preset, or a config file ending in `.json`; undefined: what the run that goes on was. */
+  readonly preset: string | undefined;
   /** The data set as the caller named it, for the record. */
   readonly data: string;
   readonly dataset: ImageDataset;
   readonly out: string;
   /**
-   * Goes on with the run in `out`. A preset only says what was started: of all else than the network the run's own config is taken.
-   * `overrides` and what a config file says must equal it.
+   * Goes on with the run in `out`, whose own config is taken; a preset only says what was started, and its network must be the run's.
+   * `overrides` and what a config file says must equal it, but for what may change (`checkSameConfig` of the trainer).
    */
   readonly resume?: boolean;
   /** The processes that train together, by default one. */
@@ -39,6 +40,8 @@ export interface TrainingChoice {
   readonly cut?: string | undefined;
   /** Keys of the config that the call sets. */
   readonly overrides?: Partial<TrainConfigInput>;
+  /** So many images of the test split, where that is validated on. */
+  readonly validationLimit?: number | undefined;
 }
 
 export interface PreparedTraining {
@@ -50,13 +53,15 @@ export interface PreparedTraining {
 }
 
 export async function prepareTraining(choice: TrainingChoice): Promise<PreparedTraining> {
-  const { preset, data, dataset, out, resume = false, cut, overrides = {} } = choice;
-  const stored = resume && !isFile(preset) ? await storedConfig(out) : undefined;
+  const { data, dataset, out, resume = false, cut, overrides = {} } = choice;
+  const isFile = choice.preset?.endsWith('.json') === true;
+  const stored = resume && !isFile ? await storedConfig(out) : undefined;
+  const preset = choice.preset ?? join(out, 'config.json');
   const source = await sourceOf(choice, stored);
   const asked: TrainConfigInput = { ...source.config, ...stored, network: source.config.network, data, ...overrides };
-  const parsed = parseTrainConfig(asked, preset);
+  const parsed = withValidationLimit(parseTrainConfig(asked, preset), choice.validationLimit);
   if (overrides.limit !== undefined) checkLimit(overrides.limit, parsed);
-  const moved = cut === undefined ? parsed.network : (withCut(parsed.network, cut) as unknown as JsonObject);
+  const moved = cut === undefined ? parsed.network : networkCutAt(parsed.network, cut, preset);
   const network = buildNetwork(moved, `${preset}: network`);
   const named = choice.stem === undefined ? parsed.stem : { path: choice.stem };
   const config = { ...parsed, network: network.config };
@@ -78,16 +83,49 @@ async function weightsWithStem(network: Network, { seed }: TrainConfig, stem: st
   return withStemWeights(network as Hybrid, drawn, (await readModel(stem)).weights, stem);
 }
 
-function isFile(preset: string): boolean {
-  return preset.endsWith('.json');
+/** As `withCut`, with errors in the words of who asked for the cut. */
+function networkCutAt(network: TrainConfig['network'], cut: string, preset: string): JsonObject {
+  if (network.kind !== 'hybrid') {
+    throw new CodaError({
+      kind: 'argument',
+      where: preset,
+      problem: 'not a hybrid, so there is no cut to move',
+      got: `kind ${JSON.stringify(network.kind)}`,
+    });
+  }
+  try {
+    return withCut(network, cut) as unknown as JsonObject;
+  } catch (error) {
+    if (!CodaError.isInstance(error)) throw error;
+    const { kind, problem, expected, got, hint } = error;
+    throw new CodaError({ kind, where: `${preset}: cut ${JSON.stringify(cut)}`, problem, expected, got, hint, cause: error });
+  }
+}
+
+function withValidationLimit(config: TrainConfig, limit: number | undefined): TrainConfig {
+  if (limit === undefined) return config;
+  if (config.validation.kind === 'test') return { ...config, validation: { kind: 'test', limit } };
+  throw new CodaError({
+    kind: 'argument',
+    where: 'train: --validation-limit',
+    problem:
+      config.validation.kind === 'none'
+        ? 'this training has no validation'
+        : 'this training holds out images for validation, by their number',
+    expected: 'a training whose validation is "test"; in a config file, validation.count',
+    got: `validation ${JSON.stringify(config.validation.kind)}`,
+  });
 }
 
 async function sourceOf(
-  { preset, dataset, size, group, overrides: { epochs, batch, limit, classes } = {} }: TrainingChoice,
+  { preset, out, dataset, size, group, overrides: { epochs, batch, limit, classes } = {} }: TrainingChoice,
   stored: TrainConfig | undefined,
 ): Promise<TrainPreset> {
-  const source = isFile(preset) ? { config: (await readConfig(preset)) as unknown as TrainConfigInput } : trainPreset(preset);
-  const { fitted } = source as TrainPreset;
+  if (preset === undefined) return { config: stored ?? (await configToResume(out)) };
+  const source: TrainPreset = preset.endsWith('.json')
+    ? { config: (await readConfig(preset)) as unknown as TrainConfigInput }
+    : trainPreset(preset);
+  const { fitted } = source;
   if (fitted === undefined) {
     if (size === undefined) return source;
     throw new CodaError({

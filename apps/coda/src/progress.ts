@@ -1,4 +1,4 @@
-/** Progress of long work on standard error: a bar with rate and time left on a terminal, a line every few seconds elsewhere. */
+/** Progress of long work on standard error: a bar with rate and time left on a terminal, a line a minute elsewhere. */
 import { Presets, SingleBar } from 'cli-progress';
 
 export interface Progress {
@@ -7,11 +7,13 @@ export interface Progress {
   stop(): void;
 }
 
-/** Between two lines where there is no terminal. */
-const LINE_INTERVAL_MS = 5000;
+/** Between two lines where there is no terminal, whichever work they are of: a log of hours is to be read by people. */
+const LINE_INTERVAL_MS = 60_000;
+/** Of a work before its first line: one that takes no longer has none. */
+const FIRST_LINE_MS = 10_000;
+let lastLine = -Infinity;
 
 export function progressBar(label: string, total: number, unit: string): Progress {
-  const started = performance.now();
   // work may start in the middle: the rate is of what was done since the first word
   let first: { readonly done: number; readonly at: number } | undefined;
   const perSecond = (done: number): number => {
@@ -25,12 +27,15 @@ export function progressBar(label: string, total: number, unit: string): Progres
     return `, ${rate >= 10 ? rate.toFixed(0) : rate.toFixed(1)}/s, ${duration((total - done) / rate)} left`;
   };
   if (!process.stderr.isTTY) {
-    let last = started;
+    const begun = performance.now();
     return {
       update: (done, note = '') => {
-        if (performance.now() - last < LINE_INTERVAL_MS) return;
-        last = performance.now();
-        process.stderr.write(`${label}: ${done}/${total} ${unit}${rateOf(done)} ${note}\n`);
+        // asked every time: the rate is of what was done since the first word
+        const rate = rateOf(done);
+        const now = performance.now();
+        if (now - begun < FIRST_LINE_MS || now - lastLine < LINE_INTERVAL_MS) return;
+        lastLine = now;
+        process.stderr.write(`${label}: ${done}/${total} ${unit}${rate} ${note}`.trimEnd() + '\n');
       },
       stop: () => undefined,
     };

@@ -231,7 +231,7 @@ async function trainDemo(options: Omit<Parameters<typeof trainRun>[0], 'preset' 
   try {
     return await trainRun({ ...options, preset: PRESET, data: 'cifar10', resume });
   } catch (error) {
-    if (!resume || !CodaError.isInstance(error) || error.kind !== 'mismatch') throw error;
+    if (!resume || !CodaError.isInstance(error) || error.kind !== 'argument') throw error;
     throw error.withHint('Choose another folder with --out, or train anew in this one with --again.');
   }
 }

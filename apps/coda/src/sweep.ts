@@ -2,7 +2,6 @@
  * The interpolation between a conventional network and a CoDA network (arXiv 2109.13004, abstract): the same hybrid cut at several depths, each
  * trained in a run folder of its own, and what each gives for what it costs. Goes on where it was interrupted.
  */
-import { CodaError } from '@coda-nets/core';
 import { writeFileAtomic } from '@coda-nets/core/node';
 import { parseHybridConfig } from '@coda-nets/hybrid';
 import { resnetCuts } from '@coda-nets/resnet';
@@ -85,14 +84,8 @@ async function place(out: string, cut: string): Promise<{ readonly out: string; 
 /** `layer1`, `layer2`, … of the hybrid's backbone. */
 async function stagesOf(options: SweepOptions): Promise<readonly string[]> {
   const { network, config } = await prepareTraining(options);
-  if (network.config.kind !== 'hybrid') {
-    throw new CodaError({
-      kind: 'argument',
-      where: `sweep: ${options.preset}`,
-      problem: 'not a hybrid, so there is no cut to move',
-      got: `kind ${JSON.stringify(network.config.kind)}`,
-    });
-  }
+  // what has no cut is refused where it is to be moved
+  if (network.config.kind !== 'hybrid') return [''];
   const { backbone } = parseHybridConfig(config.network);
   return [...new Set(resnetCuts(backbone).flatMap((tap) => /^layer\d+(?=\.)/.exec(tap)?.[0] ?? []))];
 }

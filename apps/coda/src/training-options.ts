@@ -1,17 +1,18 @@
 /** The options that `train` and `sweep` share, in groups, and the keys of the config they set. */
-import type { ClassSelection, TrainConfigInput } from '@coda-nets/train';
+import { datasetNames, type ClassSelection, type TrainConfigInput } from '@coda-nets/train';
 import type { Command } from 'commander';
 import { classSelection } from './class-selection.ts';
-import { oneOf, positiveNumber, wholeNumber, type CommonOptions } from './define-command.ts';
+import { oneOf, positiveNumber, usageError, wholeNumber, type CommonOptions } from './define-command.ts';
 import { quoted } from './quoted.ts';
 
 export interface TrainingOptions extends CommonOptions {
-  readonly data: string;
+  readonly data?: string;
   readonly out: string;
   readonly epochs?: number;
   readonly batch?: number;
   readonly lr?: number;
   readonly limit?: number;
+  readonly validationLimit?: number;
   readonly classes?: ClassSelection;
   readonly size?: number;
   readonly maxBad?: number;
@@ -27,12 +28,13 @@ export interface TrainingOptions extends CommonOptions {
 export function withTrainingOptions(command: Command, out: string): Command {
   return command
     .optionsGroup('What is trained:')
-    .requiredOption('--data <name>', 'a data set by name, its folder, or a pattern of .tar files')
+    .option('--data <name>', 'a data set by name, its folder, or a pattern of .tar files')
     .requiredOption('--out <dir>', out)
     .option('--stem <file>', 'the model whose weights a hybrid’s stem takes')
     .option('--size <n>', 'sides of the images, of presets for ImageNet (default: 224)', wholeNumber(32))
     .option('--classes <list>', 'only these classes, in this order: so many of the first, or names between commas', classSelection)
     .option('--limit <n>', 'only the first so many training images', wholeNumber(1))
+    .option('--validation-limit <n>', 'only so many images of a test split that is validated on, evenly spread', wholeNumber(1))
     .optionsGroup('How (default: as the preset or config says):')
     .option('--epochs <n>', 'how often every image is seen', wholeNumber(1))
     .option('--batch <n>', 'images in a step', wholeNumber(1))
@@ -65,14 +67,33 @@ export function overridesOf(options: TrainingOptions, command: Command): Partial
   };
 }
 
-/** The same call again, with its options but those named in `without`. */
-export function callAgain(command: Command, preset: string, without: readonly string[] = []): string {
+/** Throws a CodaError where `--data` was not given. */
+export function neededData({ data }: TrainingOptions, command: string): string {
+  if (data !== undefined) return data;
+  throw usageError(`${command}: --data`, 'is missing', `a data set: ${datasetNames.join(', ')}, a folder, or a pattern of .tar files`);
+}
+
+/** What a run folder does not keep, because it belongs to the machine or to the call. */
+const ofTheCall: ReadonlySet<string> = new Set(['json', 'engine', 'workers', 'featureCache', 'threads', 'distributed']);
+
+/** The call that goes on with an interrupted run: the run folder keeps all else. */
+export function resumeCall(command: Command, out: string): string {
+  return `coda train --resume --out ${quoted(out)}${optionsOf(command, (name) => ofTheCall.has(name))}`;
+}
+
+/** The same call again, with its options. */
+export function callAgain(command: Command, preset: string): string {
+  return `coda ${command.name()} ${quoted(preset)}${optionsOf(command, () => true)}`;
+}
+
+/** The options that were given and are wanted, each with a space before it. */
+function optionsOf(command: Command, isWanted: (name: string) => boolean): string {
   const given = command.options.filter(
-    (option) => !without.includes(option.attributeName()) && command.getOptionValueSource(option.attributeName()) === 'cli',
+    (option) => isWanted(option.attributeName()) && command.getOptionValueSource(option.attributeName()) === 'cli',
   );
   const words = given.flatMap((option) => {
     const value: unknown = command.getOptionValue(option.attributeName());
     return typeof value === 'boolean' ? [option.long as string] : [option.long as string, quoted(String(value))];
   });
-  return ['coda', command.name(), quoted(preset), ...words].join(' ');
+  return words.map((word) => ` ${word}`).join('');
 }

@@ -1,13 +1,13 @@
 /** A training in processes of their own, killed three times with SIGKILL at random moments, ends in the bytes of an undisturbed one. The large one: `src/crash-run/main.ts`. */
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { syntheticDataset } from '@coda-nets/train';
 import sharp from 'sharp';
 import { expect, it, onTestFinished } from 'vitest';
-import { crashRun } from '../src/crash-run/crash-run.ts';
+import { crashRun, killMoments } from '../src/crash-run/crash-run.ts';
 import { writeJpegTree } from '../src/crash-run/jpeg-tree.ts';
 import { tinyConfig, tinyFiles } from './tiny-training.ts';
 
@@ -41,7 +41,7 @@ it(
       resize: 40,
       checkpointEverySteps: 3,
     });
-    const result = await crashRun({
+    const options = {
       command: [process.execPath, main],
       config: path,
       data,
@@ -49,11 +49,43 @@ it(
       kills: 3,
       seed: 5,
       more: ['--workers', '1'],
-    });
+    } as const;
+    const result = await crashRun(options);
     expect(result.steps).toBe(28);
-    expect(result.killedAt).toHaveLength(3);
-    for (const [i, step] of result.resumedAt.entries()) expect(step).toBeLessThanOrEqual(result.killedAt[i] as number);
+    expect(result.kills).toHaveLength(3);
+    for (const [i, { step, resumesAt }] of result.kills.entries()) {
+      // each part comes further than the one before
+      expect(step).toBeGreaterThan(result.kills[i - 1]?.step ?? 0);
+      expect(step).toBeLessThanOrEqual(28);
+      expect(resumesAt).toBeLessThanOrEqual(step);
+    }
     expect([result.sameWeights, result.sameMetrics]).toEqual([true, true]);
+    // called again, it repeats no part
+    const { mtimeMs } = await stat(join(folder, 'undisturbed', 'last.safetensors'));
+    const again = await crashRun(options);
+    expect(again.kills).toEqual(result.kills);
+    expect((await stat(join(folder, 'undisturbed', 'last.safetensors'))).mtimeMs).toBe(mtimeMs);
+    await expect(crashRun({ ...options, seed: 6 })).rejects.toThrow(
+      `${join(folder, 'progress.json')}: a crash run with other options was begun here. Choose an empty folder, or call it as it was called.`,
+    );
   },
   TIMEOUT_MS,
 );
+
+it('kills in stretches of their own that leave room before the end', () => {
+  for (const [steps, kills] of [
+    [4, 2],
+    [28, 3],
+    [262, 3],
+    [1000, 7],
+  ] as const) {
+    const moments = killMoments(steps, kills, 1);
+    expect(moments).toHaveLength(kills);
+    for (const [i, { from, to }] of moments.entries()) {
+      expect(from).toBe((moments[i - 1]?.to ?? 0) + 1);
+      expect(to).toBeGreaterThanOrEqual(from);
+      expect(to).toBeLessThanOrEqual(steps - Math.max(2, steps / 8));
+    }
+  }
+  expect(() => killMoments(4, 3, 1)).toThrow('crash run: kills: a run of 4 steps is too short; expected at most 2, got 3');
+});

@@ -1,12 +1,9 @@
-/** The code of the repository's README is the example's, and the example runs on what the demo leaves. */
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+/** The code of the repository's README is the example's, and the example runs. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { initWeights, Random } from '@coda-nets/core';
-import { writeFileAtomic, writeModel } from '@coda-nets/core/node';
-import { encodePng } from '@coda-nets/depth';
-import { hybrid } from '@coda-nets/hybrid';
-import { cifar10ClassNames } from '@coda-nets/train';
+import { fileURLToPath } from 'node:url';
+import { cifar10ClassNames, syntheticDataset, writeCifar10 } from '@coda-nets/train';
 import { expect, onTestFinished, test, vi } from 'vitest';
 
 const text = (path: string): Promise<string> => readFile(new URL(path, import.meta.url), 'utf8');
@@ -33,43 +30,34 @@ test('the example of the training package trains', async () => {
   ]);
 });
 
-test('the example explains an image of the demo', async () => {
-  const root = await mkdtemp(join(tmpdir(), 'coda-readme-'));
+test('the example explains images of CIFAR-10, and without them says how to get them', async () => {
+  const cache = await mkdtemp(join(tmpdir(), 'coda-readme-'));
   const before = process.cwd();
   const log = vi.spyOn(console, 'log').mockImplementation(() => undefined);
+  vi.stubEnv('CODA_DATA', cache);
   onTestFinished(async () => {
     log.mockRestore();
+    vi.unstubAllEnvs();
     process.chdir(before);
-    await rm(root, { recursive: true, force: true });
+    await rm(cache, { recursive: true, force: true });
   });
-  // as small as a hybrid gets, in the places of the demo's files
-  const network = hybrid({
-    kind: 'hybrid',
-    backbone: { kind: 'resnet', depth: 8, width: 4 },
-    cut: 'layer2.0',
-    head: { temperature: 64, layers: [{ out: 10, kernel: 3, stride: 2, rank: 4 }] },
-    classes: 10,
-  });
-  await mkdir(join(root, 'runs/demo/images'), { recursive: true });
-  await writeModel(join(root, 'runs/demo/hybrid.safetensors'), {
-    config: network.config,
-    preprocessing: { size: [32, 32], layout: 'rgb', range: [0, 1] },
-    classNames: cifar10ClassNames,
-    weights: initWeights(network, Random.seeded(1)),
-  });
-  const data = Uint8Array.from({ length: 32 * 32 * 4 }, (_, i) => (i % 4 === 3 ? 255 : (37 * i) % 251));
-  await writeFileAtomic(join(root, 'runs/demo/images/00-cat.png'), await encodePng({ width: 32, height: 32, data }));
-  process.chdir(root);
-  await import('../examples/explain.mjs');
-  const [first, ...taps] = log.mock.calls;
-  expect(cifar10ClassNames).toContain(first?.[0]);
-  expect(first?.[1]).toBeGreaterThan(0);
-  expect(taps.map(([name, shape, kind]) => [name, shape, String(kind).replace(/[\d.]+(e-\d+)?$/, 'r')])).toEqual([
-    ['input', [32, 32], 'gradient × activation'],
-    ['conv1', [32, 32], 'gradient × activation'],
-    ['layer1.0', [32, 32], 'gradient × activation'],
-    ['layer2.0', [16, 16], 'exact, residual r'],
+  process.chdir(fileURLToPath(new URL('../../..', import.meta.url)));
+  // a query each: a module is run once
+  await expect(import('../examples/explain.mjs?without' as '../examples/explain.mjs')).rejects.toThrow(
+    `openDataset: cifar10: not fetched yet: there is no ${join(cache, 'cifar10')}. Run \`coda data fetch cifar10\`.`,
+  );
+  await writeCifar10(join(cache, 'cifar10'), syntheticDataset({ classes: 10, perClass: 1, testPerClass: 1 }));
+  await import('../examples/explain.mjs?with' as '../examples/explain.mjs');
+  const lines = log.mock.calls.map(([name, value, kind]) => [name, value, String(kind).replace(/[\d.]+(e-\d+)?$/, 'r')]);
+  const taps = lines.filter(([name]) => !(cifar10ClassNames as readonly unknown[]).includes(name));
+  expect(lines.length - taps.length).toBe(2);
+  expect(taps.slice(0, taps.length / 2)).toEqual(taps.slice(taps.length / 2));
+  expect(taps[0]).toEqual(['input', [32, 32], 'gradient × activation']);
+  expect(taps.slice(taps.length / 2 - 4, taps.length / 2)).toEqual([
+    ['layer2.2', [16, 16], 'exact, residual r'],
     ['head.0', [8, 8], 'exact, residual r'],
+    ['head.1', [8, 8], 'exact, residual r'],
+    ['head.2', [8, 8], 'exact, residual r'],
   ]);
 });
 

@@ -27,7 +27,7 @@ function printedLine(out: string): string[] {
 }
 
 describe('an interrupted training', () => {
-  it('prints a line that goes on, and a preset alone takes the config of the run', async () => {
+  it('prints a line that goes on, with no more than the folder, and takes what agrees with the run', async () => {
     const run = join(folder, 'run');
     const start = ['train', 'resnet20-cifar10', '--data', data, '--out', run];
     const first = await codaInterruptedAt(
@@ -44,25 +44,27 @@ describe('an interrupted training', () => {
       '--seed',
       '3',
     );
-    expect(first.out).toMatch(/\ninterrupted, saved at step 2 of 4 after [^;]+; go on with: coda train resnet20-cifar10 /);
+    expect(first.out).toMatch(/\ninterrupted, saved at step 2 of 4 after [^;]+; go on with: coda train --resume --out \S+\n/);
     expect(first.code).toBe(1);
     expect(first.err).toBe('');
 
-    const other = await coda(...start, '--epochs', '5', '--resume');
+    const other = await coda(...start, '--batch', '5', '--resume');
     expect([other.code, other.err]).toEqual([
-      1,
-      expect.stringMatching(/config\.json: epochs: the run to resume has another value; expected 2, got 5/),
+      2,
+      expect.stringMatching(/config\.json: batch: the run to resume has another value; expected 4, got 5/),
     ]);
+    const elsewhere = join(folder, 'elsewhere');
+    await writeCifar10(elsewhere, syntheticDataset({ classes: 10, perClass: 110, testPerClass: 1, seed: 1 }));
+    const images = await coda('train', '--resume', '--out', run, '--data', elsewhere);
+    expect([images.code, images.err]).toEqual([2, expect.stringMatching(/the run to resume was trained on other images/)]);
     const hybrid = await coda('train', 'hybrid-cifar10-resnet20', ...start.slice(2), '--resume');
     expect([hybrid.code, hybrid.err]).toEqual([
-      1,
+      2,
       expect.stringMatching(/config\.json: network\.\w+: the run to resume has another value/),
     ]);
 
     const line = printedLine(first.out);
-    expect([...line].sort()).toEqual(
-      [...start, '--epochs', '2', '--batch', '4', '--limit', '8', '--lr', '0.01', '--seed', '3', '--resume'].sort(),
-    );
+    expect(line).toEqual(['train', '--resume', '--out', run]);
     const second = await coda(...line);
     expect([second.code, second.err]).toEqual([0, '']);
     expect(second.out).toContain('finished: step 4 of 4');
@@ -70,6 +72,18 @@ describe('an interrupted training', () => {
     const plain = await coda(...start, '--resume');
     expect([plain.code, plain.err]).toEqual([0, '']);
     expect(plain.out).toContain('finished: step 4 of 4');
+
+    const longer = await coda('train', '--resume', '--out', run, '--epochs', '3');
+    expect([longer.code, longer.err]).toEqual([0, '']);
+    expect(longer.out).toMatch(
+      /\nThe run has 3 epochs instead of 2, and its schedule is that of 3: the learning rate is 0\.00\d+ from here\.\n/,
+    );
+    expect(longer.out).toContain('finished: step 6 of 6');
+    const shorter = await coda('train', '--resume', '--out', run, '--epochs', '2');
+    expect([shorter.code, shorter.err]).toEqual([
+      2,
+      expect.stringMatching(/epochs: the run to resume is in epoch 3 already; expected at least 3, got 2/),
+    ]);
   });
 
   it('before its first step has one clean line too', async () => {
@@ -86,9 +100,7 @@ describe('an interrupted training', () => {
       '1',
     );
     expect([code, err]).toEqual([1, '']);
-    expect(out).toContain(
-      `\ninterrupted, nothing trained yet; go on with: coda train hybrid-cifar10-resnet20 --data ${data} --out ${run} --epochs 1 --resume\n`,
-    );
+    expect(out).toContain(`\ninterrupted, nothing trained yet; go on with: coda train --resume --out ${run}\n`);
     expect(existsSync(join(run, 'last.safetensors'))).toBe(false);
   });
 });
@@ -104,6 +116,31 @@ describe('a wrong call', () => {
     const { code, err } = await coda('train', ...args, '--data', data, '--out', join(folder, 'no'));
     expect([code, err]).toEqual([2, expect.stringMatching(message)]);
     expect(existsSync(join(folder, 'no'))).toBe(false);
+  });
+
+  it.each([
+    [['--out', 'x'], /^error: train: what to train is missing; expected a preset or a config file \(\.json\)\n$/],
+    [
+      ['resnet20-cifar10', '--out', 'x'],
+      /^error: train: --data: is missing; expected a data set: cifar10, .*, a folder, or a pattern of \.tar files\n$/,
+    ],
+    [
+      ['--resume', '--out', 'x'],
+      /^error: x: there is no run to resume in this folder: it has no config\.json\. Leave out --resume to start one\.\n$/,
+    ],
+  ])('%j is told what is missing', async (args, message) => {
+    const { code, err } = await coda('train', ...args);
+    expect([code, err]).toEqual([2, expect.stringMatching(message)]);
+  });
+
+  it('a limit on a validation that is not of the test split is refused', async () => {
+    const call = ['train', 'hybrid-cifar10-resnet20', '--data', data, '--out', join(folder, 'no'), '--validation-limit', '5'];
+    const { code, err } = await coda(...call);
+    expect([code, err]).toEqual([
+      2,
+      'error: train: --validation-limit: this training holds out images for validation, by their number; ' +
+        'expected a training whose validation is "test"; in a config file, validation.count, got validation "held-out"\n',
+    ]);
   });
 
   it('a misspelt data set too', async () => {

@@ -149,6 +149,13 @@ describe('--dry-run', () => {
     expect(second.out).toContain(`there is a run in ${out} already: without --resume, or another folder, this one would be refused.`);
   });
 
+  it('knows of limits, of training images and of the test split', async () => {
+    const config = await files.config('limited', { validation: { kind: 'test' }, epochs: 1 });
+    const call = ['train', config, '--data', files.data, '--out', join(folder, 'limited')];
+    const { out } = await coda(...call, '--limit', '16', '--validation-limit', '7', '--dry-run', '--json');
+    expect(JSON.parse(out)).toMatchObject({ trainImages: 16, validationImages: 7 });
+  });
+
   it('says it in lines', async () => {
     const { out, code } = await coda('train', await files.config('dry'), '--data', files.data, '--out', join(folder, 'dry'), '--dry-run');
     expect(code).toBe(0);
@@ -208,10 +215,10 @@ describe('coda sweep', () => {
         0,
         expect.stringMatching(/\ncut +validation +trained +frozen +multiply-adds +memory +time +depth\n/),
       ]);
-      const other = await coda(...call, '--epochs', '2');
+      const other = await coda(...call, '--batch', '4');
       expect([other.code, other.err]).toEqual([
-        1,
-        expect.stringContaining('layer1/config.json: epochs: the run to resume has another value; expected 1, got 2'),
+        2,
+        expect.stringContaining('layer1/config.json: batch: the run to resume has another value; expected 8, got 4'),
       ]);
     },
     SWEEP_MS,
@@ -223,20 +230,18 @@ describe('coda sweep', () => {
     const bad = await coda('sweep', config, '--data', files.data, '--out', out, '--cuts', 'layer1,layer5');
     expect([bad.code, bad.err]).toEqual([
       2,
-      expect.stringMatching(/no such tap to be cut at; expected one of conv1, layer1\.0, .*got "layer5"/),
+      expect.stringMatching(
+        /^error: \S+sweep\.json: cut "layer5": ResNet-8 has no such tap to be cut at; expected one of conv1, layer1\.0, .*got "layer5"/,
+      ),
     ]);
-    const plain = await coda(
-      'sweep',
-      await files.config('no-cut', { network: { kind: 'resnet', depth: 8 } }),
-      '--data',
-      files.data,
-      '--out',
-      out,
-    );
-    expect([plain.code, plain.err]).toEqual([
-      2,
-      expect.stringContaining('no-cut.json: not a hybrid, so there is no cut to move; got kind "resnet"'),
-    ]);
+    const noCut = await files.config('no-cut', { network: { kind: 'resnet', depth: 8 } });
+    for (const cuts of [[], ['--cuts', 'layer1']]) {
+      const plain = await coda('sweep', noCut, '--data', files.data, '--out', out, ...cuts);
+      expect([plain.code, plain.err]).toEqual([
+        2,
+        expect.stringMatching(/^error: \S+no-cut\.json: not a hybrid, so there is no cut to move; got kind "resnet"\n$/),
+      ]);
+    }
     expect(existsSync(out)).toBe(false);
   });
 });

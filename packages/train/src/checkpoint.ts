@@ -38,6 +38,9 @@ const stateSchema = v.strictObject({
   /** File and reason of each image that could not be read so far. */
   bad: v.optional(v.array(v.tuple([v.string(), v.string()])), []),
   engine: v.string(),
+  /** How many the run was to have when this was written; and what it was to have before, up to the step at which it went on with others. */
+  epochs: v.exactOptional(number),
+  lengths: v.optional(v.array(v.strictObject({ step: number, epochs: number })), []),
   /** Processes the run was begun with: together they take `ranks` × `batch` images a step, also where others go on with it. */
   ranks: v.optional(v.pipe(number, v.integer(), v.minValue(1)), 1),
 });

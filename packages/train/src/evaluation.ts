@@ -134,6 +134,7 @@ export async function evaluatePart(options: EvaluateOptions, share: Share): Prom
         good.map((i) => indices[i] as number),
       );
       const loss = (await meanLoss.of(logits, labels)) * good.length;
+      if (!Number.isFinite(loss)) throw notFinite(`images ${indices[0]} to ${indices.at(-1)}`, `their mean loss is ${loss / good.length}`);
       const ranks = good.map((_, i) => rankOf(logits.data, i * network.classes, network.classes, labels.data[i] as number));
       const within = (most: number): number => ranks.filter((rank) => rank < most).length;
       figures.push({ ...ofBatch, loss, top1: within(1), top5: within(5) });
@@ -157,12 +158,11 @@ function checkFinite({ data, shape }: NdArray<'float32'>, indices: ArrayLike<num
   const bad = data.findIndex((logit) => !Number.isFinite(logit));
   if (bad === -1) return;
   const classes = shape[1] as number;
-  throw new CodaError({
-    kind: 'numeric',
-    where: `evaluate: image ${indices[Math.floor(bad / classes)]}`,
-    problem: `the logit of class ${bad % classes} is ${data[bad]}`,
-    hint: 'Are the weights of this model finite?',
-  });
+  throw notFinite(`image ${indices[Math.floor(bad / classes)]}`, `the logit of class ${bad % classes} is ${data[bad]}`);
+}
+
+function notFinite(images: string, problem: string): CodaError {
+  return new CodaError({ kind: 'numeric', where: `evaluate: ${images}`, problem, hint: 'Are the weights of this model finite?' });
 }
 
 /** The network's loss is a mean over the batch, a size that a graph for any batch does not know: a small function for each size that comes. */

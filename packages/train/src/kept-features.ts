@@ -13,7 +13,10 @@ export interface KeptFeatures {
 
 /** None where the config keeps none, and where the run is ended early. `weights`: the frozen ones are used. */
 export async function keptFeatures(run: TrainingRun, weights: NamedArrays): Promise<KeptFeatures> {
-  const { config, splits } = run;
+  const { config, splits, options, state } = run;
+  if (config.cacheFeatures && options.resume === true && state.step > 0 && options.featureCacheFolder === undefined) {
+    options.onEvent?.({ type: 'notice', message: 'The stem’s features, which were kept in memory alone, are computed again.' });
+  }
   const train = config.cacheFeatures ? await compute(run, weights, splits.train, 'train') : undefined;
   let validation: Features | undefined;
   try {

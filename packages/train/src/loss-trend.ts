@@ -16,7 +16,7 @@ export function nextTrend({ steps, mean, lowest }: LossTrend, loss: number, { st
   return { steps: steps + 1, mean: next, lowest: counts && (steps + 1 === window || next < lowest) ? next : lowest };
 }
 
-/** m_t > factor · lowest; never before n steps. */
-export function diverges(trend: LossTrend, { factor, steps }: NonNullable<TrainConfig['divergence']>): boolean {
-  return trend.steps > steps && trend.mean > factor * trend.lowest;
+/** m_t > factor · max(lowest, floor); never before n steps. Beside a loss near 0, without a floor, any other looks like a divergence. */
+export function diverges(trend: LossTrend, { factor, steps, floor }: NonNullable<TrainConfig['divergence']>): boolean {
+  return trend.steps > steps && trend.mean > factor * Math.max(trend.lowest, floor);
 }

@@ -82,7 +82,7 @@ export async function measureEpoch(
     alignment,
     score,
     stopScore: config.earlyStop === undefined ? undefined : scoreIn(stopMetric(config)),
-    isBest: score !== undefined && (state.best === null || score > state.best.score),
+    isBest: score !== undefined && Number.isFinite(score) && (state.best === null || score > state.best.score),
   };
 }
 

@@ -1,10 +1,11 @@
 /** The folder a training run lives in: its config, its metrics, where its checkpoints and models are. Layout: see the package's README. */
-import { access, constants, mkdir, open, rm, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, constants, mkdir, open, rm, stat, type FileHandle } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { CodaError } from '@coda-nets/core';
 import { readFileBytes, writeFileAtomic } from '@coda-nets/core/node';
 import { checkSameConfig } from './same-config.ts';
-import { openEventFile, scalarsOf, type EventFile } from './tensorboard/event-file.ts';
+import { scalarsOf } from './tensorboard/event-file.ts';
+import { openEventsOrNone } from './tensorboard/events-or-none.ts';
 import { parseTrainConfig, type TrainConfig } from './train-config.ts';
 
 /** A config is a few kilobytes. */
@@ -44,8 +45,28 @@ export interface RunMoment {
 
 /** Makes the folder where there is none. Throws a CodaError where that cannot be, or nothing can be written in it. */
 export async function makeFolder(path: string): Promise<void> {
-  await orUnavailable(path, mkdir(path, { recursive: true }));
+  await orUnavailable(path, mkdirs(path));
   await orUnavailable(path, access(path, constants.W_OK));
+}
+
+/** Node's own recursive `mkdir` says ENOENT of a read-only disk, and never ends where folders cannot be made in an existing one (/proc). */
+async function mkdirs(path: string): Promise<void> {
+  const make = (): Promise<void> =>
+    mkdir(path).catch(async (error: unknown) => {
+      const isThere = await stat(path).then(
+        (found) => found.isDirectory(),
+        () => false,
+      );
+      if (!isThere) throw error;
+    });
+  try {
+    await make();
+  } catch (error) {
+    const above = dirname(path);
+    if (!isMissing(error) || above === path) throw error;
+    await mkdirs(above);
+    await make();
+  }
 }
 
 /** Throws a CodaError where the folder holds a run. */
@@ -62,21 +83,29 @@ export async function refuseRun(path: string): Promise<void> {
 /** Makes a new run of a folder that holds none. */
 export async function createRunFolder(path: string, config: TrainConfig): Promise<void> {
   await refuseRun(path);
-  await writeFileAtomic(join(path, 'config.json'), `${JSON.stringify(config, undefined, 2)}\n`);
+  await storeConfig(path, config);
+}
+
+/** Writes the config of the run in this folder. */
+export function storeConfig(path: string, config: TrainConfig): Promise<void> {
+  return writeFileAtomic(join(path, 'config.json'), `${JSON.stringify(config, undefined, 2)}\n`);
 }
 
 /** Checks that the folder holds a run of this config. Throws a CodaError that names the key that differs. */
 export async function checkRunFolder(path: string, config: TrainConfig): Promise<void> {
+  checkSameConfig(config, await configToResume(path), join(path, 'config.json'));
+}
+
+/** The config of the run in this folder. Throws a CodaError where there is none. */
+export async function configToResume(path: string): Promise<TrainConfig> {
   const stored = await storedConfig(path);
-  if (stored === undefined) {
-    throw new CodaError({
-      kind: 'argument',
-      where: path,
-      problem: 'there is no run to resume in this folder: it has no config.json',
-      hint: 'Leave out --resume to start one.',
-    });
-  }
-  checkSameConfig(config, stored, join(path, 'config.json'));
+  if (stored !== undefined) return stored;
+  throw new CodaError({
+    kind: 'argument',
+    where: path,
+    problem: 'there is no run to resume in this folder: it has no config.json',
+    hint: 'Leave out --resume to start one.',
+  });
 }
 
 /** The config a run folder holds, or undefined where it holds none. */
@@ -97,20 +126,24 @@ export async function storedConfig(path: string): Promise<TrainConfig | undefine
   }
 }
 
-/** Opens the folder to write on from a moment: lines of metrics.jsonl that speak of what comes after are cut off, and void in the event files. */
-export async function openRunFolder(path: string, { step, epochEndPending }: RunMoment): Promise<RunFolder> {
+/** Opens the folder to write on from a moment (`notice` is told of event files that cannot be written): lines of metrics.jsonl that speak of what comes after are cut off, and void in the event files. */
+export async function openRunFolder(
+  path: string,
+  { step, epochEndPending }: RunMoment,
+  notice: (message: string) => void = () => undefined,
+): Promise<RunFolder> {
   const metrics = join(path, 'metrics.jsonl');
   const lines = await cutMetrics(metrics, { step, epochEndPending });
   const file: FileHandle = await orUnavailable(metrics, open(metrics, 'a'));
   const voidFrom = step === 0 ? 0 : epochEndPending ? step : step + 1;
-  const events: EventFile = await orUnavailable(path, openEventFile(path, voidFrom));
+  const events = await openEventsOrNone(path, voidFrom, notice);
   const logScalars = async (line: MetricsLine): Promise<void> => {
     const values = scalarsOf(line);
-    if (Object.keys(values).length > 0) await orUnavailable(events.path, events.write(line.step, { kind: 'scalars', values }));
+    if (Object.keys(values).length > 0) await events.write(line.step, { kind: 'scalars', values });
   };
   if (step === 0) {
     const config = JSON.stringify(await storedConfig(path), undefined, 2);
-    await orUnavailable(events.path, events.write(0, { kind: 'text', tag: 'config', text: `\`\`\`json\n${config}\n\`\`\`` }));
+    await events.write(0, { kind: 'text', tag: 'config', text: `\`\`\`json\n${config}\n\`\`\`` });
   }
   // the step's own line stays, beside the end of its epoch that goes
   for (const line of lines) if (line.step >= voidFrom) await logScalars(line);
@@ -121,10 +154,10 @@ export async function openRunFolder(path: string, { step, epochEndPending }: Run
       await orUnavailable(metrics, file.appendFile(`${JSON.stringify(line)}\n`));
       await logScalars(line);
     },
-    logImage: (at, image) => orUnavailable(events.path, events.write(at, { kind: 'image', ...image })),
+    logImage: (at, image) => events.write(at, { kind: 'image', ...image }),
     flush: async () => {
       await orUnavailable(metrics, file.sync());
-      await orUnavailable(events.path, events.flush());
+      await events.flush();
     },
     close: async () => {
       await file.close();

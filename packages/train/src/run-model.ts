@@ -39,6 +39,8 @@ function provenanceOf(config: TrainConfig, dataset: ImageDataset, state: Checkpo
     step: state.step,
     engine: engine.name,
     validation: state.validation,
+    // the recipe has the last number of epochs, by whose schedule not all steps were done
+    ...(state.lengths.length > 0 && { epochsBefore: state.lengths }),
     ...(config.ema !== undefined && { weights: `exponential moving average, decay ${config.ema.decay}, of ${updates} updates` }),
     recipe: recipe as unknown as JsonObject,
   };

@@ -2,11 +2,12 @@
 import { CodaError } from '@coda-nets/core';
 import type { TrainConfig } from './train-config.ts';
 
-/** These change neither the weights nor what is measured. */
+/** These change neither the weights nor what is measured; but for `epochs`, of which the run keeps what it was (`run-length.ts`). */
 const changeable: ReadonlySet<string> = new Set([
   'checkpointEverySeconds',
   'checkpointEverySteps',
   'data',
+  'epochs',
   'explainEvery',
   'explainImages',
   'initFrom',
@@ -22,7 +23,7 @@ export function checkSameConfig(now: TrainConfig, before: TrainConfig, where: st
     const difference = firstDifference(before[key as keyof TrainConfig], now[key as keyof TrainConfig], key);
     if (difference === undefined) continue;
     throw new CodaError({
-      kind: 'mismatch',
+      kind: 'argument',
       where: `${where}: ${difference.path}`,
       problem: 'the run to resume has another value',
       expected: shown(difference.before),

@@ -1,6 +1,7 @@
 /** Everything a training run is made of, as JSON. Which keys there are, their defaults, their limits; runs nothing. */
 import * as v from 'valibot';
-import { CodaError, parseConfig, type JsonObject } from '@coda-nets/core';
+import { parseConfig, type JsonObject } from '@coda-nets/core';
+import { checkConfigValues } from './config-values.ts';
 import { metricNames } from './metrics.ts';
 import { averageSchema, clipSchema, groupSchema, optimiserSchema, scheduleSchema } from './update-config.ts';
 
@@ -80,7 +81,8 @@ const augmentationSchema = v.variant('kind', [
 const validationSchema = v.variant('kind', [
   v.strictObject({ kind: v.literal('none') }),
   v.strictObject({ kind: v.literal('held-out'), count: count(1, 1_000_000_000) }),
-  v.strictObject({ kind: v.literal('test') }),
+  // the first images of a folder would be of one class: these are spread evenly
+  v.strictObject({ kind: v.literal('test'), limit: v.exactOptional(count(1, 1_000_000_000)) }),
 ]);
 
 export const trainConfigSchema = v.strictObject({
@@ -88,6 +90,7 @@ export const trainConfigSchema = v.strictObject({
   network: v.looseObject({ kind: v.string() }),
   /** What `--data` said, for people and for running it again. */
   data: v.exactOptional(v.string()),
+  /** May be another number where a run goes on: its schedule is then that of the new number. */
   epochs: count(1, maxEpochs),
   /** The last, smaller batch of an epoch is left out. */
   batch: v.optional(count(1, maxBatch), 64),
@@ -126,7 +129,7 @@ export const trainConfigSchema = v.strictObject({
   linearMapPenalty: v.exactOptional(v.strictObject({ weight: positive, classes: count(1, maxClasses) })),
   /**
    * What is measured after every epoch, and what `best.safetensors` is chosen by. `held-out`: so many training images, chosen by the seed and
-   * not trained on. `test`: the test split itself: the curve is honest, but the best epoch's figure is chosen on the test split and so
+   * not trained on. `test`: the test split itself, or `limit` images of it, evenly spread: the curve is honest, but the best epoch's figure is chosen on the test split and so
    * optimistic; report the last epoch's. `none`: best is the epoch of the lowest training loss.
    */
   validation: v.optional(validationSchema, { kind: 'none' }),
@@ -137,9 +140,16 @@ export const trainConfigSchema = v.strictObject({
   bestBy: v.exactOptional(v.picklist(metricNames)),
   /** Ends the run where so many measured epochs in a row brought no new best in `metric`, whose default is that of `bestBy`. */
   earlyStop: v.exactOptional(v.strictObject({ patience: count(1, maxEpochs), metric: v.exactOptional(v.picklist(metricNames)) })),
-  /** Ends the run where the mean loss of the last `steps` steps is `factor` times the lowest such mean so far. A loss that is not finite ends it always. */
+  /**
+   * Ends the run where the mean loss of the last `steps` steps is `factor` times the lowest such mean so far, which counts as `floor` where it is lower. A loss that is not
+   * finite ends it always.
+   */
   divergence: v.exactOptional(
-    v.strictObject({ factor: v.optional(v.pipe(v.number(), v.finite(), v.gtValue(1)), 10), steps: v.optional(count(1, maxSteps), 100) }),
+    v.strictObject({
+      factor: v.optional(v.pipe(v.number(), v.finite(), v.gtValue(1)), 10),
+      steps: v.optional(count(1, maxSteps), 100),
+      floor: v.optional(v.pipe(v.number(), v.finite(), v.minValue(0)), 0.01),
+    }),
   ),
   /** Epochs between two validations; the last epoch is always validated. */
   validateEvery: v.optional(count(1, maxEpochs), 1),
@@ -187,19 +197,7 @@ export type TrainConfig = Omit<v.InferOutput<typeof trainConfigSchema>, 'network
 
 /** Throws a CodaError that names the leaf, and for a misspelt key the nearest right one. */
 export function parseTrainConfig(config: unknown, where = 'train: config'): TrainConfig {
-  const parsed = parseConfig(trainConfigSchema, config, where);
-  refuseArrays(config, parsed, where);
-  return parsed as TrainConfig;
-}
-
-/** Valibot takes an array for an object without keys, of which every default is filled in. Throws a CodaError where it has. */
-function refuseArrays(given: unknown, parsed: unknown, path: string, separator = ': '): void {
-  if (typeof given !== 'object' || given === null || typeof parsed !== 'object' || parsed === null) return;
-  if (Array.isArray(given) && !Array.isArray(parsed)) {
-    throw new CodaError({ kind: 'argument', where: path, problem: 'not a valid value', expected: 'an object', got: 'an array' });
-  }
-  for (const [key, value] of Object.entries(given)) {
-    const place = Array.isArray(given) ? `${path}[${key}]` : `${path}${separator}${key}`;
-    refuseArrays(value, (parsed as Readonly<Record<string, unknown>>)[key], place, '.');
-  }
+  const parsed = parseConfig(trainConfigSchema, config, where) as TrainConfig;
+  checkConfigValues(config, parsed, where);
+  return parsed;
 }

@@ -26,9 +26,18 @@ export function splits({ limit, validation, seed, batch }: TrainConfig, dataset:
   if (validation.kind === 'held-out') {
     if (validation.count >= some.length) throw tooFew('validation.count', validation.count, some.length - 1);
     ({ rest: train, held } = holdOut(some, validation.count, Random.seeded(seed).split('hold-out')));
-  } else if (validation.kind === 'test') held = dataset.split('test');
+  } else if (validation.kind === 'test') held = spread(dataset.split('test'), validation.limit);
   if (batch > train.length) throw tooFew('batch', batch, train.length);
   return { train, validation: held };
+}
+
+/** `limit` images of a split at equal distances; all where there are no more. */
+function spread(split: ImageSplit, limit: number | undefined): ImageSplit {
+  if (limit === undefined || limit >= split.length) return split;
+  return subset(
+    split,
+    Uint32Array.from({ length: limit }, (_, i) => Math.floor((i * split.length) / limit)),
+  );
 }
 
 function tooFew(key: string, got: number, most: number): CodaError {
@@ -98,7 +107,7 @@ export function checkCheckpoint(
   checkWeights(network, weights, `${place}/weights.safetensors`);
   if (state.dataFingerprint !== split.fingerprint) {
     throw new CodaError({
-      kind: 'mismatch',
+      kind: 'argument',
       where: place,
       problem: 'the run to resume was trained on other images',
       expected: state.dataFingerprint.slice(0, 12),

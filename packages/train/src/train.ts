@@ -18,7 +18,17 @@ import { compileGroupedStep } from './grouped-step.ts';
 import { keptFeatures, type KeptFeatures } from './kept-features.ts';
 import { matchesPattern } from './name-patterns.ts';
 import { optimiser } from './optimisers.ts';
-import { checkRunFolder, createRunFolder, makeFolder, openRunFolder, refuseRun, silentRunFolder, type RunFolder } from './run-folder.ts';
+import {
+  checkRunFolder,
+  createRunFolder,
+  makeFolder,
+  openRunFolder,
+  refuseRun,
+  silentRunFolder,
+  storeConfig,
+  type RunFolder,
+} from './run-folder.ts';
+import { withEpochs } from './run-length.ts';
 import { RunWriter } from './run-writer.ts';
 import { StepClock } from './step-clock.ts';
 import { parseTrainConfig, type TrainConfig } from './train-config.ts';
@@ -30,8 +40,8 @@ import { trainingStep, type TrainingStep } from './training-step.ts';
 import { averagedWeights } from './weight-average.ts';
 
 /**
- * @throws CodaError `argument` for a bad config, a folder that holds a run already (or none, with `resume`); `mismatch` for data or weights
- * that do not fit; `numeric` where the loss or a weight stops being a finite number: the last checkpoint before that stays.
+ * @throws CodaError `argument` for a bad config, a folder that holds a run already (or, with `resume`, none, or one of another config or other images);
+ * `mismatch` for data or weights that do not fit; `numeric` where the loss or a weight stops being a finite number: the last checkpoint before that stays.
  */
 export async function train(options: TrainOptions): Promise<TrainResult> {
   const { network, out, resume = false, onEvent } = options;
@@ -69,8 +79,10 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
         onEvent?.({ type: 'notice', message: `There is no checkpoint in ${out} yet: starting from the beginning.` });
       if (checkpoint !== undefined) checkCheckpoint(checkpoint, network, split.train, options.engine, folderOf, onEvent);
       const openRun = async (): Promise<RunFolder> => {
-        if (!resume) await createRunFolder(out, config);
-        return openRunFolder(out, checkpoint?.state ?? { step: 0, epochEndPending: false });
+        // a run keeps what may change as it was changed last
+        await (resume ? storeConfig(out, config) : createRunFolder(out, config));
+        const notice = (message: string): void => onEvent?.({ type: 'notice', message });
+        return openRunFolder(out, checkpoint?.state ?? { step: 0, epochEndPending: false }, notice);
       };
       return withMaker(own, config, split, (maker) => runTraining(own, config, split, maker, openRun, checkpoint));
     },
@@ -220,7 +232,8 @@ function makeRun(
     });
   }
   if (checkpoint !== undefined) sampler.restore(checkpoint.state.sampler);
-  const state = checkpoint?.state ?? firstState({ splits: parts, options, config, sampler });
+  const before = checkpoint?.state ?? firstState({ splits: parts, options, config, sampler });
+  const state = withEpochs(before, config.epochs, sampler.batchesPerEpoch);
   const [height, width] = options.network.inputShape;
   return {
     options,

@@ -11,6 +11,7 @@ import type { TrainConfig } from './train-config.ts';
 import type { TrainOptions, TrainResult } from './train-options.ts';
 import type { Splits } from './train-start.ts';
 import { noTrend } from './loss-trend.ts';
+import { tellOfLength } from './run-length.ts';
 import { noSums } from './training-sums.ts';
 
 export interface TrainingRun {
@@ -51,6 +52,8 @@ export function firstState({
     dataFingerprint: splits.train.fingerprint,
     bad: [],
     engine: options.engine.name,
+    epochs: config.epochs,
+    lengths: [],
     ranks: options.group?.size ?? 1,
   };
 }
@@ -118,5 +121,6 @@ export function tellStart(run: TrainingRun): void {
     engine: engine.description,
   });
   tellOfResuming(run);
+  tellOfLength(run);
   tellOfWarmup(run);
 }

@@ -1,5 +1,5 @@
 /** A disk that is full in the middle of a checkpoint. The file system is real; the write that fails is made to. */
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { onnxRuntimeEngine } from '@coda-nets/engine';
 import { useBackend } from '@coda-nets/tools/testkit';
@@ -9,7 +9,7 @@ import { temporaryFolder } from './data/temporary-folder.ts';
 import { side, tinyNetwork } from './tiny-network.ts';
 
 /** After so many bytes of checkpoints nothing more is written. */
-const disk = vi.hoisted(() => ({ left: Number.POSITIVE_INFINITY, hasLocks: true }));
+const disk = vi.hoisted(() => ({ left: Number.POSITIVE_INFINITY, hasLocks: true, eventsLeft: Number.POSITIVE_INFINITY }));
 
 vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof import('node:fs/promises')>();
@@ -20,6 +20,16 @@ vi.mock('node:fs/promises', async (original) => {
       if (!disk.hasLocks && /\.lock\./.test(String(args[0]))) {
         file.writeFile = async () => {
           throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+        };
+      }
+      if (/tfevents/.test(String(args[0]))) {
+        const { appendFile } = file;
+        file.appendFile = async (record) => {
+          const bytes = Buffer.from(record as Uint8Array);
+          const fits = bytes.subarray(0, disk.eventsLeft);
+          disk.eventsLeft -= fits.length;
+          await appendFile.call(file, fits);
+          if (fits.length < bytes.length) throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
         };
       }
       return /checkpoints[\\/]\./.test(String(args[0])) ? Object.assign(file, { ofCheckpoint: true }) : file;
@@ -49,6 +59,7 @@ beforeAll(() => useBackend('cpu'));
 beforeEach(() => {
   disk.left = Number.POSITIVE_INFINITY;
   disk.hasLocks = true;
+  disk.eventsLeft = Number.POSITIVE_INFINITY;
 });
 
 describe('a full disk', () => {
@@ -58,6 +69,32 @@ describe('a full disk', () => {
     const failed = train({ ...options, engine: await onnxRuntimeEngine({ threads: 1 }), out });
     await expect(failed).rejects.toMatchObject({ kind: 'unavailable', message: `${join(out, '.lock')}: the disk is full` });
     expect(await readdir(out)).toEqual([]);
+  });
+
+  // before the first record; in the middle of a later one
+  it.each([0, 1200])('after %d bytes of an event file ends that file with a word, and nothing else', async (bytes) => {
+    const engine = await onnxRuntimeEngine({ threads: 1 });
+    const [whole, out] = [await temporaryFolder(), await temporaryFolder()];
+    const undisturbed = await train({ ...options, engine, out: whole });
+    disk.eventsLeft = bytes;
+    const notices: string[] = [];
+    const result = await train({
+      ...options,
+      engine,
+      out,
+      onEvent: (event) => void (event.type === 'notice' && notices.push(event.message)),
+    });
+    expect(disk.eventsLeft).toBe(0);
+    expect(notices).toEqual([
+      expect.stringMatching(
+        /TensorBoard’s event file could not be written \(ENOSPC\); the training goes on without it, and metrics\.jsonl has its numbers\.$/,
+      ),
+    ]);
+    expect(result.weights).toEqual(undisturbed.weights);
+    const steps = async (folder: string): Promise<string[]> => (await readdir(join(folder, 'checkpoints'))).sort();
+    expect(await steps(out)).toEqual(await steps(whole));
+    const lines = async (folder: string): Promise<number> => (await readFile(join(folder, 'metrics.jsonl'), 'utf8')).split('\n').length;
+    expect(await lines(out)).toBe(await lines(whole));
   });
 
   // weights are 3.2 kB, slots 9.6 kB: in the weights, in the slots, in the state

@@ -260,6 +260,17 @@ describe('a loss that has left', () => {
     const { finished } = await run({ epochs: 3, batch: 8, learningRate: 0.01, divergence: { factor: 10, steps: 4 } }, { engine: losses });
     expect(finished).toBe(true);
   });
+
+  it.each([
+    [undefined, true],
+    [1e-9, false],
+  ])('is none beside a loss near 0, from a floor on: %s', async (floor, finishes) => {
+    const losses = engineWithLosses((step) => (step <= 10 ? 1e-8 : 0.09));
+    const divergence = { factor: 10, steps: 4, ...(floor !== undefined && { floor }) };
+    const ends = run({ epochs: 3, batch: 8, learningRate: 0.01, divergence }, { engine: losses });
+    if (finishes) expect((await ends).finished).toBe(true);
+    else await expect(ends).rejects.toThrow('step 11: the loss diverges: its mean is 0.02250, and was 1.000e-8');
+  });
 });
 
 it('a recipe is trained on branches that are left out: another loss than with all of them', async () => {

@@ -6,7 +6,7 @@ import { readModel } from '@coda-nets/core/node';
 import { onnxRuntimeEngine } from '@coda-nets/engine';
 import { useBackend } from '@coda-nets/tools/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { syntheticDataset, train, type TrainEvent, type TrainOptions, type TrainResult } from '../src/index.ts';
+import { storedConfig, syntheticDataset, train, type TrainEvent, type TrainOptions, type TrainResult } from '../src/index.ts';
 import { temporaryFolder } from './data/temporary-folder.ts';
 import { side, tinyNetwork } from './tiny-network.ts';
 
@@ -165,8 +165,9 @@ describe('a run folder', () => {
     for (const name of ['config.json', 'metrics.jsonl', 'checkpoints/5/state.json', 'last.safetensors']) {
       expect(await readFile(join(out, name))).toEqual(await readFile(join(copy, name)));
     }
-    // what changes neither weights nor measurements may change
+    // what changes neither weights nor measurements may change, and stays changed
     expect((await run(out, { checkpointEverySteps: 2, data: 'elsewhere' }, { resume: true })).finished).toBe(true);
+    expect(await storedConfig(out)).toMatchObject({ checkpointEverySteps: 2, data: 'elsewhere', epochs: 3 });
   });
 
   it('keeps the last two checkpoints and says when another engine goes on', async () => {

@@ -73,7 +73,7 @@ describe('a start that fails', () => {
     [
       'Nesterov without a momentum',
       { config: { ...config, optimiser: { kind: 'sgd', momentum: 0, nesterov: true } } },
-      'optimiser: nesterov: Nesterov needs a momentum; expected momentum > 0, got momentum 0',
+      'train: config: optimiser.nesterov: Nesterov needs a momentum; expected optimiser.momentum > 0, got momentum 0',
     ],
     ['an engine that cannot train', { engine: engineWith({ error: new Error('no kernel') }) }, 'no kernel'],
     ['a loss that is NaN at once', { engine: engineWith({ loss: NaN }) }, 'step 1: the loss became NaN'],
@@ -88,6 +88,8 @@ describe('a start that fails', () => {
     const file = join(await temporaryFolder(), 'file');
     await writeFile(file, '');
     await expect(start(file)).rejects.toThrow(`${file}: could not be written (EEXIST)`);
+    // Node's own mkdir would try for ever; elsewhere there is no such folder
+    if (process.platform === 'linux') await expect(start('/proc/run')).rejects.toThrow('/proc/run: could not be written (ENOENT)');
     await expect(start(join(file, 'below'))).rejects.toThrow(`${join(file, 'below')}: could not be written (ENOTDIR)`);
   });
 });
@@ -170,5 +172,22 @@ describe('evaluate', () => {
     await expect(evaluate({ network: networkWith('parameter'), weights: {}, engine, split, batchSize: 3 })).rejects.toThrow(
       `evaluate: image 5: the logit of class 1 is ${value}. Are the weights of this model finite?`,
     );
+  });
+
+  it.each([NaN, Infinity])('names the images whose loss is %s although their logits are finite', async (loss) => {
+    const engine = {
+      compile: async () => ({
+        run: async ({ images }: NamedArrays) => {
+          const n = images?.shape[0] ?? 0;
+          return { logits: zerosArray('float32', [n, 2]), loss: ndArray('float32', [], Float32Array.of(loss)) };
+        },
+        dispose: async () => undefined,
+      }),
+    } as unknown as Engine;
+    const split = dataset.split('train');
+    await expect(evaluate({ network: networkWith('parameter'), weights: {}, engine, split, batchSize: 3 })).rejects.toMatchObject({
+      kind: 'numeric',
+      message: `evaluate: images 0 to 2: their mean loss is ${loss}. Are the weights of this model finite?`,
+    });
   });
 });

@@ -164,6 +164,13 @@ describe('a run', () => {
     expect(fed.evaluated).toEqual(imagesOfSplit(dataset.split('test')));
   });
 
+  it('validates on so many images of the test split as it is told to, evenly spread', async () => {
+    const fed = fedTo();
+    await run({ epochs: 1, batch: 4, learningRate: 0.01, validation: { kind: 'test', limit: 3 } }, { engine: fed.engine });
+    const test = imagesOfSplit(dataset.split('test'));
+    expect([test.length, fed.evaluated]).toEqual([20, [test[0], test[6], test[13]]]);
+  });
+
   it('validates every so many epochs, and after the last', async () => {
     const config: Config = { epochs: 5, batch: 10, learningRate: 0.01, validateEvery: 2, validation: { kind: 'test' } };
     const { epochs } = await run(config);
@@ -263,9 +270,12 @@ describe('numbers that are no longer finite', () => {
     expect(existsSync(join(out, 'last.safetensors'))).toBe(false);
   });
 
+  /** Each is a number of float32; their product is none. */
+  const tooFast = { learningRate: 1e38, groups: [{ names: '*', rate: 100 }], optimiser: sgd };
+
   it.each<[string, Config]>([
-    ['a checkpoint', { epochs: 1, batch: 10, learningRate: 1e39, optimiser: sgd, checkpointEverySteps: 1 }],
-    ['the end of an epoch', { epochs: 1, batch: 40, learningRate: 1e39, optimiser: sgd }],
+    ['a checkpoint', { epochs: 1, batch: 10, ...tooFast, checkpointEverySteps: 1 }],
+    ['the end of an epoch', { epochs: 1, batch: 40, ...tooFast }],
   ])('are not saved where weights are some: at %s', async (_, config) => {
     const out = await temporaryFolder();
     // the loss of step 1 is of the weights before: still good

@@ -10,7 +10,7 @@ import { presetList } from '../preset-list.ts';
 import { duration } from '../progress.ts';
 import { sweep, type SweepEntry } from '../sweep.ts';
 import { trainPresets } from '../train-presets.ts';
-import { callAgain, overridesOf, withTrainingOptions, type TrainingOptions } from '../training-options.ts';
+import { callAgain, neededData, overridesOf, withTrainingOptions, type TrainingOptions } from '../training-options.ts';
 
 interface Options extends TrainingOptions {
   readonly cuts?: readonly string[];
@@ -30,12 +30,14 @@ export function sweepCommand(): Command {
     .option('--grids <n>', 'also measure interpretable depth in so many grids of test images; 0: do not', wholeNumber(0), 0)
     .action(async (preset: string, options: Options, self: Command) => {
       const io = ioOf(options);
-      const dataset = await openDataset(options.data);
+      const data = neededData(options, 'sweep');
+      const dataset = await openDataset(data);
       const engine = await engineOf(options, io);
       const results = await interruptible((signal) =>
         sweep({
           ...options,
           preset,
+          data,
           dataset,
           engine,
           io,

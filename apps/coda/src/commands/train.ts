@@ -1,8 +1,8 @@
 /** `coda train` */
-import { openDataset, storedConfig } from '@coda-nets/train';
+import { configToResume, openDataset, storedConfig } from '@coda-nets/train';
 import type { Command } from 'commander';
 import type { CommandIo } from '../command-io.ts';
-import { defineCommand, engineOf, ioOf } from '../define-command.ts';
+import { defineCommand, engineOf, ioOf, usageError } from '../define-command.ts';
 import { dryRunLines } from '../dry-run-lines.ts';
 import { dryRun, MEASURED_STEPS } from '../dry-run.ts';
 import { Interrupted } from '../interrupted.ts';
@@ -13,7 +13,7 @@ import { presetList } from '../preset-list.ts';
 import { duration } from '../progress.ts';
 import { trainPresets } from '../train-presets.ts';
 import { trainRun, type TrainRunOptions } from '../train-run.ts';
-import { callAgain, overridesOf, withTrainingOptions, type TrainingOptions } from '../training-options.ts';
+import { neededData, overridesOf, resumeCall, withTrainingOptions, type TrainingOptions } from '../training-options.ts';
 
 interface Options extends TrainingOptions, GroupOptions {
   readonly resume?: true;
@@ -25,33 +25,38 @@ export function trainCommand(): Command {
     'train',
     'trains a network in a run folder; an interrupted run goes on with --resume',
     'coda train hybrid-cifar10-resnet20 --data cifar10 --out runs/hybrid',
-  ).argument('<preset>', `a config file (.json), or a preset: ${presetList(Object.keys(trainPresets))}`);
+  ).argument('[preset]', `a config file (.json), or a preset: ${presetList(Object.keys(trainPresets))}; not needed with --resume`);
   return withGroupOptions(withTrainingOptions(command, 'the run folder').optionsGroup('Several processes (mpirun, srun):'))
     .optionsGroup('Before and after:')
     .option('--dry-run', `only say what it would be: steps, memory, disk, and the time from ${MEASURED_STEPS} measured steps`)
-    .option('--resume', 'go on with the run in --out')
-    .action(async (preset: string, options: Options, self: Command) => {
+    .option('--resume', 'go on with the run in --out, which keeps all it was called with; with other --epochs it ends later or earlier')
+    .action(async (preset: string | undefined, options: Options, self: Command) => {
       await inGroup(options, ioOf(options), (member) => trainIn(member, preset, options, self));
     });
 }
 
-async function trainIn({ group, io, threads }: Member, preset: string, options: Options, self: Command): Promise<void> {
-  const dataset = await openDataset(options.data);
+async function trainIn({ group, io, threads }: Member, preset: string | undefined, options: Options, self: Command): Promise<void> {
+  const isResumed = options.resume === true;
+  if (preset === undefined && !isResumed) throw usageError('train', 'what to train is missing', 'a preset or a config file (.json)');
+  const kept = isResumed ? (await configToResume(options.out)).data : undefined;
+  const data = options.data ?? kept ?? neededData(options, 'train');
+  const dataset = await openDataset(data);
   const engine = await engineOf(options, io, threads);
   await interruptible(async (signal) => {
     const run: TrainRunOptions = {
       ...options,
       preset,
+      data,
       dataset,
       engine,
       io,
       group,
       signal,
-      resume: options.resume === true,
+      resume: isResumed,
       featureCacheFolder: options.featureCache,
       overrides: overridesOf(options, self),
     };
-    await (options.dryRun === true ? tellPlan(run) : trainAndTell(run, () => `${callAgain(self, preset, ['resume'])} --resume`));
+    await (options.dryRun === true ? tellPlan(run) : trainAndTell(run, () => resumeCall(self, options.out)));
   });
 }
 

@@ -1,13 +1,16 @@
 /**
  * One training twice: undisturbed, and killed (SIGKILL) at random moments and resumed each time. Says whether both end in the same bytes, how memory went and
- * whether the loss fell. Each part is a process of its own, `coda train`.
+ * whether the loss fell. Each part is a process of its own, `coda train`. What was ended from outside goes on when it is called again: a finished part is not repeated.
  */
 import { CodaError, Random } from '@coda-nets/core';
+import { writeFileAtomic } from '@coda-nets/core/node';
+import { storedConfig } from '@coda-nets/train';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readJson } from '../read-json.ts';
 import { readMetrics } from '../report/read-metrics.ts';
 
 export interface CrashRunOptions {
@@ -16,21 +19,28 @@ export interface CrashRunOptions {
   /** A config file with `logEverySteps` 1. */
   readonly config: string;
   readonly data: string;
-  /** `undisturbed` and `disturbed` are made in it. */
+  /** `undisturbed`, `disturbed` and `progress.json` are made in it. */
   readonly out: string;
   readonly kills: number;
   readonly seed: number;
   /** Further words of the call. */
   readonly more?: readonly string[];
   readonly say?: (line: string) => void;
+  /** Ends the training that runs; called again, it goes on. */
+  readonly signal?: AbortSignal;
+}
+
+interface Kill {
+  /** Step that the last line of metrics.jsonl told of when the process was killed; after the one of the kill before. */
+  readonly step: number;
+  /** Step of the checkpoint from which the next part goes on. */
+  readonly resumesAt: number;
 }
 
 export interface CrashRunResult {
   readonly steps: number;
-  /** Step that the last line of metrics.jsonl told of when a process was killed; fewer than asked for where one ended before. */
-  readonly killedAt: readonly number[];
-  /** Step from which each part went on. */
-  readonly resumedAt: readonly number[];
+  /** As many as were asked for, none of them after the last step. */
+  readonly kills: readonly Kill[];
   /** last.safetensors, byte for byte. */
   readonly sameWeights: boolean;
   /** Loss and accuracy of every step and epoch. */
@@ -41,35 +51,58 @@ export interface CrashRunResult {
   readonly loss: { readonly first: number; readonly last: number };
   /** Resident bytes of the undisturbed run: the most in each quarter of its samples, empty where they cannot be read (only Linux tells). */
   readonly memoryByQuarter: readonly number[];
+  /** The most in the second half is at most `flatMemory` times the most in the first: with an even number of epochs both do the same work. Undefined where there are no samples. */
+  readonly isMemoryFlat: boolean | undefined;
 }
 
-const POLL_MS = 50;
+/** What is kept of a crash run that is not finished. */
+interface CrashRunProgress {
+  /** Of all that the two runs depend on. */
+  readonly key: string;
+  readonly undisturbed?: { readonly seconds: number; readonly memoryByQuarter: readonly number[] };
+  readonly kills: readonly Kill[];
+  readonly disturbedSeconds: number;
+}
+
+const POLL_MS = 20;
+/** Room for buffers that grow with what happens to be in flight; a leak of a batch of images in each step would be many times as much. */
+const flatMemory = 1.1;
+/** No kill in the last so many of the steps: the process might end before it is seen. */
+const lastShare = 1 / 8;
 
 export async function crashRun(options: CrashRunOptions): Promise<CrashRunResult> {
   const { out, kills, seed, say = () => undefined } = options;
   const [whole, parts] = [join(out, 'undisturbed'), join(out, 'disturbed')];
-  const started = performance.now();
-  const memory = await undisturbed(options, whole);
-  const undisturbedSeconds = (performance.now() - started) / 1000;
-  const steps = (await readMetrics(whole)).steps.length;
-  say(`undisturbed: ${steps} steps in ${undisturbedSeconds.toFixed(0)} s`);
-
-  const random = Random.seeded(seed).split('kills');
-  const targets = Array.from({ length: kills }, () => 1 + random.below(steps - 1)).sort((a, b) => a - b);
-  const stepMs = (1000 * undisturbedSeconds) / steps;
-  const [killedAt, resumedAt]: [number[], number[]] = [[], []];
-  const begun = performance.now();
-  for (const target of targets) {
-    const child = start(options, parts, killedAt.length > 0);
-    // at a moment within a step, not between two
-    const killed = await killAt(child, options, parts, target, stepMs * random.uniform());
-    if (!killed) break;
-    killedAt.push(stepsSoFar(parts));
-    resumedAt.push(await lastCheckpoint(parts));
-    say(`killed after step ${killedAt.at(-1)}; goes on from ${resumedAt.at(-1)}`);
+  const file = join(out, 'progress.json');
+  let progress = await progressOf(file, options);
+  const note = async (change: Partial<CrashRunProgress>): Promise<void> => {
+    progress = { ...progress, ...change };
+    await writeFileAtomic(file, `${JSON.stringify(progress, undefined, 2)}\n`);
+  };
+  if (progress.undisturbed === undefined) {
+    // what is there of one was disturbed
+    await rm(whole, { recursive: true, force: true });
+    await note({ undisturbed: await undisturbed(options, whole) });
   }
-  await ended(start(options, parts, killedAt.length > 0), options);
-  const disturbedSeconds = (performance.now() - begun) / 1000;
+  const { seconds, memoryByQuarter } = progress.undisturbed as NonNullable<CrashRunProgress['undisturbed']>;
+  const steps = (await readMetrics(whole)).steps.length;
+  say(`undisturbed: ${steps} steps in ${seconds.toFixed(0)} s`);
+
+  const moments = killMoments(steps, kills, seed);
+  const stepMs = (1000 * seconds) / steps;
+  for (const { from, to, random } of moments.slice(progress.kills.length)) {
+    const begun = performance.now();
+    const first = Math.max(from, (progress.kills.at(-1)?.step ?? 0) + 1);
+    const target = first + random.below(Math.max(1, to - first + 1));
+    // at a moment within a step, not between two
+    await killAt(await start(options, parts), options, parts, target, Math.min(stepMs, 1000) * random.uniform());
+    const kill = { step: stepsSoFar(parts), resumesAt: await lastCheckpoint(parts) };
+    await note({ kills: [...progress.kills, kill], disturbedSeconds: progress.disturbedSeconds + (performance.now() - begun) / 1000 });
+    say(`killed after step ${kill.step}; goes on from ${kill.resumesAt}`);
+  }
+  const begun = performance.now();
+  await ended(await start(options, parts), options);
+  const disturbedSeconds = progress.disturbedSeconds + (performance.now() - begun) / 1000;
   say(`disturbed: ${disturbedSeconds.toFixed(0)} s`);
 
   const [a, b] = await Promise.all([whole, parts].map((folder) => readFile(join(folder, 'last.safetensors'))));
@@ -77,36 +110,86 @@ export async function crashRun(options: CrashRunOptions): Promise<CrashRunResult
   const losses = (await readMetrics(whole)).steps.map(({ loss }) => loss as number);
   const tenth = Math.max(1, Math.floor(losses.length / 10));
   const mean = (values: readonly number[]): number => values.reduce((sum, x) => sum + x, 0) / values.length;
+  const [q1 = 0, q2 = 0, q3 = 0, q4 = 0] = memoryByQuarter;
   return {
     steps,
-    killedAt,
-    resumedAt,
+    kills: progress.kills,
     sameWeights: (a as Buffer).equals(b as Buffer),
     sameMetrics: figuresA === figuresB,
     sha256: createHash('sha256')
       .update(b as Buffer)
       .digest('hex'),
-    seconds: { undisturbed: undisturbedSeconds, disturbed: disturbedSeconds },
+    seconds: { undisturbed: seconds, disturbed: disturbedSeconds },
     loss: { first: mean(losses.slice(0, tenth)), last: mean(losses.slice(-tenth)) },
-    memoryByQuarter: quarters(memory),
+    memoryByQuarter,
+    isMemoryFlat: memoryByQuarter.length === 0 ? undefined : Math.max(q3, q4) <= flatMemory * Math.max(q1, q2),
   };
 }
 
-function start({ command: [program, ...words], config, data, more = [] }: CrashRunOptions, out: string, resume: boolean): ChildProcess {
-  const args = [...words, 'train', config, '--data', data, '--out', out, ...more, ...(resume ? ['--resume'] : [])];
-  return spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+/** Throws a CodaError where the folder holds a crash run of something else. */
+async function progressOf(file: string, { config, data, kills, seed, more = [] }: CrashRunOptions): Promise<CrashRunProgress> {
+  const key = createHash('sha256')
+    .update(JSON.stringify([await readFile(config, 'utf8'), data, kills, seed, more]))
+    .digest('hex');
+  const stored = existsSync(file) ? ((await readJson(file)) as unknown as CrashRunProgress) : undefined;
+  if (stored === undefined) return { key, kills: [], disturbedSeconds: 0 };
+  if (stored.key === key) return stored;
+  throw new CodaError({
+    kind: 'argument',
+    where: file,
+    problem: 'a crash run with other options was begun here',
+    hint: 'Choose an empty folder, or call it as it was called.',
+  });
 }
 
-async function undisturbed(options: CrashRunOptions, out: string): Promise<readonly number[]> {
-  const child = start(options, out, false);
+/**
+ * Where each kill falls: steps `from` … `to`, one stretch for each, of the steps that leave room before the end; and a stream of its own. Throws a CodaError where there are
+ * fewer steps than kills.
+ */
+export function killMoments(
+  steps: number,
+  kills: number,
+  seed: number,
+): readonly { readonly from: number; readonly to: number; readonly random: Random }[] {
+  const last = steps - Math.max(2, Math.ceil(steps * lastShare));
+  if (kills > last) {
+    throw new CodaError({
+      kind: 'argument',
+      where: 'crash run: kills',
+      problem: `a run of ${steps} steps is too short`,
+      expected: `at most ${Math.max(0, last)}`,
+      got: String(kills),
+    });
+  }
+  const random = Random.seeded(seed).split('kills');
+  return Array.from({ length: kills }, (_, i) => ({
+    from: Math.floor((last * i) / kills) + 1,
+    to: Math.floor((last * (i + 1)) / kills),
+    random: random.split(i),
+  }));
+}
+
+/** Goes on where there is a run. */
+async function start(
+  { command: [program, ...words], config, data, more = [], signal }: CrashRunOptions,
+  out: string,
+): Promise<ChildProcess> {
+  const resume = (await storedConfig(out)) === undefined ? [] : ['--resume'];
+  const args = [...words, 'train', config, '--data', data, '--out', out, ...more, ...resume];
+  return spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], ...(signal !== undefined && { signal }) });
+}
+
+async function undisturbed(options: CrashRunOptions, out: string): Promise<NonNullable<CrashRunProgress['undisturbed']>> {
+  const begun = performance.now();
+  const child = await start(options, out);
   const samples: number[] = [];
   // from the first step on: before it the process still grows
   const timer = setInterval(() => {
     const bytes = residentBytesOf(child.pid);
     if (bytes !== undefined && stepsSoFar(out) > 0) samples.push(bytes);
-  }, 4 * POLL_MS);
+  }, 10 * POLL_MS);
   await ended(child, options).finally(() => clearInterval(timer));
-  return samples;
+  return { seconds: (performance.now() - begun) / 1000, memoryByQuarter: quarters(samples) };
 }
 
 function ended(child: ChildProcess, { config }: CrashRunOptions): Promise<void> {
@@ -128,8 +211,8 @@ function ended(child: ChildProcess, { config }: CrashRunOptions): Promise<void> 
   });
 }
 
-/** Whether it was killed: it may end by itself in the last moment. Rejects where it fails. */
-async function killAt(child: ChildProcess, options: CrashRunOptions, out: string, target: number, delayMs: number): Promise<boolean> {
+/** Kills it when it has done `target` steps and `delayMs` more. Throws where it fails, or ends by itself before. */
+async function killAt(child: ChildProcess, options: CrashRunOptions, out: string, target: number, delayMs: number): Promise<void> {
   let sent = false;
   const timer = setInterval(() => {
     if (stepsSoFar(out) < target) return;
@@ -138,13 +221,18 @@ async function killAt(child: ChildProcess, options: CrashRunOptions, out: string
   }, POLL_MS);
   try {
     await ended(child, options);
-    return false;
   } catch (error) {
-    if (sent && child.signalCode === 'SIGKILL') return true;
+    if (sent && child.signalCode === 'SIGKILL') return;
     throw error;
   } finally {
     clearInterval(timer);
   }
+  throw new CodaError({
+    kind: 'unavailable',
+    where: 'crash run: kills',
+    problem: `the training was at its end before it could be killed after step ${target}`,
+    hint: 'Delete the folder of the disturbed run and progress.json, and take more or slower steps.',
+  });
 }
 
 /** The step of the last whole line. */

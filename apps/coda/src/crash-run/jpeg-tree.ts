@@ -21,6 +21,8 @@ const leastSide = 300;
 const mostSide = 500;
 /** Standard deviation of the noise, of 255. */
 const noise = 12;
+/** Of the sum of four uniform bytes: √(4 · (256² − 1) / 12). */
+const bytesDeviation = Math.sqrt((4 * (256 ** 2 - 1)) / 12);
 const quality = 85;
 
 export async function writeJpegTree(folder: string, source: PixelDataset, options: JpegTreeOptions): Promise<void> {
@@ -63,9 +65,12 @@ async function jpeg({ images, imageShape }: PixelSplit, place: number, inverted:
     .resize(w, h, { fit: 'fill', kernel: 'cubic' })
     .raw()
     .toBuffer();
-  // two uniform numbers a byte: nearly normal, and quick
-  const scale = noise * Math.sqrt(6);
-  const noisy = large.map((value) => Math.max(0, Math.min(255, Math.round(value + scale * (random.uniform() + random.uniform() - 1)))));
+  // the sum of four uniform bytes: nearly normal, and of one draw
+  const noisy = large.map((value) => {
+    const draw = random.uint32();
+    const sum = (draw & 255) + ((draw >>> 8) & 255) + ((draw >>> 16) & 255) + (draw >>> 24);
+    return Math.max(0, Math.min(255, Math.round(value + noise * ((sum - 510) / bytesDeviation))));
+  });
   return sharp(noisy, { raw: { width: w, height: h, channels: 3 } })
     .jpeg({ quality })
     .toBuffer();

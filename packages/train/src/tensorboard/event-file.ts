@@ -26,9 +26,14 @@ export async function openEventFile(folder: string, from: number): Promise<Event
   const path = join(folder, `events.out.tfevents.${String(second).padStart(10, '0')}.${host}.${process.pid}`);
   const file = await open(path, 'wx');
   const write = (step: number, content: EventContent): Promise<void> => file.appendFile(eventRecord(Date.now() / 1000, step, content));
-  await write(0, { kind: 'file-version' });
-  // also of a run that begins anew at step 0, of which all before is void
-  if (before.length > 0) await write(from, { kind: 'session-start' });
+  try {
+    await write(0, { kind: 'file-version' });
+    // also of a run that begins anew at step 0, of which all before is void
+    if (before.length > 0) await write(from, { kind: 'session-start' });
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
   return {
     path,
     write,

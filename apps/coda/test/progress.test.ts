@@ -1,0 +1,38 @@
+/** What long work says where there is no terminal: little. */
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { progressBar } from '../src/progress.ts';
+
+let lines: string[] = [];
+beforeEach(() => {
+  lines = [];
+  vi.useFakeTimers({ toFake: ['performance'] });
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => lines.push(String(text)) > 0);
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.restoreAllMocks();
+});
+
+/** A piece of work a second. */
+function work(label: string, seconds: number): void {
+  const bar = progressBar(label, seconds, 'steps');
+  for (let done = 1; done <= seconds; done++) {
+    vi.advanceTimersByTime(1000);
+    bar.update(done, 'loss 1');
+  }
+  bar.stop();
+}
+
+it('short work has no line, long work one a minute, whichever part of it is told of', () => {
+  work('short', 9);
+  expect(lines).toEqual([]);
+  work('long', 140);
+  expect(lines).toEqual([
+    'long: 10/140 steps, 1.0/s, 2 min 10 s left loss 1\n',
+    'long: 70/140 steps, 1.0/s, 1 min 10 s left loss 1\n',
+    'long: 130/140 steps, 1.0/s, 10 s left loss 1\n',
+  ]);
+  // 10 s after the last line begins another part
+  work('next', 55);
+  expect(lines.slice(3)).toEqual(['next: 50/55 steps, 1.0/s, 5 s left loss 1\n']);
+});
