@@ -99,6 +99,41 @@ describe('compiled equals eager', () => {
   });
 });
 
+describe('occlusion above the cut', () => {
+  // strides and odd windows above it, so that parts must begin where places of the last map do
+  const network = hybrid({
+    kind: 'hybrid',
+    backbone: { ...backbone, inputShape: [48, 48, 3] },
+    cut: 'layer2.0',
+    classes: 4,
+    head: {
+      temperature: 4,
+      layers: [
+        { out: 8, kernel: 3, stride: 2, rank: 3 },
+        { out: 8, kernel: 3, rank: 2 },
+        { out: 4, kernel: 1, rank: 3 },
+      ],
+    },
+  });
+  const weights = initWeights(network, Random.seeded(3));
+  const { dynamicLinear: _, ...whole } = network;
+
+  test('reaches as far as the layers read', () => {
+    expect(network.dynamicLinear?.localityAt('layer2.0')).toEqual({ stride: 2, reach: 3 });
+    expect(network.dynamicLinear?.localityAt('head.0')).toEqual({ stride: 1, reach: 1 });
+    expect(network.dynamicLinear?.localityAt('head.2')).toEqual({ stride: 1, reach: 0 });
+  });
+
+  test.each([
+    ['layer2.0', { window: 4, stride: 2 }],
+    ['layer2.0', { window: 3, stride: 5 }],
+    ['head.0', { window: 2, stride: 3 }],
+  ] as const)('%s, %o: parts give what whole maps give', async (tap, options) => {
+    const method = methods.occlusion(options);
+    expectClose(await mapsOf(compiled, network, weights, method, tap), await mapsOf(compiled, whole, weights, method, tap), ENGINES);
+  });
+});
+
 test('guided backpropagation hardly changes when the upper layers forget what they learned; the gradient does', async () => {
   const network = networks['resnet'] as Network;
   const weights = initWeights(network, Random.seeded(1));

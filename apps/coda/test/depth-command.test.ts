@@ -1,5 +1,5 @@
 /** `coda depth` from model files to its report: on two models that have a few toy images right, interrupted, gone on with, and in other parts. */
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -128,6 +128,44 @@ describe('coda depth', () => {
     expect((await coda(...call('whole', '--methods', 'gradCam'))).code).toBe(0);
     expect(await parts()).toEqual(before);
     expect((await resultsIn('whole')).models[0]?.methods).toEqual([results.models[0]?.methods[1]]);
+    // a method that is named twice is measured once
+    expect((await coda(...call('whole', '--methods', 'gradCam,gradCam'))).code).toBe(0);
+    expect((await resultsIn('whole')).models[0]?.methods).toHaveLength(1);
+  });
+
+  it('draws grids anew where the stored ones are damaged, and measures what has too few numbers', async () => {
+    const parts = join(folder, 'whole/parts');
+    for (const name of await readdir(parts)) {
+      const { key, value } = JSON.parse(await readFile(join(parts, name), 'utf8'));
+      if (key.part === 'grids') value.grids[0].images[1] = 9999;
+      else if (key.part === 'grids of a method' && key.method === 'gradCam') value[0].localisation.upsample.pop();
+      else continue;
+      await writeFile(join(parts, name), JSON.stringify({ key, value }));
+    }
+    expect((await coda(...call('whole', '--methods', 'gradCam'))).code).toBe(0);
+    const again = await resultsIn('whole');
+    expect(again.gridList).toEqual(results.gridList);
+    expect(again.models[0]?.methods).toEqual([results.models[0]?.methods[1]]);
+  });
+
+  it('writes nothing over results of other models, of another version, or over what are none', async () => {
+    const others = { ...results, models: results.models.map((model) => ({ ...model, name: 'other', sha256: '00' })) };
+    const hint = 'Choose another --out, or delete that file.';
+    for (const [there, text] of [
+      [JSON.stringify(others), `results of other models; expected hybrid, plain, got other, other. ${hint}`],
+      [
+        JSON.stringify({ ...results, schemaVersion: 7 }),
+        `written by another version of coda depth; expected schemaVersion 1, got 7. ${hint}`,
+      ],
+      ['{"schemaVersion": 1', `not results of coda depth. ${hint}`],
+    ] as const) {
+      await mkdir(join(folder, 'taken'), { recursive: true });
+      await writeFile(join(folder, 'taken/results.json'), there);
+      const { code, err } = await coda(...call('taken'));
+      expect([code, err]).toEqual([expect.any(Number), expect.stringContaining(text)]);
+      expect(code).toBeGreaterThan(0);
+      expect(await readFile(join(folder, 'taken/results.json'), 'utf8')).toBe(there);
+    }
   });
 
   it('gives the same on another engine and in one go', async () => {
@@ -174,6 +212,18 @@ describe('coda depth', () => {
       Array(6).fill('data:image/png;base64,'),
     );
     expect([...document.querySelectorAll('figure.wide > svg')]).toHaveLength(6);
+    // what the axes and marks are, in the figures themselves
+    for (const text of [
+      'localisation, share in the class’s cell',
+      'taps from the output',
+      'uniform map, 1/4',
+      'threshold 0.5',
+      'not exact',
+      'probability of the true class',
+      'positions removed, % of all',
+    ]) {
+      expect(html).toContain(text);
+    }
   }, 600_000);
 
   it('escapes names, in the page and in tables', async () => {
@@ -203,6 +253,14 @@ describe('coda depth', () => {
       2,
       expect.stringContaining('Expected coda2021 or bcos2 or attr-eval or original'),
     ]);
+    expect(await wrong('--methods', ' , ')).toEqual([2, expect.stringContaining('depth: --methods: no method is named')]);
+    expect(await wrong('--grids', '0')).toEqual([2, expect.stringContaining('--grids')]);
+    expect(await wrong('--cells', '1')).toEqual([2, expect.stringContaining('--cells')]);
+    // 6 classes have images, and a grid of 3 × 3 needs more than 9
+    expect(await wrong('--cells', '3')).toEqual([
+      2,
+      expect.stringMatching(/no 3 × 3 grid can be drawn; expected more than 9 classes .* got \d/),
+    ]);
     const [first = ''] = models;
     const twice = await coda('depth', first, first, '--data', join(folder, 'data'), '--out', join(folder, 'wrong'));
     expect([twice.code, twice.err]).toEqual([2, expect.stringContaining('the same model is named twice')]);
@@ -230,8 +288,21 @@ describe('coda explain', () => {
       ['inputXGradient', 'original', {}],
     ] as const) {
       const out = join(folder, 'explained');
-      const { code } = await coda('explain', first, batch, '--out', out, '--tap', 'layer2.0', '--method', name, '--preset', preset);
+      const { code, out: said } = await coda(
+        'explain',
+        first,
+        batch,
+        '--out',
+        out,
+        '--tap',
+        'layer2.0',
+        '--method',
+        name,
+        '--preset',
+        preset,
+      );
       expect(code).toBe(0);
+      expect(said).toContain('layer2.0.npy  [N, h, w]: the map at layer2.0 as float32 numbers');
       const record = JSON.parse(await readFile(join(out, 'explanation.json'), 'utf8'));
       expect(record).toMatchObject({ method: name, preset, parameters });
       expect(record.inputs[0].taps).toMatchObject([
@@ -254,6 +325,7 @@ it('a part that is damaged, or of something else, is computed anew', async () =>
   expect([await parts.once({ a: 1 }, compute), await parts.once({ a: 1 }, compute), await parts.once({ a: 2 }, compute)]).toEqual([
     1, 1, 2,
   ]);
+  expect(await parts.find({ a: 2 }, (value) => value === 3)).toBeUndefined();
   for (const name of await readdir(join(folder, 'parts'))) await writeFile(join(folder, 'parts', name), '{"key":{"a":1},"val');
   expect(await parts.find({ a: 1 })).toBeUndefined();
   expect(await parts.once({ a: 1 }, compute)).toBe(3);

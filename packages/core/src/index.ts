@@ -23,6 +23,7 @@ export { withGradientRules, type GradientRule, type RuleOperands } from './gradi
 export { inferenceContext, recordTaps, trainingContext, type ForwardContext } from './forward-context.ts';
 export type {
   DynamicLinear,
+  Locality,
   ForwardResult,
   FrozenStem,
   JsonObject,

@@ -62,6 +62,15 @@ export type UnitAlignment = {
 };
 
 /**
+ * z − b₀ is a sum over the places q of a last map, and each is a function of places stride·q − reach … stride·q + reach of a tap alone, the same one
+ * everywhere, with zeros around the tap.
+ */
+export interface Locality {
+  readonly stride: number;
+  readonly reach: number;
+}
+
+/**
  * The part of a network that is one linear map of its input, z − b₀ = W_{from→z}(a) a_from, with W chosen by the activations a of a forward
  * pass: the layers' maps in explicit form. All functions are made of ordinary operations, differentiable by weights, activations and vectors
  * alike, and take `activations` at `taps`, which the forward pass with the same weights gave (`recordTaps`). Check nothing: `linearMap` does.
@@ -78,6 +87,8 @@ export interface DynamicLinear {
   applyTransposed(weights: NamedTensors, activations: NamedTensors, cotangents: tf.Tensor, from: string, to?: string): tf.Tensor4D;
   /** By layer, which is named by its output's tap. */
   alignment(weights: NamedTensors, activations: NamedTensors): Readonly<Record<string, UnitAlignment>>;
+  /** Of one of `taps`: what a change there can reach. */
+  localityAt(tap: string): Locality;
 }
 
 export interface Network {

@@ -3,7 +3,7 @@
  * arXiv 2109.13004, section 3. What core's `linearMap` is made from; its functions check nothing by themselves.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { parseConfig, type DynamicLinear, type NamedTensors, type UnitAlignment } from '@coda-nets/core';
+import { parseConfig, type DynamicLinear, type Locality, type NamedTensors, type UnitAlignment } from '@coda-nets/core';
 import * as v from 'valibot';
 import { stackEntries, unitKindOf } from './coda-layer-schema.ts';
 import type { CodaLayersConfig } from './coda-layers.ts';
@@ -86,5 +86,17 @@ export function codaLinearMap(options: CodaLinearMapOptions): DynamicLinear {
     },
     alignment: (weights, activations) =>
       Object.fromEntries(stack.map(({ name, below, alignment }) => [name, alignment(at(activations, below), weights)])),
+    localityAt: (tap) => localityOf(layers.slice(taps.indexOf(tap))),
   };
+}
+
+/** Row q of a layer reads rows s·q − p … s·q − p + k − 1 of what is below. */
+function localityOf(layers: readonly Pick<v.InferOutput<typeof schema>['layers'][number], 'kernel' | 'stride' | 'padding'>[]): Locality {
+  return layers.reduceRight<Locality>(
+    ({ stride, reach }, layer) => ({
+      stride: stride * layer.stride,
+      reach: reach * layer.stride + Math.max(layer.padding, layer.kernel - 1 - layer.padding),
+    }),
+    { stride: 1, reach: 0 },
+  );
 }

@@ -47,6 +47,7 @@ export type InterpretableDepth = {
 
 export function interpretableDepth(profile: DepthProfile, options: InterpretableDepthOptions = {}): InterpretableDepth {
   const { threshold = 0.5, resamples = 1000, confidence = 0.95, seed = 0 } = options;
+  checkProfile(profile);
   const { scoring = profile.taps.every(({ localisation }) => localisation.pool !== null) ? 'pool' : 'upsample' } = options;
   const fromOutput = profile.taps.toReversed();
   const values = fromOutput.map((tap) => valuesOf(tap, scoring));
@@ -78,6 +79,12 @@ export function interpretableDepth(profile: DepthProfile, options: Interpretable
     curve: fromOutput.map(({ name }, i) => ({ tap: name, median: medians[i] as number })),
     areaUnderCurve: medians.reduce((sum, x) => sum + x, 0) / medians.length,
   };
+}
+
+function checkProfile({ taps, gridList: { grids } }: DepthProfile): void {
+  const none = taps.length === 0 ? 'taps' : grids.length === 0 ? 'grids' : undefined;
+  if (none === undefined) return;
+  throw new CodaError({ kind: 'argument', where: 'interpretableDepth: profile', problem: `it has no ${none}` });
 }
 
 function reached(medians: readonly number[], threshold: number): number {

@@ -3,7 +3,7 @@
  * gone: the forward pass runs on a black one, and at the tap goes on with the activation given (a compiled engine drops what that leaves unused).
  */
 import { CodaError, ndArray, oneHot, sizeOf } from '@coda-nets/core';
-import type { ArraySpec, Compiled, Engine, NamedArrays, NamedTensors, NdArray, Network } from '@coda-nets/core';
+import type { ArraySpec, Compiled, Engine, Locality, NamedArrays, NamedTensors, NdArray, Network } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { checkTaps } from './pass-at-taps.ts';
 import { rowsWithin } from './memory-budget.ts';
@@ -26,6 +26,10 @@ export interface TapModel {
   activations(images: NdArray<'float32'>): Promise<NdArray<'float32'>>;
   /** Any function of the network above the tap; compiled once for each `fn`, run in chunks of rows. */
   run(fn: AboveFunction, inputs: NamedArrays): Promise<NamedArrays>;
+  /** What a change at the tap can reach, where the logits are sums of what lies near each place. */
+  readonly locality: Locality | undefined;
+  /** The same network for maps of the tap of another size [h, w]: parts of them. It is disposed of with this one. */
+  resized(size: readonly [number, number]): TapModel;
   dispose(): Promise<void>;
 }
 
@@ -61,16 +65,13 @@ export const gradients: AboveFunction = (above, { activation, target }) => {
 };
 
 /** Compiles nothing until it is asked. `dispose` it when done. */
-export function tapModel({
-  engine,
-  network,
-  weights,
-  tap,
-  imageSize = [network.inputShape[0], network.inputShape[1]],
-  chunk = rowsWithin({ network, imageSize }),
-  signal,
-}: TapModelOptions): TapModel {
+export function tapModel(options: TapModelOptions): TapModel {
+  const { engine, network, weights, tap, imageSize = [network.inputShape[0], network.inputShape[1]], signal } = options;
+  const { chunk = rowsWithin({ network, imageSize }) } = options;
   checkTaps('tapModel', network, [tap]);
+  const { stride } = network.taps.find(({ name }) => name === tap) as Network['taps'][number];
+  const { dynamicLinear } = network;
+  const others = new Map<string, TapModel>();
   const constants = Object.fromEntries(Object.entries(weights).map(([name, array]) => [`weight:${name}`, array]));
   const weightsOf = (tensors: NamedTensors): NamedTensors =>
     Object.fromEntries(Object.keys(weights).map((name) => [name, tensors[`weight:${name}`] as tf.Tensor]));
@@ -127,9 +128,18 @@ export function tapModel({
       };
       return inChunks('tapModel', await compileOnce(fn, onTensors, inputs), inputs, { chunk, signal });
     },
+    locality: dynamicLinear?.taps.includes(tap) === true ? dynamicLinear.localityAt(tap) : undefined,
+    resized: (size) => {
+      const known = others.get(size.join());
+      if (known !== undefined) return known;
+      const made = tapModel({ ...options, imageSize: [size[0] * stride, size[1] * stride] });
+      others.set(size.join(), made);
+      return made;
+    },
     dispose: async () => {
-      for (const one of compiled.values()) await (await one).dispose();
+      for (const one of [...compiled.values(), ...others.values()]) await (await one).dispose();
       compiled.clear();
+      others.clear();
     },
   };
 }

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest';
 import { ndArray, type NdArray } from '@coda-nets/core';
-import { randomValues, useBackend } from '@coda-nets/tools/testkit';
+import { expectClose, randomValues, useBackend } from '@coda-nets/tools/testkit';
 import { depthProfile, depthProfiler, joinTapProfiles, type DepthProfile } from '../src/depth-profile.ts';
 import { gridLocalisation } from '../src/metrics/grid-localisation.ts';
 import { confidentGrids, type GridListOptions } from '../src/grids/grid-list.ts';
@@ -10,6 +10,9 @@ import { attributionMethods as methods } from '../src/methods/attribution-method
 import type { Method } from '../src/methods/method.ts';
 import { eagerEngine, toyImages, toyNetwork, toyWeights } from './toy-network.ts';
 import * as tf from '@tensorflow/tfjs-core';
+
+/** Shares of sums, bits on plain JavaScript; TensorFlow adds in another order where other rows come along. The project promises 1e-4. */
+const CHUNKED = { atol: 1e-6 } as const;
 
 beforeAll(() => useBackend('cpu'));
 
@@ -60,6 +63,21 @@ describe('grids', () => {
     expect(() => confidentGrids({ ...given, n: 3 })).toThrow(
       'confidentGrids: no 3 × 3 grid can be drawn; expected more than 9 classes with images that are classified right with a probability above 0.5, got 6',
     );
+    const unsure = given.predictions.map(({ logits, probabilities }) => ({
+      logits,
+      probabilities: { ...probabilities, data: probabilities.data.map(() => 0.1) },
+    }));
+    expect(() => confidentGrids({ ...given, predictions: unsure, n: 2 })).toThrow(
+      'confidentGrids: no 2 × 2 grid can be drawn; expected more than 4 classes with images that are classified right with a probability above 0.5, got 0',
+    );
+    const one = predictions(1, 5);
+    expect(() => confidentGrids({ ...one, n: 2 })).toThrow('got 1');
+    expect(() => confidentGrids({ ...given, n: 1 })).toThrow(
+      'confidentGrids: n: not the cells along a side of a grid; expected an integer from 2, got 1',
+    );
+    expect(() => confidentGrids({ ...given, n: 2, count: 0 })).toThrow(
+      'confidentGrids: count: not a number of grids; expected an integer from 1, got 0',
+    );
     expect(() => confidentGrids({ ...given, labels: [0] })).toThrow('confidentGrids: predictions: not of the same images as the labels');
   });
 
@@ -109,7 +127,16 @@ describe('the depth profile', () => {
     const whole = await depthProfile({ ...base, gridList: { ...gridList, grids }, method });
     const profiler = await depthProfiler({ ...base, n: 2, method, chunk: 1 });
     const parts = [await profiler.measure(grids.slice(0, 1)), await profiler.measure(grids.slice(1))];
-    expect(joinTapProfiles(parts)).toEqual(whole.taps);
+    const joined = joinTapProfiles(parts);
+    expect(joined.map(({ name, exact, size }) => [name, exact, size])).toEqual(
+      whole.taps.map(({ name, exact, size }) => [name, exact, size]),
+    );
+    for (const [t, { localisation, negativeMass }] of joined.entries()) {
+      const same = whole.taps[t] as (typeof whole.taps)[number];
+      expectClose(localisation.pool as number[], same.localisation.pool as number[], CHUNKED);
+      expectClose(localisation.upsample, same.localisation.upsample, CHUNKED);
+      expectClose(negativeMass, same.negativeMass, CHUNKED);
+    }
     expect(whole.taps[0]?.localisation.upsample).toHaveLength(8);
     const [first = []] = parts;
     expect(() => joinTapProfiles([first, first.toReversed()])).toThrow(
@@ -180,6 +207,14 @@ describe('interpretable depth', () => {
     expect(interval.high).toBe(2);
     expect(taps).toBeGreaterThanOrEqual(1);
     expect(interpretableDepth(near)).toEqual(interpretableDepth(near));
+  });
+
+  test('no taps, or no grids, have no depth', () => {
+    expect(() => interpretableDepth(profile([]))).toThrow('interpretableDepth: profile: it has no taps');
+    const { gridList, ...rest } = profile([0.5]);
+    expect(() => interpretableDepth({ ...rest, gridList: { ...gridList, grids: [] } })).toThrow(
+      'interpretableDepth: profile: it has no grids',
+    );
   });
 
   test('pool must be defined at every tap', () => {

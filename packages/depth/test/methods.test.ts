@@ -1,10 +1,11 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { NdArray } from '@coda-nets/core';
-import { expectClose, expectNoLeak, useBackend } from '@coda-nets/tools/testkit';
+import { ndArray, type NdArray, type Network } from '@coda-nets/core';
+import { expectClose, expectNoLeak, randomValues, useBackend } from '@coda-nets/tools/testkit';
 import { attributor } from '../src/attributor.ts';
 import { attributionMethods as methods, methodPresets, presetMethod } from '../src/methods/attribution-methods.ts';
 import type { Method } from '../src/methods/method.ts';
+import { occlusionParts } from '../src/methods/occlusion-parts.ts';
 import { quickshift } from '../src/methods/quickshift.ts';
 import { completenessResidual } from '../src/metrics/completeness.ts';
 import { added, PIXELS, pixelImages, pixelNetwork, pixelWeights, twin, type Unit } from './pixel-network.ts';
@@ -15,6 +16,12 @@ import { eagerEngine, TOY_BIAS, toyImages, toyNetwork, toyWeights } from './toy-
 const TWIN = { rtol: 1e-5, relativeTo: 'largest' } as const;
 /** The midpoint rule over a kink is off by at most half a step of the slope. */
 const PATH = { rtol: 0.01, relativeTo: 'largest' } as const;
+
+/**
+ * The promise is 1e-4. Plain JavaScript adds up each row alone and gives the same bits; TensorFlow's products block rows of a batch together and add in
+ * another order, which is the rounding of sums of a few dozen terms: at most 1e-6 of the largest.
+ */
+const CHUNKED = { rtol: 1e-6, relativeTo: 'largest' } as const;
 
 beforeAll(() => useBackend('cpu'));
 
@@ -203,7 +210,9 @@ describe('use', () => {
     async (_, method) => {
       const images = pixelImages(3);
       const whole = await mapsOf(method, { images });
-      expect(await mapsOf(method, { images, chunk: 2 })).toEqual(whole);
+      const chunked = await mapsOf(method, { images, chunk: 2 });
+      expect(chunked.shape).toEqual(whole.shape);
+      expectClose(chunked.data, whole.data, CHUNKED);
       const first = await mapsOf(method, { images: pixelImages(1), chunk: 5 });
       expectClose(whole.data.slice(0, PIXELS), first.data, TWIN);
       // Several classes of one image are the same image with each class.
@@ -260,6 +269,119 @@ describe('use', () => {
 function twinSum({ data }: NdArray<'float32'>): Float64Array {
   return Float64Array.from({ length: data.length / 3 }, (_, p) => [0, 1, 2].reduce((sum, i) => sum + (data[p * 3 + i] as number), 0));
 }
+
+describe('at the edges', () => {
+  test('one mask of RISE is the mask, by the score that it leaves', async () => {
+    // p = 1: the mask keeps everything, and every place has the plain probability
+    const images = pixelImages(1);
+    const { attribute } = await attributor({ ...pixels, method: methods.rise({ masks: 1, p: 1 }), taps: ['input'] });
+    const { taps, probabilities } = await attribute(images, [C]);
+    expectClose(taps[0]?.maps.data as Float32Array, new Float32Array(PIXELS).fill(probabilities.data[C] as number), TWIN);
+    // and one that keeps some is ones and zeros times one number, bilinear in between
+    const { data } = await mapsOf(methods.rise({ masks: 1, cells: 2, p: 0.5, seed: 3 }), { images });
+    expect(Math.max(...data)).toBeGreaterThan(0);
+    for (const x of data) expect(x).toBeGreaterThanOrEqual(0);
+  });
+
+  test('a window larger than the map is one window: every place gets f(a) − f(0)', async () => {
+    const images = pixelImages(1);
+    const total = twin(images, C, added).reduce((a, b) => a + b, 0);
+    for (const window of [5, 8, 100]) {
+      expectClose((await mapsOf(methods.occlusion({ window, stride: 2 }), { images })).data, new Float32Array(PIXELS).fill(total), TWIN);
+    }
+  });
+
+  test('a network without taps has logits and no maps', async () => {
+    const network = { ...pixelNetwork, taps: [] };
+    for (const method of [methods.gradient(), methods.occlusion()]) {
+      const { attribute, dispose } = await attributor({ ...pixels, network, method });
+      const { taps, logits } = await attribute(pixelImages(2), [0, 1]);
+      expect(taps).toEqual([]);
+      expect(logits.shape).toEqual([2, 2]);
+      await dispose();
+    }
+  });
+});
+
+describe('occlusion of parts of the map', () => {
+  const toy = toyNetwork({ stem: true });
+  const weights = toyWeights(toy);
+  const unasked = (): never => {
+    throw new Error('not asked for');
+  };
+  /** Two layers of 3×3 above the stem; `less` takes something from the truth. */
+  const local = (less = 0): Network => ({
+    ...toy,
+    dynamicLinear: {
+      taps: ['stem', 'layer1', 'layer2'],
+      apply: unasked,
+      applyTransposed: unasked,
+      alignment: unasked,
+      localityAt: (tap) => ({ stride: 1, reach: ['layer2', 'layer1', 'stem'].indexOf(tap) - less }),
+    },
+  });
+  const size = [17, 19] as const;
+  const images = ndArray('float32', [2, ...size, 3], randomValues(2 * size[0] * size[1] * 3, 8, { min: 0, max: 1 }));
+  const maps = async (network: Network, options: object, tap: string): Promise<Float32Array> => {
+    const { attribute } = await attributor({
+      engine: eagerEngine,
+      network,
+      weights,
+      method: methods.occlusion(options),
+      taps: [tap],
+      imageSize: size,
+    });
+    return (await attribute(images, [2, 0])).taps[0]?.maps.data as Float32Array;
+  };
+
+  test.each([
+    ['stem', { window: 3, stride: 2 }],
+    ['stem', { window: 2, stride: 5 }],
+    ['layer1', { window: 4, stride: 3 }],
+    ['layer2', { window: 2, stride: 4 }],
+  ] as const)('%s, %o: what whole maps give, for fewer numbers', async (tap, options) => {
+    const plain = await maps(toy, options, tap);
+    eagerEngine.numbers = 0;
+    await maps(toy, options, tap);
+    const whole = eagerEngine.numbers;
+    eagerEngine.numbers = 0;
+    expectClose(await maps(local(), options, tap), plain, { rtol: 1e-5, relativeTo: 'largest' });
+    expect(eagerEngine.numbers).toBeLessThan(0.8 * whole);
+  });
+
+  test('with too short a reach they differ, and a probability is asked of the whole', async () => {
+    const options = { window: 3, stride: 2 };
+    const [right, wrong] = [await maps(toy, options, 'stem'), await maps(local(1), options, 'stem')];
+    expect(Math.max(...right.map((x, i) => Math.abs(x - (wrong[i] as number))))).toBeGreaterThan(1e-3);
+    const score = { ...options, score: 'probability' } as const;
+    expect(await maps(local(), score, 'stem')).toEqual(await maps(toy, score, 'stem'));
+  });
+
+  test('parts begin where places of the last map do, hold what their windows reach, and have every window once', () => {
+    for (const [length, window, step, stride, reach] of [
+      [48, 8, 2, 2, 3],
+      [47, 8, 2, 2, 3],
+      [33, 5, 3, 4, 2],
+      [16, 4, 2, 2, 9],
+      [9, 12, 1, 2, 1],
+    ] as const) {
+      const starts = Array.from({ length: Math.max(1, Math.ceil((length - window) / step) + 1) }, (_, i) => i * step);
+      const { size, parts } = occlusionParts({ size: [length, length], window, tops: starts, lefts: starts, locality: { stride, reach } });
+      for (const { at, windows } of parts) {
+        for (const axis of [0, 1] as const) {
+          expect(at[axis] % stride).toBe(0);
+          expect(at[axis] + size[axis]).toBeLessThanOrEqual(length);
+          for (const place of windows) {
+            expect(at[axis]).toBeLessThanOrEqual(Math.max(0, place[axis] - 2 * reach));
+            expect(at[axis] + size[axis]).toBeGreaterThanOrEqual(Math.min(length, place[axis] + window + 2 * reach));
+          }
+        }
+      }
+      const found = parts.flatMap(({ windows }) => windows.map((place) => place.join()));
+      expect(found.toSorted()).toEqual(starts.flatMap((y) => starts.map((x) => `${y},${x}`)).toSorted());
+    }
+  });
+});
 
 test('DeepLIFT is complete through max pooling too, windows that overlap included', async () => {
   const conv = (x: tf.Tensor4D, w: tf.Tensor): tf.Tensor4D => tf.conv2d(x, w as tf.Tensor4D, 1, 'same');

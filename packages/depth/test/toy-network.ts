@@ -102,14 +102,16 @@ export function toTensors(arrays: NamedArrays): Record<string, tf.Tensor> {
   return Object.fromEntries(Object.entries(arrays).map(([name, array]) => [name, toTensor(array)]));
 }
 
-/** core's Engine contract on the tfjs backend of the test. */
-export const eagerEngine: Engine & { readonly batches: number[] } = {
+/** core's Engine contract on the tfjs backend of the test. Counts the images of each call, and the numbers of all first inputs. */
+export const eagerEngine: Engine & { readonly batches: number[]; numbers: number } = {
   name: 'cpu',
   description: 'tfjs cpu, in tests',
   batches: [],
+  numbers: 0,
   compile: async (fn, { constants = {} }): Promise<Compiled> => ({
     run: async (inputs) => {
       eagerEngine.batches.push(Object.values(inputs)[0]?.shape[0] ?? 0);
+      eagerEngine.numbers += Object.values(inputs)[0]?.data.length ?? 0;
       const outputs = tf.tidy(() => fn(toTensors({ ...constants, ...inputs })));
       return Object.fromEntries(
         Object.entries(outputs).map(([name, x]) => {

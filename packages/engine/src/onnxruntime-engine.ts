@@ -13,6 +13,7 @@ import {
   encodeModel,
   encodeModelInMemory,
   gpuPasses,
+  patchesAsConvolutions,
   readModelInfo,
   runPasses,
   splitConstantPart,
@@ -234,10 +235,13 @@ async function compile(ort: OnnxRuntime, settings: CompileSettings, fn: TensorFu
   const start = performance.now();
   const { copyConstantsUpTo, block, ownThread, onGpu = false, listFallbacks = false, options } = settings;
   const recorded = trace(fn, signature, { block });
-  const traced = onGpu ? runPasses(recorded, gpuPasses) : recorded;
+  const constantBytes = bytesOf(recorded.constants.values());
+  // filters are copied, which large weights are not to be
+  const copied = constantBytes <= copyConstantsUpTo;
+  const convolved = block !== undefined && copied ? [patchesAsConvolutions(block)] : [];
+  const traced = runPasses(recorded, onGpu ? gpuPasses : convolved);
   const traceTime = performance.now() - start;
-  const constantBytes = bytesOf(traced.constants.values());
-  const split = constantBytes > copyConstantsUpTo ? splitConstantPart(traced) : { main: traced, prologue: undefined, shared: {} };
+  const split = copied ? { main: traced, prologue: undefined, shared: {} } : splitConstantPart(traced);
   const plan: SessionPlan = {
     ...encodeModelInMemory(split.main),
     options,

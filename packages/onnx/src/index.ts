@@ -7,6 +7,7 @@ export { nameTensor } from './name-tensor.ts';
 export { runPasses, type Condition, type Pass } from './passes/pass.ts';
 export { exactPasses, inferencePasses } from './passes/export-passes.ts';
 export { gpuPasses } from './passes/gpu-passes.ts';
+export { patchesAsConvolutions } from './passes/patches-as-convolutions.ts';
 export {
   encodeModel,
   encodeModelInMemory,

@@ -6,7 +6,7 @@ import type { Command } from 'commander';
 import { defineCommand, engineOf, ioOf, nameList, oneOf, usageError, type CommonOptions } from '../define-command.ts';
 import { isOnePass, methodNames, namedMethod, presetNames } from '../depth/named-method.ts';
 import { explainByMethod } from '../explain-by-method.ts';
-import { imageInputs } from '../image-inputs.ts';
+import { imageInputs, type ImageInputs } from '../image-inputs.ts';
 import { imagesAtATime } from '../images-at-a-time.ts';
 import { openModel } from '../open-model.ts';
 import { refuseOverwriting } from '../refuse-overwriting.ts';
@@ -79,9 +79,27 @@ export function explainCommand(): Command {
             : `, worst residual of ${exact.length} exact taps ${Math.max(...exact.map((tap) => tap.residual)).toExponential(1)}`;
         io.say(`${inputs.names[n]}: ${model.classNames[target]} ${(100 * probability).toFixed(1)} %${worst}`);
       }
-      io.say(`${files.length} files in ${options.out}; explanation.json says what each number is`);
+      for (const line of filesLines(options.out, inputs, taps, method.name)) io.say(line);
       io.result({ out: options.out, files });
     });
+}
+
+/** What was written, and what each file is. */
+function filesLines(out: string, { names, batch }: ImageInputs, taps: readonly string[], method: string): readonly string[] {
+  const [name = ''] = names;
+  const [tap = ''] = taps;
+  const maps = `the map at ${taps.length === 1 ? tap : `each of ${taps.length} taps`} as float32 numbers`;
+  const each = names.length === 1 ? '' : `, and so for each of ${names.length} images`;
+  return [
+    `in ${out}:`,
+    ...(batch
+      ? [`  logits.npy  [N, classes]`, `  ${tap}.npy${taps.length === 1 ? '' : ', …'}  [N, h, w]: ${maps}`]
+      : [
+          `  ${name}.png  the image, then its ${method} map at every tap, from the input to the output: red speaks for the class, blue against it${each}`,
+          `  ${name}.${tap}.npy${taps.length === 1 ? '' : ', …'}  [h, w]: ${maps}, channels summed`,
+        ]),
+    '  explanation.json  the class, its score, and for each tap whether the map is exact and what it sums to',
+  ];
 }
 
 async function targetsOf(

@@ -17,7 +17,11 @@ export interface DepthChart {
 const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#7f6000', '#5b5b5b'];
 const INK = '#1d2128';
 const WIDTH = 960;
-const LEGEND = 26;
+/** Of a line of the legend. */
+const LEGEND = 22;
+/** Room for the numbers and the name of the vertical axis. */
+const LEFT = 62;
+const SHARE = { domain: [0, 1], grid: true, ticks: 5, labelArrow: 'none', labelAnchor: 'center' } as const;
 /** Of a letter at 13 px. */
 const LETTER = 7.4;
 
@@ -53,13 +57,13 @@ function boxes(results: DepthResults, model: ModelResult, index: number, colours
   const place = { fx: 'tap', x: 'method' } as const;
   const svg = draw(
     {
-      height: 340,
-      marginLeft: 44,
-      marginBottom: 30,
-      marginTop: 34,
-      fx: { domain: model.taps.map(({ name }) => name), label: null, padding: 0.12 },
+      height: 350,
+      marginLeft: LEFT,
+      marginBottom: 24,
+      marginTop: 50,
+      fx: { domain: model.taps.map(({ name }) => name), label: 'tap, from the input to the output', labelAnchor: 'center', padding: 0.12 },
       x: { domain: methods, axis: null, padding: 0.15 },
-      y: { domain: [0, 1], label: null, grid: true, ticks: 5 },
+      y: { ...SHARE, label: 'localisation, share in the class’s cell' },
       color: { domain: methods, range: methods.map((name) => colours.get(name) as string) },
       marks: [
         Plot.ruleY([1 / gridList.n ** 2], { stroke: INK, strokeDasharray: '3 3' }),
@@ -68,7 +72,7 @@ function boxes(results: DepthResults, model: ModelResult, index: number, colours
         Plot.tickY(rows, { ...place, y: 'median', stroke: INK, strokeWidth: 2 }),
       ],
     },
-    methods.map((name) => ({ name, colour: colours.get(name) as string })),
+    [...methods.map((name) => ({ name, colour: colours.get(name) as string })), uniformEntry(gridList.n)],
     `Localisation of ${model.name} by tap and method`,
   );
   return {
@@ -94,28 +98,30 @@ function profiles(results: DepthResults, colours: Colours): DepthChart {
     ),
   );
   const methods = [...colours.keys()];
+  const depths = models.flatMap((model) => model.methods.map(({ interpretableDepth }) => interpretableDepth?.threshold));
+  const threshold = depths.find((tau) => tau !== undefined) ?? 0.5;
   const most = Math.max(...models.map(({ taps }) => taps.length)) - 1;
   const at = { x: 'depth', y: 'median', stroke: 'method', ...(many && { fx: 'model' }) } as const;
   const svg = draw(
     {
-      height: 320,
-      marginLeft: 44,
+      height: 330,
+      marginLeft: LEFT,
       marginBottom: 40,
-      marginTop: many ? 34 : 14,
+      marginTop: many ? 44 : 14,
       x: {
         domain: [0, most],
         ticks: Array.from({ length: most + 1 }, (_, i) => i),
         tickFormat: String,
-        label: 'taps from the output',
+        label: 'taps from the output: 0 is the last layer, the input is on the right',
         labelArrow: 'none',
         labelAnchor: 'center',
       },
-      y: { domain: [0, 1], label: null, grid: true, ticks: 5 },
+      y: { ...SHARE, label: 'median localisation, share in the class’s cell' },
       ...(many && { fx: { label: null, domain: models.map(({ name }) => name), padding: 0.06 } }),
       color: { domain: methods, range: methods.map((name) => colours.get(name) as string) },
       marks: [
         Plot.ruleY([1 / gridList.n ** 2], { stroke: INK, strokeDasharray: '3 3' }),
-        Plot.ruleY([models[0]?.methods[0]?.interpretableDepth?.threshold ?? 0.5], { stroke: INK, strokeOpacity: 0.35 }),
+        Plot.ruleY([threshold], { stroke: INK, strokeOpacity: 0.35 }),
         Plot.line(rows, { ...at, strokeWidth: 2 }),
         Plot.dot(
           rows.filter(({ exact }) => exact),
@@ -127,7 +133,13 @@ function profiles(results: DepthResults, colours: Colours): DepthChart {
         ),
       ],
     },
-    methods.map((name) => ({ name, colour: colours.get(name) as string })),
+    [
+      ...methods.map((name) => ({ name, colour: colours.get(name) as string })),
+      uniformEntry(gridList.n),
+      { name: `threshold ${threshold}`, colour: INK, mark: 'thin line' },
+      { name: 'exact', colour: INK, mark: 'filled dot' },
+      { name: 'not exact', colour: INK, mark: 'hollow dot' },
+    ],
     'Median localisation over depth',
   );
   return {
@@ -156,19 +168,19 @@ function removals(model: ModelResult, index: number, colours: Colours): DepthCha
     const methods = [...new Set(curves.map(({ method }) => method))];
     const svg = draw(
       {
-        height: 300,
-        marginLeft: 44,
+        height: 310,
+        marginLeft: LEFT,
         marginBottom: 40,
-        marginTop: 34,
+        marginTop: 44,
         fx: { label: null, padding: 0.08 },
         x: {
-          label: 'share of positions removed',
+          label: 'positions removed, % of all',
           labelArrow: 'none',
           labelAnchor: 'center',
-          tickFormat: (x: number) => `${Math.round(100 * x)}%`,
+          tickFormat: (x: number) => String(Math.round(100 * x)),
           ticks: 5,
         },
-        y: { label: null, grid: true, domain: [0, 1], ticks: 5 },
+        y: { ...SHARE, label: 'probability of the true class' },
         color: { domain: methods, range: methods.map((name) => colours.get(name) as string) },
         marks: [Plot.line(rows, { x: 'share', y: 'p', stroke: 'method', fx: 'order', strokeWidth: 2 })],
       },
@@ -184,8 +196,34 @@ function removals(model: ModelResult, index: number, colours: Colours): DepthCha
   });
 }
 
-/** A plot below its legend, as one SVG with all it needs. */
-function draw(options: Plot.PlotOptions, legend: readonly { readonly name: string; readonly colour: string }[], label: string): string {
+interface LegendEntry {
+  readonly name: string;
+  readonly colour: string;
+  /** Default: a square of the colour. */
+  readonly mark?: 'dashed line' | 'thin line' | 'filled dot' | 'hollow dot';
+}
+
+function uniformEntry(n: number): LegendEntry {
+  return { name: `uniform map, 1/${n ** 2}`, colour: INK, mark: 'dashed line' };
+}
+
+function legendMark({ colour, mark }: LegendEntry, left: number, top: number): string {
+  const line = `<line x1="${left}" x2="${left + 12}" y1="${top + 6}" y2="${top + 6}" stroke="${colour}"`;
+  switch (mark) {
+    case 'dashed line':
+      return `${line} stroke-dasharray="3 3"/>`;
+    case 'thin line':
+      return `${line} stroke-opacity="0.35"/>`;
+    case 'filled dot':
+    case 'hollow dot':
+      return `<circle cx="${left + 6}" cy="${top + 6}" r="4" stroke="${colour}" stroke-width="1.5" fill="${mark === 'filled dot' ? colour : '#ffffff'}"/>`;
+    default:
+      return `<rect x="${left}" y="${top}" width="12" height="12" fill="${colour}"/>`;
+  }
+}
+
+/** A plot below its legend, which takes as many lines as it needs, as one SVG with all it needs. */
+function draw(options: Plot.PlotOptions, legend: readonly LegendEntry[], label: string): string {
   const { document } = parseHTML('<!doctype html><html><body></body></html>');
   const svg = Plot.plot({
     ...options,
@@ -195,15 +233,18 @@ function draw(options: Plot.PlotOptions, legend: readonly { readonly name: strin
   });
   // Plot's style sheet is for pages, in which it would reach other figures
   for (const style of svg.querySelectorAll('style')) style.remove();
-  let left = 44;
-  const entries = legend.map(({ name, colour }) => {
-    const entry = `<rect x="${left}" y="8" width="12" height="12" fill="${colour}"/><text x="${left + 17}" y="18">${escapeHtml(name)}</text>`;
-    left += 17 + LETTER * name.length + 18;
-    return entry;
+  let [left, top] = [LEFT, 8];
+  const entries = legend.map((entry) => {
+    const width = 17 + LETTER * entry.name.length + 18;
+    if (left > LEFT && left + width > WIDTH) [left, top] = [LEFT, top + LEGEND];
+    const text = `${legendMark(entry, left, top)}<text x="${left + 17}" y="${top + 10}">${escapeHtml(entry.name)}</text>`;
+    left += width;
+    return text;
   });
-  const height = (options.height ?? 0) + LEGEND;
+  const above = top + LEGEND;
+  const height = (options.height ?? 0) + above;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" role="img" aria-label="${escapeHtml(label)}" `,
-    `font-family="system-ui, sans-serif" font-size="13" fill="${INK}">${entries.join('')}<g transform="translate(0 ${LEGEND})">${svg.outerHTML}</g></svg>`,
+    `font-family="system-ui, sans-serif" font-size="13" fill="${INK}">${entries.join('')}<g transform="translate(0 ${above})">${svg.outerHTML}</g></svg>`,
   ].join('');
 }

@@ -8,12 +8,23 @@ export function drawGrids(models: readonly DepthModel[], work: DepthWork): Promi
   const { split, images, n, grids: count, threshold, seed, parts, engine, io } = work;
   const limit = images.shape[0] as number;
   const key = { part: 'grids', models: models.map(({ sha256 }) => sha256), data: split.fingerprint, limit, n, count, threshold, seed };
-  return parts.once(key, async () => {
+  const draw = async (): Promise<GridList> => {
     const predictions = [];
     for (const model of models) {
       io.say(`${model.name}: predictions of ${limit} images, to draw grids from`);
       predictions.push(await classify(engine, model, images));
     }
     return confidentGrids({ predictions, labels: split.labels.subarray(0, limit), n, count, threshold, seed });
-  });
+  };
+  return parts.once(key, draw, (list) => isOf(list, n, limit, split.labels));
+}
+
+/** Whether a stored list is one of these images and their classes. */
+function isOf({ grids }: GridList, n: number, limit: number, labels: ArrayLike<number>): boolean {
+  return (
+    grids.length > 0 &&
+    grids.every(({ images, classes }) => {
+      return images.length === n * n && classes.length === n * n && images.every((i, k) => i >= 0 && i < limit && labels[i] === classes[k]);
+    })
+  );
 }

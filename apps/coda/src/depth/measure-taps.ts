@@ -71,7 +71,9 @@ async function measuredParts(
       });
       const known = new Map<PlannedMethod, readonly TapProfile[]>();
       for (const method of methods) {
-        const found = await parts.find<readonly TapProfile[]>(keyFor(method));
+        const found = await parts.find<readonly TapProfile[]>(keyFor(method), (value) =>
+          isProfileOf(value, taps, part.length * gridList.n ** 2),
+        );
         if (found !== undefined) known.set(method, found);
       }
       const missing = methods.filter((method) => !known.has(method));
@@ -129,6 +131,17 @@ function lastProfiler(
     },
     dispose,
   };
+}
+
+/** Whether a stored value has so many numbers for each of the taps. */
+function isProfileOf(value: readonly TapProfile[], taps: readonly string[], count: number): boolean {
+  const whole = (values: readonly unknown[]): boolean => values.length === count && values.every((x) => typeof x === 'number');
+  return (
+    value.map(({ name }) => name).join() === taps.join() &&
+    value.every(({ localisation: { pool, upsample }, residual, negativeMass }) => {
+      return (pool === null || whole(pool)) && [upsample, residual, negativeMass].every(whole);
+    })
+  );
 }
 
 function rounded({ localisation: { pool, upsample }, ...tap }: TapProfile): TapProfile {

@@ -11,6 +11,7 @@ import { checkSameInRanks } from '../check-same-in-ranks.ts';
 import type { CommandIo } from '../command-io.ts';
 import { openModel } from '../open-model.ts';
 import { projectVersion } from '../project-version.ts';
+import { checkResultsFolder } from './check-results-folder.ts';
 import { chartPng, depthCharts } from './depth-charts.ts';
 import { depthTables } from './depth-csv.ts';
 import { depthExamples, referenceTap } from './depth-examples.ts';
@@ -71,6 +72,7 @@ export async function runDepth(options: DepthRunOptions): Promise<DepthRun | und
   const protocol = gridPresets[preset === 'original' ? 'coda2021' : preset];
   const planned = models.map((model) => plannedMethods(model, options));
   await mkdir(out, { recursive: true });
+  await checkResultsFolder(out, models);
   const [height, width] = sizeOfAll(models);
   const limit = Math.min(options.limit ?? Math.max(1, Math.floor(MOST_NUMBERS / (3 * height * width))), split.length);
   const images = await imagesIn(split, 0, limit, [height, width]);

@@ -34,10 +34,12 @@ export interface GridListOptions {
 /**
  * Each class's images by falling logit; then, while more than n² classes have images left, n² distinct classes are drawn and each one's next
  * image is taken. Every image stands in one grid at most. (The authors' code advances its index by one too many for each grid; this does not.)
- * Throws a CodaError where that gives no grid at all.
+ * Throws a CodaError where that gives no grid at all, and for an n below 2: in a grid of one image every map is in its cell.
  */
 export function confidentGrids(options: GridListOptions): GridList {
   const { predictions, labels, n = 3, count = 500, threshold = 0.5, seed = 0 } = options;
+  atLeast(2, n, 'n');
+  atLeast(1, count, 'count');
   const cells = n * n;
   const random = Random.seeded(seed);
   const queues = confidentImages(predictions, labels, threshold);
@@ -58,6 +60,17 @@ export function confidentGrids(options: GridListOptions): GridList {
     });
   }
   return { n, seed, threshold, grids };
+}
+
+function atLeast(least: number, value: number, name: string): void {
+  if (Number.isInteger(value) && value >= least) return;
+  throw new CodaError({
+    kind: 'argument',
+    where: `confidentGrids: ${name}`,
+    problem: name === 'n' ? 'not the cells along a side of a grid' : 'not a number of grids',
+    expected: `an integer from ${least}`,
+    got: String(value),
+  });
 }
 
 /** By class, the images to take in their order. Equal logits: the lower index first. */
