@@ -5,4 +5,5 @@ export { expectOnlyResult } from './expect-only-result.ts';
 export { finiteDifference } from './finite-difference.ts';
 export { fromSource, mpiLaunchers, runRanks, type MpiLauncher, type RankRun } from './mpi-launchers.ts';
 export { randomTensor, randomValues } from './random-tensor.ts';
+export { nameSoftwareGpu } from './software-gpu.ts';
 export { hasBackend, useBackend, type TestBackend } from './use-backend.ts';

@@ -14,7 +14,7 @@ export function defineCommand(name: string, description: string, example: string
   return new Command(name)
     .description(description)
     .option('--json', 'print one JSON object on standard output, everything else on standard error')
-    .option('--engine <name>', 'onnxruntime, tensorflow, wasm, cpu or webgpu (default: the fastest there is)')
+    .option('--engine <name>', 'onnxruntime, tensorflow, wasm, cpu, webgpu or tfjs-webgpu (default: the fastest there is)')
     .option('--seed <n>', 'seed of everything random', wholeNumber(0), 0)
     .addHelpText('after', `\nExample:\n  ${example}`);
 }

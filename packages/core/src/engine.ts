@@ -35,7 +35,7 @@ export interface Compiled {
 }
 
 export interface Engine {
-  readonly name: 'onnxruntime' | 'tensorflow' | 'webgpu' | 'wasm' | 'cpu';
+  readonly name: 'onnxruntime' | 'tensorflow' | 'webgpu' | 'tfjs-webgpu' | 'wasm' | 'cpu';
   /** For people: `ONNX Runtime 1.30.0, CPU, 2 threads`. */
   readonly description: string;
   compile(fn: TensorFunction, signature: Signature): Promise<Compiled>;

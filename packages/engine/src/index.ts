@@ -15,6 +15,8 @@ export {
   type WebGpuOptions,
 } from './onnxruntime-engine.ts';
 export { tensorFlowEngine, type TensorFlowEngine, type TensorFlowOptions } from './tensorflow/tensorflow-engine.ts';
+export { startTfjsWebGpu, type TfjsWebGpu, type TfjsWebGpuOptions } from './tfjs-webgpu/start-backend.ts';
+export { tfjsWebGpuEngine } from './tfjs-webgpu/tfjs-webgpu-engine.ts';
 export {
   engineNames,
   listEngines,

@@ -4,12 +4,14 @@ import { gpuReport } from '@coda-nets/tensorflow-setup';
 import * as tf from '@tensorflow/tfjs-core';
 import { eagerEngine } from './eager-engine.ts';
 import { onnxRuntimeEngine, webGpuEngine, type OnnxRuntimeOptions } from './onnxruntime-engine.ts';
+import type { TfjsWebGpuOptions } from './tfjs-webgpu/start-backend.ts';
+import { tfjsWebGpuEngine } from './tfjs-webgpu/tfjs-webgpu-engine.ts';
 import { tensorFlowEngine, type TensorFlowEngine, type TensorFlowOptions } from './tensorflow/tensorflow-engine.ts';
 
 export type EngineName = Engine['name'];
 
 /** Fastest first, as measured on CPUs; TensorFlow comes first where it uses a GPU. A GPU through WebGPU is used where asked for. */
-export const engineNames: readonly EngineName[] = ['onnxruntime', 'tensorflow', 'wasm', 'cpu', 'webgpu'];
+export const engineNames: readonly EngineName[] = ['onnxruntime', 'tensorflow', 'wasm', 'cpu', 'webgpu', 'tfjs-webgpu'];
 
 export interface EngineStatus {
   readonly name: EngineName;
@@ -24,7 +26,7 @@ export interface ResolvedEngine {
   readonly reason: string;
 }
 
-export type EngineOptions = OnnxRuntimeOptions & TensorFlowOptions;
+export type EngineOptions = OnnxRuntimeOptions & TensorFlowOptions & TfjsWebGpuOptions;
 
 type Opener = (options: EngineOptions) => Promise<Engine>;
 
@@ -34,6 +36,7 @@ const openers: Readonly<Record<EngineName, Opener>> = {
   wasm: openWasm,
   cpu: openCpu,
   webgpu: webGpuEngine,
+  'tfjs-webgpu': tfjsWebGpuEngine,
 };
 
 /** `wanted`: use this one or fail; without it the fastest that opens. */

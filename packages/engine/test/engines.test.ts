@@ -1,7 +1,7 @@
 /** Engines as a caller meets them: calls, carried values, dynamic batch, leaks, and the resolver. */
 import { CodaError, ndArray, zerosArray, type Engine } from '@coda-nets/core';
-import { eagerEngine, engineNames, listEngines, onnxRuntimeEngine, resolveEngine } from '@coda-nets/engine';
-import { useBackend } from '@coda-nets/tools/testkit';
+import { eagerEngine, engineNames, listEngines, onnxRuntimeEngine, resolveEngine, tfjsWebGpuEngine } from '@coda-nets/engine';
+import { nameSoftwareGpu, useBackend } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -26,7 +26,15 @@ const sharingOnThread: (typeof engines)[number] = [
 ];
 const vector = (...values: number[]) => ndArray('float32', [values.length], Float32Array.from(values));
 
-describe.each([...engines, sharing, ownThread, sharingOnThread])('%s', (_, open) => {
+nameSoftwareGpu();
+const gpuIsHere = await tfjsWebGpuEngine().then(
+  () => true,
+  () => false,
+);
+const onGpu: typeof engines = gpuIsHere ? [['tfjs-webgpu', () => tfjsWebGpuEngine()]] : [];
+it.skipIf(!gpuIsHere)(`tfjs-webgpu is among them${gpuIsHere ? '' : ' (SKIPPED: no GPU here)'}`, () => expect(onGpu).toHaveLength(1));
+
+describe.each([...engines, sharing, ownThread, sharingOnThread, ...onGpu])('%s', (_, open) => {
   it('carries values from call to call, and hands out copies', async () => {
     const start = { total: vector(0, 0) };
     const sum = await (
@@ -241,7 +249,7 @@ describe('resolveEngine', () => {
 
   it('answers a wrong name with the nearest right one', async () => {
     await expect(resolveEngine('onxruntime')).rejects.toThrow(
-      'engine: no engine of that name; expected onnxruntime, tensorflow, wasm, cpu, webgpu, got onxruntime. Did you mean onnxruntime?',
+      'engine: no engine of that name; expected onnxruntime, tensorflow, wasm, cpu, webgpu, tfjs-webgpu, got onxruntime. Did you mean onnxruntime?',
     );
     const error = await resolveEngine('tensorflow').catch((e: unknown) => e);
     // not installed here, or there

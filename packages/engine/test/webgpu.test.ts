@@ -3,19 +3,17 @@
  */
 import { CodaError, ndArray, Random, type Engine, type Signature, type TensorFunction } from '@coda-nets/core';
 import { onnxRuntimeEngine, webGpuEngine } from '@coda-nets/engine';
-import { expectClose, useBackend } from '@coda-nets/tools/testkit';
+import { expectClose, nameSoftwareGpu, useBackend } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
-import { existsSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { expectCompiledEqualsEager, type Case } from './equals-eager.ts';
 
 /** Sums in the order of a GPU's work groups. */
 const TOLERANCE = { rtol: 3e-5, atol: 1e-6, relativeTo: 'largest' } as const;
-const DEBIAN_SWIFTSHADER = '/usr/lib/chromium/vk_swiftshader_icd.json';
 
 beforeAll(() => useBackend('cpu'));
 
-if (process.env['VK_ICD_FILENAMES'] === undefined && existsSync(DEBIAN_SWIFTSHADER)) process.env['VK_ICD_FILENAMES'] = DEBIAN_SWIFTSHADER;
+nameSoftwareGpu();
 const opened = await webGpuEngine().catch((error: unknown) => {
   if (CodaError.isInstance(error) && error.kind === 'unavailable') return error;
   throw error;
