@@ -43,6 +43,7 @@ export function plainTraining({
   const placed = Object.fromEntries(
     Object.entries(weights).map(([name, { data, shape }]) => {
       const value = tf.tensor(data as Float32Array, [...shape]);
+      // oxlint-disable-next-line no-restricted-properties -- what is measured is how TensorFlow.js is used without these packages
       return [name, tf.variable(value, !statistics.includes(name))] as const;
     }),
   );
