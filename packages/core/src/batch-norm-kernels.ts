@@ -3,7 +3,10 @@
  * (`tf.getKernel(…, tf.getBackend())`) and computes the formula step by step where they are not. Not kernels of TensorFlow.js.
  */
 export const batchNormKernels = {
-  /** inputs x [N, H, W, C], gamma, beta [C]; attribute `epsilon` → y, the mean and the unbiased variance [C], and what the gradient wants to have saved */
+  /**
+   * inputs x [N, H, W, C], gamma, beta, runningMean, runningVariance [C]; attributes `epsilon`, `momentum` → y, the new running mean and (unbiased) variance [C], and
+   * what the gradient wants to have saved
+   */
   forward: 'BatchNormTraining',
   /** inputs dy, x, gamma and `saved0`, `saved1`, …; attribute `epsilon` → dx, dgamma, dbeta */
   gradient: 'BatchNormTrainingGrad',

@@ -17,6 +17,7 @@ export { Random, type RandomState } from './random.ts';
 export { holdConstant } from './hold-constant.ts';
 export { groupedConv2d, groupedConvKernels, type GroupedConvAttrs } from './grouped-conv2d.ts';
 export { batchNormKernels } from './batch-norm-kernels.ts';
+export { joinVectorsKernel } from './join-vectors-kernel.ts';
 export { offTape } from './off-tape.ts';
 export { dynamicWeight, dynamicWeightsAreHeld, withDynamicWeightsHeld } from './dynamic-weights.ts';
 export { withGradientRules, type GradientRule, type RuleOperands } from './gradient-rules.ts';

@@ -106,10 +106,14 @@ function gradients(
 
 /** The same by the backend's own kernels. */
 function inOneKernel(x: tf.Tensor4D, weights: BatchNormWeights, epsilon: number, momentum: number) {
-  const run = (kernel: string, inputs: Record<string, tf.Tensor>): tf.Tensor[] =>
-    tf.engine().runKernel(kernel, inputs, { epsilon }) as tf.Tensor[];
+  const run = (kernel: string, inputs: Record<string, tf.Tensor>, attrs: object = {}): tf.Tensor[] =>
+    tf.engine().runKernel(kernel, inputs, { epsilon, ...attrs }) as tf.Tensor[];
   const { gamma, beta } = weights;
-  const [value, mean, variance, ...saved] = run(batchNormKernels.forward, { x, gamma, beta }) as [tf.Tensor, tf.Tensor1D, tf.Tensor1D];
+  const [value, runningMean, runningVariance, ...saved] = run(batchNormKernels.forward, { x, ...weights }, { momentum }) as [
+    tf.Tensor,
+    tf.Tensor1D,
+    tf.Tensor1D,
+  ];
   const normalise = tf.customGrad((...args) => {
     const save = args[3] as unknown as tf.GradSaveFunc;
     save([x, gamma, ...(saved as tf.Tensor[])]);
@@ -123,11 +127,7 @@ function inOneKernel(x: tf.Tensor4D, weights: BatchNormWeights, epsilon: number,
     };
     return { value: tf.clone(value), gradFunc };
   });
-  return {
-    y: normalise(x, gamma, beta) as tf.Tensor4D,
-    runningMean: blend(weights.runningMean, mean, momentum, momentum),
-    runningVariance: blend(weights.runningVariance, variance, momentum, momentum),
-  };
+  return { y: normalise(x, gamma, beta) as tf.Tensor4D, runningMean, runningVariance };
 }
 
 const sizeOfChannel = ({ size, shape }: tf.Tensor): number => size / (shape[3] as number);

@@ -3,6 +3,7 @@
  * from 20: what the package misses there it gets for itself alone. Absent or broken, it is a CodaError that says what to do, never a crash.
  */
 import { CodaError } from '@coda-nets/core';
+import * as tf from '@tensorflow/tfjs-core';
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import Module, { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -38,10 +39,11 @@ interface NodeBackend {
   readonly binding: { readonly TF_Version: string; isUsingGpuDevice(): boolean };
 }
 interface TfjsNodeModule {
+  readonly io: { fileSystem(path: string | string[]): tf.io.IOHandler };
   findBackend(name: string): NodeBackend;
 }
 
-/** Registers the TensorFlow.js backend `tensorflow`, and makes it the current one, as the package does when it is imported. */
+/** Registers the TensorFlow.js backend `tensorflow` and the handlers of `file://`, and makes it the current one, as the package does when it is imported. */
 export async function importTfjsNode(options: ImportOptions = {}): Promise<TfjsNode> {
   const { folder = tensorFlowFolder(), lookup = [import.meta.dirname, process.cwd()] } = options;
   const found = await candidates(folder, lookup);
@@ -92,6 +94,7 @@ function load(folder: string, device: number | undefined): TfjsNode {
   const tfjsNode = quietly(() =>
     withMissingUtil(folder, () => createRequire(pathToFileURL(join(folder, 'package.json')))(folder) as TfjsNodeModule),
   );
+  registerFiles(tfjsNode);
   const { binding } = tfjsNode.findBackend('tensorflow');
   const usesGpu = binding.isUsingGpuDevice();
   return {
@@ -102,6 +105,23 @@ function load(folder: string, device: number | undefined): TfjsNode {
     usesGpu,
     device: describeDevice(folder, usesGpu),
   };
+}
+
+const FILE_SCHEME = 'file://';
+/** Gives null for what is not its own, which its type leaves out. */
+type Router = Parameters<typeof tf.io.registerSaveRouter>[0];
+
+/** Backends and kernels are known to every copy of tfjs-core, handlers of URLs to one. A package with a copy of its own registers them there; for ours they are registered here. */
+function registerFiles({ io }: TfjsNodeModule): void {
+  if (tf.io.getSaveHandlers(FILE_SCHEME).length > 0) return;
+  const router = (url: string | string[]): tf.io.IOHandler | null => {
+    const urls = Array.isArray(url) ? url : [url];
+    if (!urls.every((one) => one.startsWith(FILE_SCHEME))) return null;
+    const paths = urls.map((one) => one.slice(FILE_SCHEME.length));
+    return io.fileSystem(Array.isArray(url) ? paths : (paths[0] as string));
+  };
+  tf.io.registerSaveRouter(router as Router);
+  tf.io.registerLoadRouter(router as Router);
 }
 
 function describeDevice(folder: string, usesGpu: boolean): string {

@@ -119,6 +119,7 @@ export async function fakePackage(folder: string, name = '@tensorflow/tfjs-node'
 const binding = require('./lib/napi-v8/tfjs_binding.node');
 if (!util.isNullOrUndefined(null) || !util.isArray([])) throw new Error('no util');
 console.warn("The kernel 'Add' for backend 'cpu' is already registered");
+exports.io = { fileSystem: (path) => ({ save: path }) };
 exports.findBackend = () => ({ binding });\n`;
   await writeFile(join(folder, 'index.js'), index);
   await writeFile(join(folder, 'binding', 'tfjs_backend.cc'), BACKEND);

@@ -5,6 +5,7 @@ import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { sweepLeftovers } from '../src/swap-in.ts';
+import { setupNote } from './setup-note.ts';
 
 const host = hostname().replaceAll(/[^\w.-]/g, '_');
 /** Beyond the largest that Linux gives. */
@@ -67,18 +68,9 @@ it.each<[string, Record<string, string>]>([
 });
 
 it('--remove leaves one alone that is not to go, and clears the rest', async () => {
-  const note = {
-    format: 1,
-    package: '@tensorflow/tfjs-node',
-    packageVersion: '4.22.0',
-    tensorflow: '9.9.9',
-    gpu: false,
-    source: 'x',
-    libraries: [],
-  };
   const kept = {
     'tensorflow/package.json': '{ "name": "@tensorflow/tfjs-node" }',
-    'tensorflow/deps/coda-nets.json': JSON.stringify(note),
+    'tensorflow/deps/coda-nets.json': JSON.stringify(setupNote),
     'tensorflow/lib/a': 'new',
   };
   await put({ ...kept, [`${left('tensorflow', 1)}/a`]: '' });

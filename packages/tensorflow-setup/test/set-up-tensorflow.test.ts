@@ -1,5 +1,6 @@
 /** A setup from the first check to a binding that computes, and back; and that one that fails or is ended changes nothing. */
 import { importTfjsNode, planTensorFlow, removeTensorFlow, findInstallation } from '@coda-nets/tensorflow-setup';
+import * as tf from '@tensorflow/tfjs-core';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
@@ -58,6 +59,10 @@ describe.skipIf(!here)(`a setup${here ? '' : ' (SKIPPED: no g++ on Linux x64)'}`
     expect(machine.calls.find((call) => call.includes('pip download'))).toContain('--platform manylinux_2_27_x86_64');
     const loaded = await importTfjsNode({ folder: target(), lookup: [] });
     expect(loaded).toMatchObject({ tensorflow: '9.9.9', package: '@tensorflow/tfjs-node', usesGpu: false });
+    // the package's handlers of files, for the tfjs-core of whoever calls
+    expect(tf.io.getSaveHandlers('file:///x/y')).toEqual([{ save: '/x/y' }]);
+    expect(tf.io.getLoadHandlers(['file:///x', 'file:///y'])).toEqual([{ save: ['/x', '/y'] }]);
+    expect(tf.io.getLoadHandlers('other:///x')).toEqual([]);
 
     // once more, over the first
     await (await planTensorFlow({ from: fake.wheel, to: target(), machine: fakeMachine() })).carryOut();

@@ -8,6 +8,7 @@ import { explainLoadError } from '../src/explain-load-error.ts';
 import { compareVersions, parseWheelName } from '../src/known-wheels.ts';
 import { thisMachine } from '../src/machine.ts';
 import { cudaRequirements } from '../src/tensorflow-source.ts';
+import { setupNote } from './setup-note.ts';
 
 let folder = '';
 beforeEach(async () => {
@@ -87,22 +88,13 @@ describe('importTfjsNode', () => {
     );
   });
 
-  const note = {
-    format: 1,
-    package: '@tensorflow/tfjs-node',
-    packageVersion: '4.22.0',
-    tensorflow: '9.9.9',
-    gpu: false,
-    source: 'x',
-    libraries: [],
-  };
   it.each([
     ['is no JSON', '{', 'not a note of `coda setup tensorflow`. Delete this file and set TensorFlow up again.'],
-    ['names no package of ours', JSON.stringify({ ...note, package: '..' }), 'not a note of `coda setup tensorflow`'],
-    ['tells no version', JSON.stringify({ ...note, tensorflow: 9 }), 'not a note of `coda setup tensorflow`'],
+    ['names no package of ours', JSON.stringify({ ...setupNote, package: '..' }), 'not a note of `coda setup tensorflow`'],
+    ['tells no version', JSON.stringify({ ...setupNote, tensorflow: 9 }), 'not a note of `coda setup tensorflow`'],
     [
       'lies in another folder',
-      JSON.stringify(note),
+      JSON.stringify(setupNote),
       'the note of another package than the one it is in; expected @tensorflow/tfjs-node, got my-app. Delete this file',
     ],
   ])('refuses a note that %s, for loading and for removal', async (_, text, message) => {
@@ -121,16 +113,7 @@ describe('a folder that is more than a setup’s', () => {
   beforeEach(async () => {
     await mkdir(join(built(), 'deps'), { recursive: true });
     await writeFile(join(built(), 'package.json'), '{ "name": "@tensorflow/tfjs-node", "version": "4.22.0" }');
-    const note = {
-      format: 1,
-      package: '@tensorflow/tfjs-node',
-      packageVersion: '4.22.0',
-      tensorflow: '9.9.9',
-      gpu: false,
-      source: 'x',
-      libraries: [],
-    };
-    await writeFile(join(built(), 'deps', 'coda-nets.json'), JSON.stringify(note));
+    await writeFile(join(built(), 'deps', 'coda-nets.json'), JSON.stringify(setupNote));
   });
 
   it.each<[string, Record<string, string>]>([

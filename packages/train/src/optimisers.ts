@@ -4,6 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { CodaError, zerosArray, type NamedArrays, type NamedTensors, type WeightSpec } from '@coda-nets/core';
+import { joinedVectors } from './joined-vectors.ts';
 import { adam, lamb, sgd, type Update } from './optimiser-updates.ts';
 
 export type OptimiserConfig =
@@ -98,7 +99,10 @@ export function optimiser(
   const apply =
     (slotNames: readonly string[], update: (name: string) => Update, rates: readonly string[]): Optimiser['apply'] =>
     (...args) =>
-      applyEach({ slotNames, update, rates, rateOf, decayOf: (name) => (decays(name) ? weightDecay : 0) }, ...args);
+      applyEach(
+        { slotNames, update, elementwise: config.kind !== 'lamb', rates, rateOf, decayOf: (name) => (decays(name) ? weightDecay : 0) },
+        ...args,
+      );
 
   if (config.kind === 'sgd') {
     const { momentum, nesterov } = config;
@@ -155,6 +159,8 @@ function needsMomentum(): CodaError {
 interface EachWeight {
   readonly slotNames: readonly string[];
   readonly update: (name: string) => Update;
+  /** Whether a number of a weight becomes what it does whatever the others are. */
+  readonly elementwise: boolean;
   /** Names of the scalars in proportion to η. */
   readonly rates: readonly string[];
   readonly rateOf: (name: string) => number;
@@ -162,7 +168,7 @@ interface EachWeight {
 }
 
 function applyEach(
-  { slotNames, update, rates, rateOf, decayOf }: EachWeight,
+  { slotNames, update, elementwise, rates, rateOf, decayOf }: EachWeight,
   parameters: NamedTensors,
   gradients: NamedTensors,
   slots: NamedTensors,
@@ -172,14 +178,16 @@ function applyEach(
   const nextSlots: Record<string, tf.Tensor> = {};
   /** Scalars by rate: one product for all weights of one rate, and none for those of rate 1. */
   const atRate = new Map<number, NamedTensors>([[1, scalars]]);
-  for (const [name, w] of Object.entries(parameters)) {
-    const rate = rateOf(name);
-    const own = Object.fromEntries(slotNames.map((slot) => [slot, slots[slotName(name, slot)] as tf.Tensor]));
+  for (const { first, join, split } of joinedVectors(parameters, elementwise, (name) => `${rateOf(name)} ${decayOf(name)}`)) {
+    const rate = rateOf(first);
+    const own = Object.fromEntries(slotNames.map((slot) => [slot, join(slots, (name) => slotName(name, slot))]));
     const scaled = atRate.get(rate) ?? scalarsAt(rate, rates, scalars);
     atRate.set(rate, scaled);
-    const next = update(name)(w, gradients[name] as tf.Tensor, own, scaled, decayOf(name));
-    nextParameters[name] = next.w;
-    for (const slot of slotNames) nextSlots[slotName(name, slot)] = next.slots[slot] as tf.Tensor;
+    const next = update(first)(join(parameters), join(gradients), own, scaled, decayOf(first));
+    Object.assign(nextParameters, split(next.w));
+    for (const slot of slotNames) {
+      for (const [name, x] of Object.entries(split(next.slots[slot] as tf.Tensor))) nextSlots[slotName(name, slot)] = x;
+    }
   }
   return { parameters: nextParameters, slots: nextSlots };
 }

@@ -1,4 +1,4 @@
-/** A piece of work that is ready to be measured, here or in PyTorch. What it is, each bench knows. */
+/** A piece of work that is ready to be measured, here or in another process. What it is, each bench knows. */
 import { decodeSafetensors, type NamedArrays } from '@coda-nets/core';
 import { readFileBytes } from '@coda-nets/core/node';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ export interface PreparedWork extends Contender {
   release(): Promise<void>;
 }
 
-export interface TorchWorkOptions {
+export interface WorkOfWorkerOptions {
   /** That it has been prepared under. */
   readonly name: string;
   /** In reports. Default the name. */
@@ -22,8 +22,8 @@ export interface TorchWorkOptions {
   readonly folder: string;
 }
 
-/** Work that a worker of `tools/bench` has prepared (measured_works.py there). */
-export function torchWork(worker: JsonLinesProcess, { name, label = name, folder }: TorchWorkOptions): PreparedWork {
+/** Work that a worker in another process has prepared, which answers as measured_works.py in `tools/bench` does. */
+export function workOfWorker(worker: JsonLinesProcess, { name, label = name, folder }: WorkOfWorkerOptions): PreparedWork {
   return {
     name: label,
     measure: (repeats) => worker.request<Sample>('measure', { name, repeats }),

@@ -19,13 +19,11 @@ export const batchNormConfigs: readonly tf.KernelConfig[] = [
     kernelName: batchNormKernels.forward,
     backendName: 'tensorflow',
     kernelFunc: ({ inputs, backend, attrs }) => {
-      const { x, gamma, beta } = inputs as Record<'x' | 'gamma' | 'beta', tf.TensorInfo>;
-      // no running statistics go in: those that come out are the batch's
-      const none = tf.tensor1d([]);
-      const all = { ...attributes(attrs), exponential_avg_factor: { float: 1 } };
-      const results = tensorFlowOp(backend as NodeBackend, 'FusedBatchNormV3', [x, gamma, beta, none, none], all, 6);
-      none.dispose();
-      return results;
+      const named = inputs as Record<string, tf.TensorInfo>;
+      const operands = ['x', 'gamma', 'beta', 'runningMean', 'runningVariance'].map((name) => named[name] as tf.TensorInfo);
+      const { momentum } = attrs as unknown as { momentum: number };
+      const all = { ...attributes(attrs), exponential_avg_factor: { float: momentum } };
+      return tensorFlowOp(backend as NodeBackend, 'FusedBatchNormV3', operands, all, 6);
     },
   },
   {

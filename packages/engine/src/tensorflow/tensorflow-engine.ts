@@ -4,7 +4,10 @@ import { importTfjsNode } from '@coda-nets/tensorflow-setup';
 import * as tf from '@tensorflow/tfjs-core';
 import { eagerEngine } from '../eager-engine.ts';
 import { batchNormConfigs } from './batch-norm-kernels.ts';
+import { joinVectorsConfig } from './join-vectors.ts';
 import { numericPaddingConfigs } from './numeric-padding-kernels.ts';
+import { pointwiseFilterGradientConfig } from './pointwise-filter-gradient.ts';
+import { registerReluGradient } from './relu-gradient.ts';
 
 export interface TensorFlowOptions {
   /** Which GPU TensorFlow uses, as `nvidia-smi` counts them. Default: what CUDA_VISIBLE_DEVICES says, else the first. */
@@ -19,6 +22,7 @@ export interface TensorFlowEngine extends Engine {
 export async function tensorFlowEngine({ device }: TensorFlowOptions = {}): Promise<TensorFlowEngine> {
   // importing the package makes its backend the current one
   const previous = tf.getBackend();
+  useOneDnn();
   try {
     const { tensorflow, package: name, packageVersion, usesGpu, device: where } = await importTfjsNode({ device });
     if (!(await tf.setBackend('tensorflow'))) {
@@ -32,15 +36,26 @@ export async function tensorFlowEngine({ device }: TensorFlowOptions = {}): Prom
   }
 }
 
+/**
+ * Convolutions, batch norms and products of x64 processors by oneDNN, which TensorFlow takes by itself only where they have AVX-512 VNNI. It tells of it in a line on
+ * standard error. What the environment says stays; read when TensorFlow is loaded.
+ */
+function useOneDnn(): void {
+  if (process.arch === 'x64') process.env['TF_ENABLE_ONEDNN_OPTS'] ??= '1';
+}
+
 let added = false;
 
 /** What the package refuses or takes apart, in the kernels of TensorFlow. Once: what is wrapped is the package's own. */
 function addKernels(): void {
   if (added) return;
   added = true;
-  for (const config of numericPaddingConfigs()) {
+  const replace = (config: tf.KernelConfig): void => {
     tf.unregisterKernel(config.kernelName, config.backendName);
     tf.registerKernel(config);
-  }
-  for (const config of batchNormConfigs) tf.registerKernel(config);
+  };
+  for (const config of numericPaddingConfigs()) replace(config);
+  replace(pointwiseFilterGradientConfig());
+  for (const config of [...batchNormConfigs, joinVectorsConfig]) tf.registerKernel(config);
+  registerReluGradient();
 }

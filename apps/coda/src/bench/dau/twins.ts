@@ -2,7 +2,7 @@
 import type { BenchRun } from '../bench.ts';
 import type { Contender, Sample } from '../interleave.ts';
 import type { MatmulShape } from '../matmul-peak.ts';
-import { torchWork, type PreparedWork } from '../prepared-work.ts';
+import { workOfWorker, type PreparedWork } from '../prepared-work.ts';
 import { startTorchWorker, torchStarter, type TorchWorkerOptions } from '../torch-worker.ts';
 import type { DauWork } from './dau-works.ts';
 import type { WorkFiles } from './work-files.ts';
@@ -34,7 +34,7 @@ export async function startTwins({ folder = '', ...options }: TwinsOptions): Pro
     work: async (form, work, files, taps, kind) => {
       const name = `${form}-${prepared++}`;
       await worker.request('prepare', { name, form, kind: kind ?? work.kind, ...files, batch: work.batch, taps });
-      return torchWork(worker, { name, label: kind === undefined ? form : `${form}, tap by tap`, folder });
+      return workOfWorker(worker, { name, label: kind === undefined ? form : `${form}, tap by tap`, folder });
     },
     matmul: (shape) => ({ name: 'torch', measure: (repeats) => worker.request<Sample>('matmul', { ...shape, repeats }) }),
     memory: () => worker.request('memory'),

@@ -1,7 +1,7 @@
 /** The PyTorch side of `coda bench depth` (tools/bench/depth_worker.py), in a Python process of its own. */
 import type { JsonObject } from '@coda-nets/core';
 import type { BenchRun } from '../bench.ts';
-import { torchWork, type PreparedWork } from '../prepared-work.ts';
+import { workOfWorker, type PreparedWork } from '../prepared-work.ts';
 import { startTorchWorker, torchStarter } from '../torch-worker.ts';
 
 export interface DepthWorkFiles {
@@ -25,7 +25,7 @@ export async function depthTwins(run: Pick<BenchRun, 'python' | 'threads' | 'io'
       description,
       prepare: async (name, kind, files, parameters) => {
         await worker.request('prepare', { name, kind, ...files, parameters });
-        return torchWork(worker, { name, folder });
+        return workOfWorker(worker, { name, folder });
       },
       close: () => worker.close(),
     };

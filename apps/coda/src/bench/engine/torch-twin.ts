@@ -1,5 +1,5 @@
 /** The same work in PyTorch, by `tools/bench/engine_worker.py` in a process of its own. */
-import { torchWork, type PreparedWork } from '../prepared-work.ts';
+import { workOfWorker, type PreparedWork } from '../prepared-work.ts';
 import { startTorchWorker, type TorchWorkerOptions } from '../torch-worker.ts';
 import type { RunWork } from './engine-works.ts';
 import type { WorkFiles } from './work-files.ts';
@@ -25,7 +25,7 @@ export async function startTorchTwin(folder: string, options: TorchWorkerOptions
     work: async ({ kind, batch }, files) => {
       const name = `${kind}-${prepared++}`;
       await worker.request('prepare', { name, kind, batch, ...files });
-      return torchWork(worker, { name, label: TWIN, folder });
+      return workOfWorker(worker, { name, label: TWIN, folder });
     },
     load: (state) => worker.request('load', { state }),
     memory: () => worker.request('memory'),
