@@ -14,25 +14,38 @@ export async function eagerSteps(
   signature: Signature,
   inputs: NamedArrays,
 ): Promise<readonly EagerStep[]> {
-  const steps: EagerStep[] = [];
-  const compiled = await engine.compile((tensors) => listening(steps, () => fn(tensors)), signature);
+  const heard: HeardStep[] = [];
+  const compiled = await engine.compile((tensors) => listening(heard, () => fn(tensors)), signature);
   try {
     await compiled.run(inputs);
+    // afterwards: what is on a GPU cannot be read without waiting
+    const steps = await Promise.all(heard.map(read));
+    if (steps.length > 0) return steps;
   } finally {
+    tf.dispose(heard.flatMap(({ results }) => results));
     await compiled.dispose();
   }
-  if (steps.length > 0) return steps;
   throw new CodaError({
     kind: 'argument',
     where: 'eagerSteps: engine',
     problem: 'it compiles functions instead of running them kernel by kernel',
-    expected: 'wasm, cpu or tensorflow',
+    expected: 'wasm, cpu, tensorflow or tfjs-webgpu',
     got: engine.name,
   });
 }
 
-/** Notes the kernels that TensorFlow.js runs during `work`, but for copies; not those that kernels run themselves. */
-function listening<T>(steps: EagerStep[], work: () => T): T {
+interface HeardStep {
+  readonly kernel: string;
+  readonly results: tf.Tensor[];
+}
+
+async function read({ kernel, results }: HeardStep): Promise<EagerStep> {
+  const arrays = results.map(async (y) => ndArray(y.dtype as 'float32', y.shape, ((await y.data()) as Float32Array).slice()));
+  return { kernel, results: await Promise.all(arrays) };
+}
+
+/** Keeps what the kernels give that TensorFlow.js runs during `work`, but for copies; not those that kernels run themselves. */
+function listening<T>(heard: HeardStep[], work: () => T): T {
   const engine = tf.engine();
   const { runKernel } = engine;
   let depth = 0;
@@ -41,10 +54,7 @@ function listening<T>(steps: EagerStep[], work: () => T): T {
     try {
       const result = runKernel.call(engine, kernel, ...rest) as tf.Tensor | tf.Tensor[];
       if (depth === 1 && kernel !== 'Identity') {
-        const results = (Array.isArray(result) ? result : [result]).map((y) =>
-          ndArray(y.dtype as 'float32', y.shape, (y.dataSync() as Float32Array).slice()),
-        );
-        steps.push({ kernel, results });
+        heard.push({ kernel, results: (Array.isArray(result) ? result : [result]).map((y) => tf.keep(tf.clone(y))) });
       }
       return result as never;
     } finally {

@@ -48,7 +48,7 @@ async function verified(
   const { engine } = await resolveEngine(options.engine ?? 'wasm');
   if (engine.name === 'onnxruntime' || engine.name === 'webgpu') {
     await file.dispose();
-    throw usageError('verify: --engine', `${engine.name} runs graphs, as the file does`, 'wasm, cpu or tensorflow');
+    throw usageError('verify: --engine', `${engine.name} runs graphs, as the file does`, 'wasm, cpu, tensorflow or tfjs-webgpu');
   }
   const said = (name: string): void => io.say(`file: ONNX Runtime; model: ${name}`);
   said(`${engine.name} (${engine.description})`);

@@ -29,6 +29,9 @@ interface Dawn {
 
 export const WHERE = 'engine tfjs-webgpu';
 
+/** Named by a variable: nobody has to have its 130 MB to build this package. */
+const DAWN: string = 'webgpu';
+
 /** What to install, as one types it. */
 const INSTALL = 'npm install @tensorflow/tfjs-backend-webgpu webgpu';
 
@@ -53,7 +56,7 @@ export async function importOptional<T>(name: string, load: () => Promise<unknow
  * the fastest. Throws a CodaError of kind `unavailable` that says what is missing.
  */
 export async function findAdapter(adapter: string | undefined): Promise<GpuAdapter> {
-  const { create, globals } = await importOptional<Dawn>('webgpu', () => import('webgpu'));
+  const { create, globals } = await importOptional<Dawn>(DAWN, () => import(DAWN));
   let found: GpuAdapter | null;
   const gpu = create(adapter === undefined ? [] : [`adapter=${adapter}`]);
   try {
