@@ -12,35 +12,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Random } from '../packages/core/dist/index.js';
 import { syntheticDataset, writeCifar10 } from '../packages/train/dist/index.js';
+import { rankImages, rankTraining } from './testkit/rank-training.mjs';
 
 const [times = 10, seed = 1] = process.argv.slice(2, 4).map(Number);
 const [, , , , launcher = 'mpirun.openmpi'] = process.argv;
 const main = fileURLToPath(new URL('../apps/coda/dist/main.js', import.meta.url));
 /** Seconds in which a job must be over once a rank is dead; the time-out of waiting ranks is far above. */
-const most = 30;
+const most = 60;
 const env = { ...process.env, OMPI_ALLOW_RUN_AS_ROOT: '1', OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1', OMPI_MCA_rmaps_base_oversubscribe: '1' };
 const random = Random.seeded(seed);
 const folder = mkdtempSync(join(tmpdir(), 'coda-kill-'));
-const network = {
-  kind: 'coda',
-  inputShape: [32, 32, 3],
-  classes: 10,
-  temperature: 10,
-  layers: [
-    { out: 8, kernel: 3, stride: 4, padding: 1, rank: 4 },
-    { out: 10, kernel: 1, rank: 4 },
-  ],
-};
-const config = {
-  network,
-  epochs: 1000,
-  batch: 2,
-  learningRate: 1e-3,
-  checkpointEverySteps: 1,
-  logEverySteps: 1,
-  validation: { kind: 'test' },
-};
-await writeCifar10(join(folder, 'data'), syntheticDataset({ classes: 10, perClass: 8, testPerClass: 2 }));
+const config = { ...rankTraining, epochs: 1000, batch: 2, checkpointEverySteps: 1 };
+await writeCifar10(join(folder, 'data'), syntheticDataset(rankImages));
 writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
 
 const checkpoints = () => {

@@ -1,8 +1,8 @@
 /**
  * What a training would be, without a run: its plan from the config, and what its first steps take, measured. The steps are those of the trainer
- * itself, in a temporary folder that is deleted; so is all else that a run would write.
+ * itself, in a temporary folder that is deleted; so is all else that a run would write. Ranks that would train together measure together, and rank 0 has the plan.
  */
-import type { Engine, NamedArrays } from '@coda-nets/core';
+import { oneProcess, type Engine, type GroupReport, type NamedArrays, type ProcessGroup } from '@coda-nets/core';
 import { evaluate, selectClasses, subset, train, type TrainEvent, type TrainOptions } from '@coda-nets/train';
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { freemem, tmpdir } from 'node:os';
@@ -18,6 +18,10 @@ const VALIDATED_IMAGES = 200;
 
 export interface DryRun {
   readonly network: NetworkCost;
+  /** Processes that train together, each with a batch of its own. */
+  readonly ranks: number;
+  /** What a rank exchanges with the others, in a step of the mean; and the shares of the time in which data moved and in which others were waited for. */
+  readonly exchanged: { readonly bytesPerStep: number; readonly moving: number; readonly waiting: number };
   readonly trainImages: number;
   readonly validationImages: number;
   readonly stepsPerEpoch: number;
@@ -47,26 +51,28 @@ export interface DryRun {
 export interface DryRunOptions extends PreparedTraining {
   readonly dataset: TrainOptions['dataset'];
   readonly engine: Engine;
+  /** Default: one process. */
+  readonly group?: ProcessGroup | undefined;
   readonly workers?: number | undefined;
   readonly onStep?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
 
-/** Undefined where `signal` ended it. */
+/** Undefined where `signal` ended it, and on other ranks than 0. */
 export async function dryRun(options: DryRunOptions): Promise<DryRun | undefined> {
-  const { network, config, signal } = options;
+  const { network, config, signal, group = oneProcess } = options;
   const folder = await mkdtemp(join(tmpdir(), 'coda-dry-run-'));
   try {
     const begun = await startOf(options, join(folder, 'plan'));
     const run = await firstSteps(options, begun, join(folder, 'run'));
-    if (run === undefined) return undefined;
-    const { weights, features, waiting } = run;
+    if (run === undefined || group.rank > 0) return undefined;
+    const { weights, features, waiting, exchanged } = run;
     const [first = NaN, ...rest] = run.stepSeconds;
     const sorted = rest.toSorted((a, b) => a - b);
     const stepSeconds = sorted[Math.floor(sorted.length / 2)] ?? first;
     const featureSeconds = features.secondsPerImage * (features.copies * begun.trainImages + begun.validationImages);
     const validations = Math.ceil(config.epochs / config.validateEvery);
-    const validationSeconds = await secondsOfValidation(options, weights, validations * begun.validationImages);
+    const validationSeconds = await secondsOfValidation(options, weights, (validations * begun.validationImages) / group.size);
     if (signal?.aborted === true) return undefined;
     const checkpointBytes = await bytesIn(join(folder, 'run', 'checkpoints'));
     const model = (await stat(join(folder, 'run', 'last.safetensors'))).size;
@@ -75,6 +81,8 @@ export async function dryRun(options: DryRunOptions): Promise<DryRun | undefined
         batch: config.batch,
         slots: slotsOf(config),
       }),
+      ranks: group.size,
+      exchanged,
       trainImages: begun.trainImages,
       validationImages: begun.validationImages,
       stepsPerEpoch: begun.totalSteps / config.epochs,
@@ -116,7 +124,11 @@ class Started extends Error {
   }
 }
 
-async function startOf({ network, dataset, engine, config, initialWeights }: DryRunOptions, out: string): Promise<StartEvent> {
+/** Every rank by itself: what it says it knows without the others. */
+async function startOf(
+  { network, dataset, engine, config, initialWeights, group = oneProcess }: DryRunOptions,
+  out: string,
+): Promise<StartEvent> {
   try {
     await train({
       network,
@@ -124,6 +136,7 @@ async function startOf({ network, dataset, engine, config, initialWeights }: Dry
       engine,
       config,
       out,
+      group: { ...oneProcess, size: group.size },
       ...(initialWeights !== undefined && { initialWeights }),
       onEvent: (event) => {
         if (event.type === 'start') throw new Started(event);
@@ -141,20 +154,22 @@ interface FirstSteps {
   /** From the end of the step before. */
   readonly stepSeconds: readonly number[];
   readonly waiting: number;
+  readonly exchanged: DryRun['exchanged'];
   readonly features: { readonly secondsPerImage: number; readonly copies: number };
 }
 
 async function firstSteps(options: DryRunOptions, begun: StartEvent, out: string): Promise<FirstSteps | undefined> {
-  const { network, dataset, engine, config, initialWeights, workers, onStep, signal } = options;
+  const { network, dataset, engine, config, initialWeights, workers, onStep, signal, group = oneProcess } = options;
   const heldOut = config.validation.kind === 'held-out' ? config.validation.count : 0;
   // features are kept of as many images as the steps need
-  const few = heldOut + Math.min(begun.trainImages, config.batch * Math.max(MEASURED_STEPS + 1, config.accumulate));
+  const few = heldOut + Math.min(begun.trainImages, config.batch * group.size * Math.max(MEASURED_STEPS + 1, config.accumulate));
   const stop = new AbortController();
   const pass = (): void => stop.abort();
   signal?.addEventListener('abort', pass, { once: true });
   const stepSeconds: number[] = [];
   const features = { seconds: 0, images: 0, trained: 0 };
   let trainImages = begun.trainImages;
+  const reports: GroupReport[] = [];
   let last = performance.now();
   const since = (): number => {
     const before = last;
@@ -169,6 +184,7 @@ async function firstSteps(options: DryRunOptions, begun: StartEvent, out: string
       // validations are measured apart
       config: { ...config, validateEvery: 100_000, ...(config.cacheFeatures && { limit: few }) },
       out,
+      group,
       ...(initialWeights !== undefined && { initialWeights }),
       ...(workers !== undefined && { workers }),
       signal: stop.signal,
@@ -181,18 +197,39 @@ async function firstSteps(options: DryRunOptions, begun: StartEvent, out: string
           features.images += event.total;
           if (event.split === 'train') features.trained = event.total;
         }
-        if (event.type !== 'step') return;
+        // many ranks agree on their end within a step: it has one more
+        if (event.type !== 'step' || event.step > MEASURED_STEPS + 1) return;
         stepSeconds.push(since());
+        reports.push(group.report());
         onStep?.(event.step, MEASURED_STEPS + 1);
         if (event.step > MEASURED_STEPS) stop.abort();
       },
     });
     if (signal?.aborted === true) return undefined;
     const secondsPerImage = features.images === 0 ? 0 : features.seconds / features.images;
-    return { weights, stepSeconds, waiting, features: { secondsPerImage, copies: features.trained / trainImages } };
+    return {
+      weights,
+      stepSeconds,
+      waiting,
+      exchanged: exchangeOf(reports, stepSeconds),
+      features: { secondsPerImage, copies: features.trained / trainImages },
+    };
   } finally {
     signal?.removeEventListener('abort', pass);
   }
+}
+
+/** Between the first step and the last, after each of which there is a report. */
+function exchangeOf(reports: readonly GroupReport[], stepSeconds: readonly number[]): DryRun['exchanged'] {
+  const [first, ...rest] = reports;
+  const end = rest.at(-1);
+  if (first === undefined || end === undefined) return { bytesPerStep: 0, moving: 0, waiting: 0 };
+  const milliseconds = 1000 * stepSeconds.slice(1).reduce((sum, seconds) => sum + seconds, 0);
+  return {
+    bytesPerStep: (end.bytes - first.bytes) / rest.length,
+    moving: (end.moved - first.moved) / milliseconds,
+    waiting: (end.waited - first.waited) / milliseconds,
+  };
 }
 
 /** Of `images` images, from the rate of a few: with kept features it is less. */

@@ -1,22 +1,26 @@
-/** `coda train` under real MPI: N ranks as one, and what a killed rank leaves behind. Needs a launcher of MPI; without one, skipped. */
+/**
+ * `coda train` under real MPI: N ranks as one, features computed in shares, the plan of a dry run, and what a killed rank leaves behind. Needs a launcher of MPI;
+ * without one, skipped. What a step of many ranks computes is tested without MPI, in packages/train.
+ */
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { decodeSafetensors } from '@coda-nets/core';
+import { expectClose, mpiLaunchers, rankImages, rankTraining, runRanks } from '@coda-nets/tools/testkit';
 import { syntheticDataset, writeCifar10 } from '@coda-nets/train';
-import { expectClose, mpiLaunchers, runRanks } from '@coda-nets/tools/testkit';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { coda } from './run-coda.ts';
+import { tinyFiles } from './tiny-training.ts';
 
-/** Sums of float32 gradients in another order, over twenty steps. */
+/** Sums of float32 gradients in another order, over a hundred steps. */
 const EQUAL = { atol: 1e-5, rtol: 1e-5 };
-/** A test starts up to five Nodes, which on a machine that is busy take their time. */
+/** A test starts up to six Nodes, which on a machine that is busy take their time. */
 const PATIENCE = 1_500_000;
 /** Seconds for a launcher. Four ranks on two cores that others use too have taken 220. */
-const limit = 500;
+const limit = 700;
 
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 /** A hybrid whose stem is trained too: a ResNet-8 to its second stage, two CoDA layers. Its batch norms are those of one process only with one rank. */
@@ -34,17 +38,6 @@ const hybrid = {
     ],
   },
 };
-/** Without batch norm: equal whatever the number of ranks. */
-const codaNet = {
-  kind: 'coda',
-  inputShape: [32, 32, 3],
-  classes: 10,
-  temperature: 10,
-  layers: [
-    { out: 8, kernel: 3, stride: 4, padding: 1, rank: 4 },
-    { out: 10, kernel: 1, rank: 4 },
-  ],
-};
 let folder = '';
 let data = '';
 const configOf = (name: string): string => join(folder, `${name}.json`);
@@ -52,16 +45,13 @@ const configOf = (name: string): string => join(folder, `${name}.json`);
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'coda-ranks-'));
   data = join(folder, 'data');
-  await writeCifar10(data, syntheticDataset({ classes: 10, perClass: 8, testPerClass: 2 }));
-  const common = { learningRate: 2e-3, augmentation: { kind: 'flip-and-crop', pad: 2 }, logEverySteps: 1, validation: { kind: 'test' } };
+  await writeCifar10(data, syntheticDataset(rankImages));
+  const write = (name: string, config: object): Promise<void> => writeFile(configOf(name), JSON.stringify({ ...rankTraining, ...config }));
   // ten steps an epoch
   for (const ranks of [1, 2, 4]) {
-    await writeFile(
-      configOf(`coda-${ranks}`),
-      JSON.stringify({ ...common, network: codaNet, batch: 8 / ranks, epochs: 2, validateEvery: 2 }),
-    );
+    await write(`coda-${ranks}`, { batch: 8 / ranks, epochs: 10, validateEvery: 10, augmentation: { kind: 'flip-and-crop', pad: 2 } });
   }
-  await writeFile(configOf('hybrid'), JSON.stringify({ ...common, network: hybrid, batch: 4, epochs: 3, checkpointEverySteps: 2 }));
+  await write('hybrid', { network: hybrid, batch: 4, epochs: 3, checkpointEverySteps: 2 });
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -93,18 +83,20 @@ async function metrics(out: string): Promise<readonly Line[]> {
 const lossesOf = (lines: readonly Line[]): number[] => lines.filter(({ type }) => type === 'step').map(({ loss }) => loss);
 
 describe.runIf(mpiLaunchers.length > 0)('coda train', () => {
+  const [launcher] = mpiLaunchers as readonly [(typeof mpiLaunchers)[number]];
+
   it(
     'has the losses of one process with 2 and with 4 ranks, on each MPI',
     async () => {
       expect((await coda(...train('coda-1', 'one'))).code).toBe(0);
       const one = await metrics('one');
-      expect(lossesOf(one).length).toBe(20);
-      for (const [i, launcher] of mpiLaunchers.entries()) {
+      expect(lossesOf(one).length).toBe(100);
+      for (const [i, launcherHere] of mpiLaunchers.entries()) {
         // oversubscribed, on the first
         const ranks = i === 0 ? 4 : 2;
-        const { code, err, out } = await runRanks(launcher, ranks, [main, ...train(`coda-${ranks}`, `many-${i}`)], { limit });
+        const { code, err, out } = await runRanks(launcherHere, ranks, [main, ...train(`coda-${ranks}`, `many-${i}`)], { limit });
         expect({ code, err }).toMatchObject({ code: 0 });
-        expect(out.match(/finished: step 20 of 20/g)?.length).toBe(1);
+        expect(out.match(/finished: step 100 of 100/g)?.length).toBe(1);
         const many = await metrics(`many-${i}`);
         expectClose(lossesOf(many), lossesOf(one), EQUAL);
         // the line of an epoch, after which others may come
@@ -117,9 +109,78 @@ describe.runIf(mpiLaunchers.length > 0)('coda train', () => {
   );
 
   it(
+    'keeps the features of a frozen stem that each rank has computed a share of: the files of one process',
+    async () => {
+      const files = await tinyFiles(await mkdtemp(join(folder, 'stem-')));
+      const network = { ...hybrid, stem: 'frozen' };
+      const config = { ...rankTraining, network, cacheFeatures: true, augmentation: { kind: 'flip' }, epochs: 1 } as const;
+      const call = (batch: number, out: string): Promise<[string, ...string[]]> =>
+        files
+          .config(out, { ...(config as object), batch })
+          .then((path) => [
+            'train',
+            path,
+            '--data',
+            data,
+            '--stem',
+            files.stem,
+            '--threads',
+            '1',
+            '--out',
+            join(folder, out),
+            '--feature-cache',
+            join(folder, `features-${out}`),
+          ]);
+      const cacheOf = async (out: string): Promise<Record<string, string>> => {
+        const cache = join(folder, `features-${out}`);
+        const names = readdirSync(cache, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.safetensors'));
+        return Object.fromEntries(
+          await Promise.all(names.map(async (name) => [name, await readFile(join(cache, name), 'base64')] as const)),
+        );
+      };
+      const alone = await coda(...(await call(8, 'kept-1')));
+      expect({ code: alone.code, err: alone.err }).toMatchObject({ code: 0 });
+      const { code, err } = await runRanks(launcher, 2, [main, ...(await call(4, 'kept-2'))], { limit });
+      expect({ code, err }).toMatchObject({ code: 0 });
+      const kept = await cacheOf('kept-2');
+      // of training images in both copies, of which each rank has computed one, and of validation
+      expect(
+        Object.keys(kept)
+          .map((name) => basename(name))
+          .toSorted(),
+      ).toEqual(['flip-0.safetensors', 'none-0.safetensors', 'none-0.safetensors']);
+      expect(kept).toEqual(await cacheOf('kept-1'));
+      expectClose(lossesOf(await metrics('kept-2')), lossesOf(await metrics('kept-1')), EQUAL);
+    },
+    PATIENCE,
+  );
+
+  it(
+    'says once what it would be, with its ranks and what they exchange',
+    async () => {
+      const { code, out, err } = await runRanks(launcher, 2, [main, ...train('coda-2', 'dry', '--dry-run', '--json')], { limit });
+      expect({ code, err }).toMatchObject({ code: 0 });
+      const plan = JSON.parse(out) as {
+        network: { parameters: number };
+        exchanged: { bytesPerStep: number; moving: number; waiting: number };
+      };
+      // 80 images, two ranks with four each
+      expect(plan).toMatchObject({ dryRun: true, ranks: 2, trainImages: 80, stepsPerEpoch: 10, totalSteps: 100, measuredSteps: 10 });
+      // gradients as float32; loss, penalty, how many are right and whether to stop as float64
+      expect(plan.exchanged.bytesPerStep).toBe(4 * plan.network.parameters + 4 * 8);
+      expect(plan.exchanged.moving + plan.exchanged.waiting).toBeGreaterThan(0);
+      expect(err.match(/^steps: 10 an epoch of batch 2 × 4, 100 in 10 epochs$/gm)?.length).toBe(1);
+      expect(
+        err.match(/^ranks: 2; each exchanges .+ a step, [\d.]+ % of the time moving them and [\d.]+ % waiting for the others$/gm)?.length,
+      ).toBe(1);
+      expect(existsSync(join(folder, 'dry'))).toBe(false);
+    },
+    PATIENCE,
+  );
+
+  it(
     'leaves a run that any number of ranks goes on with when a rank is killed',
     async () => {
-      const [launcher] = mpiLaunchers as readonly [(typeof mpiLaunchers)[number]];
       let killed = 0;
       const pids: number[] = [];
       const onText = (text: string): void => {

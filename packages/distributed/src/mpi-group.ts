@@ -4,6 +4,7 @@
  */
 import { CodaError, type GroupArray, type GroupReport, type ProcessGroup, type Reducible, type Reduction } from '@coda-nets/core';
 import koffi from 'koffi';
+import { writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { Launch } from './launch.ts';
@@ -77,7 +78,15 @@ export async function mpiGroup({ launch, environment, timeout }: MpiGroupOptions
       worker.ref();
     });
 
-  const { library } = await answered(0, []);
+  // MPI_Init waits for all ranks, and cannot be asked how long it has
+  const late = setTimeout(() => {
+    const seconds = (timeout + hangMs) / 1000;
+    kill(
+      `rank ${launch.rank} of ${launch.size} (${own}) has waited ${seconds} s for all ranks to start and is killed. ` +
+        `A rank that does not say so hangs before it comes to MPI, or is slower than the time-out (CODA_MPI_TIMEOUT, in seconds).`,
+    );
+  }, timeout + hangMs);
+  const { library } = await answered(0, []).finally(() => clearTimeout(late));
   const { rank, size, path, version } = library as NonNullable<Done['library']>;
   const name = `rank ${rank} of ${size} (${own})`;
   const ask = async (work: Work, label: string, arrays: readonly GroupArray[] = []): Promise<void> => {
@@ -85,7 +94,10 @@ export async function mpiGroup({ launch, environment, timeout }: MpiGroupOptions
     const done = answered(id, arrays);
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread of Node has no origin
     worker.postMessage({ id, work, label } satisfies Order);
-    const watch = work.kind === 'close' ? undefined : setTimeout(() => killed(name, work.kind, label), timeout + hangMs);
+    const watch =
+      work.kind === 'close'
+        ? undefined
+        : setTimeout(() => kill(`${name} hangs inside MPI in ${work.kind} "${label}" and is killed`), timeout + hangMs);
     try {
       const { waited = 0, moved = 0 } = await done;
       report.calls++;
@@ -150,8 +162,9 @@ export async function mpiGroup({ launch, environment, timeout }: MpiGroupOptions
   return group;
 }
 
-function killed(name: string, kind: Work['kind'], label: string): void {
-  process.stderr.write(`error: ${name} hangs inside MPI in ${kind} "${label}" and is killed\n`);
+/** The launcher sees it, and ends the others. */
+function kill(reason: string): void {
+  writeSync(2, `error: ${reason}\n`);
   process.kill(process.pid, 'SIGKILL');
 }
 

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { openProcessGroup } from '@coda-nets/distributed';
 
 const [scene, folder = '.'] = process.argv.slice(2);
+// before it comes to MPI
+if (scene === 'late' && [process.env['OMPI_COMM_WORLD_RANK'], process.env['PMI_RANK']].includes('1')) process.kill(process.pid, 'SIGSTOP');
 const group = await openProcessGroup();
 const { rank, size } = group;
 const length = 1000;

@@ -1,12 +1,12 @@
 /**
- * Features of a frozen stem on disk, in safetensors files of some thousand images. The folder's name is a hash of everything they depend on (stem
+ * Features of a frozen stem on disk, in safetensors files of a thousand images at most. The folder's name is a hash of everything they depend on (stem
  * weights, network config, preprocessing, images, engine), so a stale one is never found; files are written atomically and checked when opened, and what
  * does not fit is computed again.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CodaError, decodeFloat16, ndArray, type Engine, type JsonObject, type NamedArrays, type Network } from '@coda-nets/core';
+import { CodaError, decodeFloat16, ndArray, type JsonObject, type NamedArrays, type Network } from '@coda-nets/core';
 import { openSafetensors, writeSafetensors } from '@coda-nets/core/node';
 import type { ImageSplit } from './data/image-dataset.ts';
 import type { BadImage } from './data/make-batch.ts';
@@ -38,7 +38,7 @@ export interface FeatureCacheOptions {
   readonly network: Pick<Network, 'config'>;
   readonly stemWeights: NamedArrays;
   readonly split: Pick<ImageSplit, 'version'>;
-  readonly engine: Pick<Engine, 'name' | 'description'>;
+  readonly engine: { readonly name: string; readonly description: string };
   /** Features of an image. */
   readonly size: number;
   readonly precision: 'float32' | 'float16';

@@ -4,38 +4,38 @@ import type { FeatureRows } from './feature-cache.ts';
 
 /** The features of every image, in one copy; `image` counts from 0. */
 export interface FeatureStore {
-  put(image: number, features: Float32Array): void;
   get(image: number, into: Float32Array): Promise<void>;
-  close(): Promise<void>;
+}
+
+export interface MemoryStore extends FeatureStore {
+  /** Of the images from `image` on. */
+  put(image: number, features: Float32Array): void;
+  /** Where so many images are kept, as they are kept: what other processes exchange. */
+  bytes(image: number, count: number): Uint8Array;
 }
 
 /** `length` images of `size` numbers. Throws a CodaError of kind `unavailable` where the memory is not there. */
-export function memoryStore(length: number, size: number, precision: 'float32' | 'float16'): FeatureStore {
-  const close = async (): Promise<void> => undefined;
+export function memoryStore(length: number, size: number, precision: 'float32' | 'float16'): MemoryStore {
   if (precision === 'float32') {
     const values = allocated(length * size, 4, (n) => new Float32Array(n));
     return {
       put: (image, features) => values.set(features, image * size),
       get: async (image, into) => into.set(values.subarray(image * size, image * size + into.length)),
-      close,
+      bytes: (image, count) => new Uint8Array(values.buffer, 4 * image * size, 4 * count * size),
     };
   }
   const halves = allocated(length * size, 2, (n) => new Uint16Array(n));
   return {
     put: (image, features) => encodeFloat16(features, halves.subarray(image * size, image * size + features.length)),
     get: async (image, into) => decodeFloat16(halves.subarray(image * size, image * size + into.length), into),
-    close,
+    bytes: (image, count) => new Uint8Array(halves.buffer, 2 * image * size, 2 * count * size),
   };
 }
 
 /** Rows are read from `chunks`, each of which begins `imagesPerChunk` images after the one before it. */
 export function fileStore(chunks: readonly FeatureRows[], imagesPerChunk: number): FeatureStore {
   return {
-    put: () => undefined,
     get: (image, into) => (chunks[Math.floor(image / imagesPerChunk)] as FeatureRows).read(image % imagesPerChunk, into),
-    close: async () => {
-      for (const chunk of chunks) await chunk.close();
-    },
   };
 }
 

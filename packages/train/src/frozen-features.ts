@@ -3,25 +3,23 @@
  * copy is kept apart: a mirrored image has features of its own. In float32 they are exact, as computed.
  */
 import type * as tf from '@tensorflow/tfjs-core';
-import { totalmem } from 'node:os';
 import {
   CodaError,
   ndArray,
-  Random,
-  type Compiled,
+  oneProcess,
   type Engine,
   type JsonObject,
   type NamedArrays,
   type NdArray,
-  type Network,
+  type ProcessGroup,
 } from '@coda-nets/core';
-import { noAugmentation, type Augmentation, type AugmentationRecipe } from './data/augmentation.ts';
+import { engineOfRanks, isAnyAborted, memoryOfRanks } from './agree-in-ranks.ts';
+import { computeChunk, type ChunkOptions, type ComputedChunk } from './compute-chunk.ts';
 import { batchMaker, type BatchMaker } from './data/batch-maker.ts';
-import { Ahead, batchTask } from './data/batch-stream.ts';
-import type { ImageSplit } from './data/image-dataset.ts';
-import { imagesOfBatch, type BadImage } from './data/make-batch.ts';
-import { featureCache, type FeatureCache, type FeatureChunk } from './feature-cache.ts';
-import { fileStore, memoryStore, type FeatureStore } from './feature-store.ts';
+import type { BadImage } from './data/make-batch.ts';
+import { featureCache, type FeatureCache, type FeatureChunk, type FeatureRows } from './feature-cache.ts';
+import { fileStore, memoryStore, type MemoryStore } from './feature-store.ts';
+import { fromEachRank, fromFirstRank } from './from-first-rank.ts';
 
 /** `flip`: mirrored left to right; `copy-0` …: augmented, each by draws of its own. */
 export type FeatureCopy = 'none' | 'flip' | `copy-${number}`;
@@ -41,34 +39,30 @@ export interface Features {
   close(): Promise<void>;
 }
 
-export interface ComputeFeaturesOptions {
+export interface ComputeFeaturesOptions extends ChunkOptions {
   readonly engine: Engine;
-  readonly network: Network;
   /** All weights of the network; the stem's are those of role `frozen`. */
   readonly weights: NamedArrays;
-  readonly split: ImageSplit;
   readonly copies?: readonly FeatureCopy[];
-  /** What `copy-0` … are made by, and the seed of their draws. */
-  readonly augmentation?: Augmentation;
-  readonly seed?: number;
-  /** See `BatchTask`. */
-  readonly resize?: number | undefined;
   /** `float16`: half the memory, each feature rounded by up to 2⁻¹¹ of itself. Default `float32`. */
   readonly precision?: 'float32' | 'float16';
-  readonly batchSize?: number;
   /** Where images are decoded; default on this thread. */
   readonly maker?: BatchMaker;
   /** Features are kept there too, under a key made of everything they depend on; without it in memory only. */
   readonly cacheFolder?: string;
-  /** Beyond so many bytes they are read from the cache batch by batch, and not held in memory; default a quarter of what this machine has. */
+  /** Beyond so many bytes they are read from the cache batch by batch, and not held in memory; default a quarter of what this machine has for each process on it. */
   readonly maxMemory?: number;
+  /**
+   * The processes that compute together, by default this one alone: each calls with the same options, computes a share, and has all in the end, in the same bits.
+   * What is read from the cache batch by batch needs a folder that all see; who does not see it computes all.
+   */
+  readonly group?: ProcessGroup;
+  /** Of many processes, by what this one has done. */
   readonly onProgress?: (done: number, total: number) => void;
-  /** Ends early: the result is then undefined. What the disk cache has by then stays good. */
-  readonly signal?: AbortSignal;
 }
 
-/** Of one file of the disk cache: 164 MB of 16 × 16 × 32 features … */
-const mostImagesPerChunk = 5000;
+/** Of one file of the disk cache, which is what one process computes at a time: 33 MB of 16 × 16 × 32 features … */
+const mostImagesPerChunk = 1000;
 /** … and no more than this of larger ones. */
 const mostChunkBytes = 2 ** 28;
 
@@ -82,7 +76,7 @@ export async function computeFeatures(options: ComputeFeaturesOptions & { readon
 export async function computeFeatures(options: ComputeFeaturesOptions): Promise<Features | undefined>;
 export async function computeFeatures(options: ComputeFeaturesOptions): Promise<Features | undefined> {
   const { engine, network, weights, split, copies = ['none'], precision = 'float32', maker = batchMaker(0) } = options;
-  const { cacheFolder, onProgress, signal, maxMemory = totalmem() / 4 } = options;
+  const { cacheFolder, onProgress, signal, group = oneProcess } = options;
   const { frozenStem } = network;
   if (frozenStem === undefined) {
     throw new CodaError({
@@ -104,62 +98,104 @@ export async function computeFeatures(options: ComputeFeaturesOptions): Promise<
           network,
           stemWeights,
           split,
-          engine,
+          engine: await engineOfRanks(group, engine),
           size,
           precision,
           preprocessing: preprocessingOf(options),
         });
+  const { maxMemory = await memoryOfRanks(group) } = options;
   const onDisk = cache !== undefined && total * size * (precision === 'float16' ? 2 : 4) > maxMemory;
   const imagesPerChunk = Math.max(1, Math.min(mostImagesPerChunk, Math.floor(mostChunkBytes / (4 * size))));
+  const chunks = copies.flatMap((copy) =>
+    Array.from({ length: Math.ceil(split.length / imagesPerChunk) }, (_, i) => {
+      const first = i * imagesPerChunk;
+      return { copy, first, count: Math.min(imagesPerChunk, split.length - first) };
+    }),
+  );
+  const inCache = new Set(await fromFirstRank(group, await numbersInCache(cache, chunks), 'features in the cache'));
+  const missing = chunks.filter((_, i) => !inCache.has(i));
 
   const compiled = await engine.compile((tensors) => ({ features: frozenStem.embed(tensors, tensors['images'] as tf.Tensor4D) }), {
     inputs: { images: { shape: ['batch', ...network.inputShape], dtype: 'float32' } },
     constants: stemWeights,
   });
-  const stores = new Map<FeatureCopy, FeatureStore>();
-  const bad = new Map<number, BadImage>();
+  const memory = new Map<string, MemoryStore>(onDisk ? [] : copies.map((copy) => [copy, memoryStore(split.length, size, precision)]));
+  const opened = new Map<string, FeatureRows[]>(copies.map((copy) => [copy, []]));
+  const badOfRank: BadImage[] = [];
   const close = async (): Promise<void> => {
-    for (const store of stores.values()) await store.close();
+    for (const rows of opened.values()) for (const file of rows) await file.close();
+  };
+  const computeInto = async (chunk: FeatureChunk, advance: (images: number) => void): Promise<void> => {
+    const computed = await computeChunk(options, compiled, maker, chunk, size, advance);
+    if (computed === undefined) return;
+    await cache?.write(chunk, computed.features, computed.bad);
+    keep(chunk, computed);
+  };
+  const keep = ({ copy, first }: FeatureChunk, { features, bad }: ComputedChunk): void => {
+    memory.get(copy)?.put(first, features);
+    for (const image of bad) badOfRank.push({ ...image, place: first + image.place });
+  };
+  /** Of those that rank 0 has found; undefined where somebody has emptied the folder since. */
+  const read = async (chunk: FeatureChunk): Promise<true | undefined> => {
+    const found = await cache?.open(chunk);
+    if (found === undefined) return undefined;
+    const features = new Float32Array(onDisk ? 0 : chunk.count * size);
+    await found.read(0, features);
+    await found.close();
+    keep(chunk, { features, bad: found.bad });
+    return true;
+  };
+  /** Once all ranks have written theirs. Where the folder of the others is not seen here, they are computed again. */
+  const openedRows = async (chunk: FeatureChunk): Promise<FeatureRows> => {
+    let found = await cache?.open(chunk);
+    if (found === undefined) {
+      await computeInto(chunk, () => undefined);
+      found = await cache?.open(chunk);
+    }
+    if (found !== undefined) return found;
+    throw new CodaError({
+      kind: 'unreadable',
+      where: 'computeFeatures: cacheFolder',
+      problem: 'features that were just written cannot be read',
+    });
+  };
+  const share = async ({ copy, first, count }: FeatureChunk, owner: number): Promise<void> => {
+    const bytes = memory.get(copy)?.bytes(first, count);
+    if (bytes !== undefined) await group.broadcast(bytes, `features ${copy} from image ${first}`, owner);
   };
   let whole = false;
   try {
     let done = 0;
-    const advance = (images: number): void => onProgress?.((done += images), total);
-    for (const copy of copies) {
-      const store = onDisk ? undefined : memoryStore(split.length, size, precision);
-      if (store !== undefined) stores.set(copy, store);
-      const rows = [];
-      for (let first = 0; first < split.length; first += imagesPerChunk) {
-        const chunk = { copy, first, count: Math.min(imagesPerChunk, split.length - first) };
-        let found = await cache?.open(chunk);
-        let features: Float32Array | undefined;
-        let badHere = found?.bad ?? [];
-        if (found === undefined) {
-          const computed = await computeChunk(options, compiled, maker, chunk, size, advance);
-          if (computed === undefined) return undefined;
-          ({ features, bad: badHere } = computed);
-          await cache?.write(chunk, features, badHere);
-          if (onDisk) found = await freshlyWritten(cache, chunk);
-        } else advance(chunk.count);
-        for (const image of badHere) bad.set(first + image.place, { ...image, place: first + image.place });
-        if (store === undefined) {
-          rows.push(found as NonNullable<typeof found>);
-          continue;
-        }
-        const values = features ?? new Float32Array(chunk.count * size);
-        if (features === undefined) await found?.read(0, values);
-        await found?.close();
-        store.put(first, values);
-      }
-      if (store === undefined) stores.set(copy, fileStore(rows, imagesPerChunk));
+    const tell = (images: number): void => onProgress?.(images, total);
+    for (const chunk of chunks.filter((_, i) => inCache.has(i))) {
+      if (group.rank === 0) (await read(chunk)) ?? (await computeInto(chunk, () => undefined));
+      await share(chunk, 0);
+      tell((done += chunk.count));
     }
-    whole = signal?.aborted !== true;
-    if (!whole) return undefined;
+    // in rounds of a chunk for each rank: a slow one is waited for before it is far behind
+    for (let begin = 0; begin < missing.length; begin += group.size) {
+      const round = missing.slice(begin, begin + group.size);
+      const images = round.reduce((sum, { count }) => sum + count, 0);
+      const own = round[group.rank];
+      let computed = 0;
+      // the others are as far as this one, or about
+      if (own !== undefined) await computeInto(own, (more) => tell(done + Math.round(((computed += more) * images) / own.count)));
+      if (await isAnyAborted(group, signal)) return undefined;
+      for (const [owner, chunk] of round.entries()) await share(chunk, owner);
+      done += images;
+    }
+    if (await isAnyAborted(group, signal)) return undefined;
+    if (onDisk) for (const chunk of chunks) opened.get(chunk.copy)?.push(await openedRows(chunk));
+    whole = true;
   } finally {
     await compiled.dispose();
     if (!whole) await close();
   }
+  const stores = new Map(copies.map((copy) => [copy, memory.get(copy) ?? fileStore(opened.get(copy) ?? [], imagesPerChunk)]));
+  const badOfAll = (await fromEachRank(group, badOfRank, 'images that cannot be read')).flat().toSorted((a, b) => a.place - b.place);
+  const bad = new Map(badOfAll.map((image) => [image.place, image]));
   if (bad.size === split.length) {
+    await close();
     const [first] = bad.values();
     throw new CodaError({
       kind: 'malformed',
@@ -194,53 +230,6 @@ export async function computeFeatures(options: ComputeFeaturesOptions): Promise<
   };
 }
 
-async function computeChunk(
-  { network, split, augmentation = noAugmentation, seed = 0, resize, batchSize = 100, signal }: ComputeFeaturesOptions,
-  compiled: Compiled,
-  maker: BatchMaker,
-  { copy, first, count }: FeatureChunk,
-  size: number,
-  advance: (images: number) => void,
-): Promise<{ features: Float32Array; bad: readonly BadImage[] } | undefined> {
-  const [height, width] = network.inputShape;
-  const inputSize = [height, width] as const;
-  const drawn = /^copy-(\d+)$/.exec(copy);
-  const copyRandom = drawn === null ? undefined : Random.seeded(seed).split('copies').split(Number(drawn[1]));
-  const recipe = { size: inputSize, resize, augmentation: drawn === null ? noAugmentation : asRecipe(augmentation) };
-  let from = first;
-  const batches = new Ahead(maker.workers + 1, () => {
-    if (from >= first + count) return undefined;
-    const begin = from;
-    const indices = Uint32Array.from({ length: Math.min(batchSize, first + count - begin) }, (_, i) => begin + i);
-    from += batchSize;
-    const streams = copyRandom === undefined ? undefined : Array.from(indices, (index) => copyRandom.split(index).state);
-    return maker.make(batchTask(split, indices, recipe, undefined, streams)).then((made) => ({ begin, made }));
-  });
-  const features = new Float32Array(count * size);
-  const bad: BadImage[] = [];
-  for (;;) {
-    if (signal?.aborted === true) return undefined;
-    const batch = await batches.next();
-    if (batch === undefined) return { features, bad };
-    const { begin, made } = batch;
-    const images = imagesOfBatch(made, inputSize);
-    if (copy === 'flip') mirror(images);
-    const running = compiled.run({ images });
-    batches.prepare();
-    const result = await running;
-    features.set(result['features']?.data as Float32Array, (begin - first) * size);
-    for (const image of made.bad) bad.push({ ...image, place: begin - first + image.place });
-    advance(made.labels.length);
-  }
-}
-
-/** The same as a recipe, whose draws are each image's own. */
-function asRecipe(augmentation: Augmentation): AugmentationRecipe {
-  if (augmentation.kind === 'recipe') return augmentation;
-  const flip = augmentation.kind !== 'none';
-  return { kind: 'recipe', flip, ...(augmentation.kind === 'flip-and-crop' && { crop: { kind: 'random', pad: augmentation.pad } }) };
-}
-
 /** All that a feature depends on beside weights and images; what is not there is the same as in every run. */
 function preprocessingOf({ augmentation, seed, resize, copies = [], network }: ComputeFeaturesOptions): JsonObject {
   const drawn = copies.some((copy) => copy.startsWith('copy-'));
@@ -248,30 +237,14 @@ function preprocessingOf({ augmentation, seed, resize, copies = [], network }: C
   return JSON.parse(JSON.stringify(how)) as JsonObject;
 }
 
-async function freshlyWritten(cache: FeatureCache | undefined, chunk: FeatureChunk) {
-  const found = await cache?.open(chunk);
-  if (found !== undefined) return found;
-  throw new CodaError({
-    kind: 'unreadable',
-    where: 'computeFeatures: cacheFolder',
-    problem: 'features that were just written cannot be read',
-  });
-}
-
-/** images [N, H, W, C] ← images[n, y, W − 1 − x, c], in place. */
-function mirror({ data, shape }: NdArray<'float32'>): void {
-  const [n = 0, height = 0, width = 0, channels = 0] = shape;
-  for (let row = 0; row < n * height; row++) {
-    for (let x = 0; x < width >> 1; x++) {
-      const left = (row * width + x) * channels;
-      const right = (row * width + width - 1 - x) * channels;
-      for (let c = 0; c < channels; c++) {
-        const value = data[left + c] as number;
-        data[left + c] = data[right + c] as number;
-        data[right + c] = value;
-      }
-    }
+async function numbersInCache(cache: FeatureCache | undefined, chunks: readonly FeatureChunk[]): Promise<readonly number[]> {
+  const numbers: number[] = [];
+  for (const [i, chunk] of chunks.entries()) {
+    const found = await cache?.open(chunk);
+    if (found !== undefined) numbers.push(i);
+    await found?.close();
   }
+  return numbers;
 }
 
 function noCopy(wanted: FeatureCopy, copies: readonly FeatureCopy[]): CodaError {

@@ -3,7 +3,7 @@ import type { NamedArrays } from '@coda-nets/core';
 import type { ImageSplit } from './data/image-dataset.ts';
 import { computeFeatures, type Features } from './frozen-features.ts';
 import { copiesOf } from './training-batches.ts';
-import { isAborted, type TrainingRun } from './training-run.ts';
+import type { TrainingRun } from './training-run.ts';
 
 export interface KeptFeatures {
   readonly train: Features | undefined;
@@ -11,30 +11,33 @@ export interface KeptFeatures {
   close(): Promise<void>;
 }
 
-/** None where the config keeps none, and where the run is ended early. `weights`: the frozen ones are used. */
-export async function keptFeatures(run: TrainingRun, weights: NamedArrays): Promise<KeptFeatures> {
+/** None where the config keeps none; undefined where `signal` of any rank has ended it. `weights`: the frozen ones are used. */
+export async function keptFeatures(
+  run: TrainingRun,
+  weights: NamedArrays,
+  signal: AbortSignal | undefined,
+): Promise<KeptFeatures | undefined> {
   const { config, splits, options, state } = run;
-  if (config.cacheFeatures && options.resume === true && state.step > 0 && options.featureCacheFolder === undefined) {
+  if (!config.cacheFeatures) return { train: undefined, validation: undefined, close: async () => undefined };
+  if (options.resume === true && state.step > 0 && options.featureCacheFolder === undefined) {
     options.onEvent?.({ type: 'notice', message: 'The stem’s features, which were kept in memory alone, are computed again.' });
   }
-  const train = config.cacheFeatures ? await compute(run, weights, splits.train, 'train') : undefined;
+  const train = await compute(run, weights, splits.train, 'train', signal);
+  if (train === undefined) return undefined;
   let validation: Features | undefined;
   try {
-    if (config.cacheFeatures && splits.validation !== undefined && !isAborted(run)) {
-      validation = await compute(run, weights, splits.validation, 'validation');
-    }
+    validation = splits.validation && (await compute(run, weights, splits.validation, 'validation', signal));
   } catch (error) {
-    await train?.close();
+    await train.close();
     throw error;
   }
-  return {
-    train,
-    validation,
-    close: async () => {
-      await train?.close();
-      await validation?.close();
-    },
+  const close = async (): Promise<void> => {
+    await train.close();
+    await validation?.close();
   };
+  if (splits.validation === undefined || validation !== undefined) return { train, validation, close };
+  await close();
+  return undefined;
 }
 
 function compute(
@@ -42,8 +45,9 @@ function compute(
   weights: NamedArrays,
   split: ImageSplit,
   name: 'train' | 'validation',
+  signal: AbortSignal | undefined,
 ): Promise<Features | undefined> {
-  const { engine, network, featureCacheFolder, onEvent, signal } = options;
+  const { engine, network, featureCacheFolder, onEvent, group } = options;
   return computeFeatures({
     engine,
     network,
@@ -56,6 +60,7 @@ function compute(
     maker,
     onProgress: (done, total) => onEvent?.({ type: 'features', split: name, done, total }),
     ...(featureCacheFolder === undefined ? {} : { cacheFolder: featureCacheFolder }),
-    ...(signal === undefined ? {} : { signal }),
+    signal,
+    ...(group === undefined ? {} : { group }),
   });
 }

@@ -87,17 +87,18 @@ export class RunWriter {
   }
 
   /** Tells of images that were not told of before. Throws where there are too many. */
-  async noteBad({ bad, labels }: Pick<MadeBatch, 'bad' | 'labels'>, step: number): Promise<void> {
+  async noteBad({ bad, labels }: Pick<MadeBatch, 'bad' | 'labels'>, step: number, isTold = true): Promise<void> {
     if (bad.length === 0) return;
     const { badImages, options } = this.#run;
     for (const { file, reason } of badImages.add({ bad, labels })) {
       await this.folder.log({ type: 'bad-image', step, file, reason });
-      options.onEvent?.({ type: 'bad-image', file, reason, count: badImages.count });
+      if (isTold) options.onEvent?.({ type: 'bad-image', file, reason, count: badImages.count });
     }
   }
 
-  /** The same of images that are no batch. */
+  /** The same of images that are no batch, and that all ranks know of. */
   noteAllBad(bad: MadeBatch['bad'] | undefined): Promise<void> {
-    return this.noteBad({ bad: bad ?? [], labels: new Int32Array(0) }, this.#run.state.step);
+    const { state, options } = this.#run;
+    return this.noteBad({ bad: bad ?? [], labels: new Int32Array(0) }, state.step, (options.group?.rank ?? 0) === 0);
   }
 }

@@ -35,7 +35,7 @@ import { parseTrainConfig, type TrainConfig } from './train-config.ts';
 import type { TrainOptions, TrainResult } from './train-options.ts';
 import { checkCacheFeatures, checkCheckpoint, checkDataset, firstWeights, lastCheckpoint, splits, type Splits } from './train-start.ts';
 import { trainingLoop } from './training-loop.ts';
-import { firstState, isAborted, isDone, resultOf, tellStart, type TrainingRun } from './training-run.ts';
+import { firstState, isDone, resultOf, tellStart, type TrainingRun } from './training-run.ts';
 import { trainingStep, type TrainingStep } from './training-step.ts';
 import { averagedWeights } from './weight-average.ts';
 
@@ -156,11 +156,11 @@ async function runTraining(
   try {
     folder = await openRun();
     const writer = new RunWriter(run, folder, compiled, { weights, slots }, checkpoint?.state.step ?? -1);
-    features = await keptFeatures(run, weights);
+    features = await keptFeatures(run, weights, given.signal);
+    // where features are made nothing was trained yet: there is nothing to save
+    if (features === undefined) return resultOf(run, averagedWeights(weights, slots));
     await writer.noteAllBad(features.train?.bad);
     await writer.noteAllBad(features.validation?.bad);
-    // where features are made nothing was trained yet: there is nothing to save
-    if (config.cacheFeatures && isAborted(run)) return resultOf(run, averagedWeights(weights, slots));
     return await trainingLoop(run, { step, compiled, writer, features });
   } catch (error) {
     // what failed before its first step (an engine without a kernel, a loss that is NaN at once) is no run to go on with

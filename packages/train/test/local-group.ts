@@ -36,7 +36,8 @@ export function localGroup(size: number): readonly ProcessGroup[] {
       name: `rank ${rank} of ${size}`,
       allReduce: async (values: Reducible, reduction, label) => {
         const arrays = (await meet(calls++, rank, values, label)) as Float64Array[];
-        for (let i = 0; i < values.length; i++) values[i] = arrays.map((array) => array[i] as number).reduce(reduce[reduction]);
+        for (let i = 0; i < values.length; i++)
+          values[i] = arrays.map((array) => array[i] as number).reduce((a, b) => reduce[reduction](a, b));
       },
       broadcast: async (values, label, root = 0) => {
         const arrays = await meet(calls++, rank, values, label);

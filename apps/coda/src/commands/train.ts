@@ -61,13 +61,15 @@ async function trainIn({ group, io, threads }: Member, preset: string | undefine
 }
 
 async function tellPlan(options: TrainRunOptions): Promise<void> {
-  const { io, dataset, engine, workers, signal, out } = options;
+  const { io, dataset, engine, workers, signal, out, group } = options;
   const prepared = await prepareTraining(options);
   const bar = io.progress('measuring', MEASURED_STEPS + 1, 'steps');
-  const plan = await dryRun({ ...prepared, dataset, engine, workers, signal, onStep: (done) => bar.update(done) }).finally(() =>
+  const plan = await dryRun({ ...prepared, dataset, engine, group, workers, signal, onStep: (done) => bar.update(done) }).finally(() =>
     bar.stop(),
   );
-  if (plan === undefined) throw new Interrupted();
+  if (signal.aborted) throw new Interrupted();
+  // rank 0 tells
+  if (plan === undefined) return;
   for (const line of dryRunLines(plan, prepared.config, out, new Date())) io.say(line);
   if (options.resume !== true && (await storedConfig(out)) !== undefined) {
     io.say(`there is a run in ${out} already: without --resume, or another folder, this one would be refused.`);

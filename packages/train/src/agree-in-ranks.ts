@@ -1,0 +1,26 @@
+/** What ranks that compute features together must do alike, each of which knows its own part only. A process on its own agrees with itself. */
+import { hostname, totalmem } from 'node:os';
+import type { Engine, ProcessGroup } from '@coda-nets/core';
+import { fromEachRank } from './from-first-rank.ts';
+
+/** The one engine of all; where there are several, what they are called together, which is no engine's name. */
+export async function engineOfRanks(
+  group: ProcessGroup,
+  { name, description }: Engine,
+): Promise<{ readonly name: string; readonly description: string }> {
+  const engines = await fromEachRank(group, { name, description }, 'engines of the ranks');
+  const distinct = (key: 'name' | 'description'): string => [...new Set(engines.map((engine) => engine[key]))].toSorted().join(' and ');
+  return { name: distinct('name'), description: distinct('description') };
+}
+
+/** Bytes: a quarter of the machine, divided among the ranks on it; of all machines the smallest. */
+export async function memoryOfRanks(group: ProcessGroup): Promise<number> {
+  const ranks = await fromEachRank(group, { host: hostname(), bytes: totalmem() }, 'memory of the ranks');
+  return Math.min(...ranks.map(({ host, bytes }) => bytes / 4 / ranks.filter((other) => other.host === host).length));
+}
+
+export async function isAnyAborted(group: ProcessGroup, signal: AbortSignal | undefined): Promise<boolean> {
+  const aborted = Int32Array.of(signal?.aborted === true ? 1 : 0);
+  await group.allReduce(aborted, 'max', 'whether all go on');
+  return aborted[0] !== 0;
+}
