@@ -161,7 +161,9 @@ describe('coda export of a TensorFlow.js model', () => {
     expect(data.err).toContain('verify: --data: a model of TensorFlow.js is compared on random numbers');
     expect(data.code).toBe(2);
     const compiled = await coda('verify', at('differs.onnx'), '--model', at('layers'), '--engine', 'onnxruntime');
-    expect(compiled.err).toContain('verify: --engine: onnxruntime runs graphs, as the file does; expected wasm, cpu, tensorflow or tfjs-webgpu');
+    expect(compiled.err).toContain(
+      'verify: --engine: onnxruntime runs graphs, as the file does; expected wasm, cpu, tensorflow or tfjs-webgpu',
+    );
   });
 
   it('refuses options that are about other models', async () => {

@@ -34,9 +34,27 @@ export interface Compiled {
   dispose(): Promise<void>;
 }
 
+/** How a function runs that crosses processes on its way. */
+export interface StageOptions {
+  /**
+   * Makes of every number its mean over the ranks, in place: of values that `meanOverRanks` marks, several at once. Called in the same order, with as many
+   * numbers, on every rank; the next call may come before the last has ended.
+   */
+  mean(values: Float32Array, label: string): Promise<void>;
+  /** Groups of results that are wanted early: each group is computed, and handed out, before anything that is for later groups alone. Default none. */
+  readonly early?: readonly (readonly string[])[];
+}
+
+export interface CompiledInStages extends Compiled {
+  /** `onResults` gets results as soon as they are there, each once; what crosses and what is computed next go on beside what it begins. */
+  run(inputs: NamedArrays, onResults?: (results: NamedArrays) => void): Promise<NamedArrays>;
+}
+
 export interface Engine {
   readonly name: 'onnxruntime' | 'tensorflow' | 'webgpu' | 'tfjs-webgpu' | 'wasm' | 'cpu';
   /** For people: `ONNX Runtime 1.30.0, CPU, 2 threads`. */
   readonly description: string;
   compile(fn: TensorFunction, signature: Signature): Promise<Compiled>;
+  /** The function cut where values cross ranks or are wanted early. For functions without carried values; of engines that can stop on their way. */
+  compileInStages?(fn: TensorFunction, signature: Signature, options: StageOptions): Promise<CompiledInStages>;
 }

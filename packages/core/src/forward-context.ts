@@ -8,6 +8,17 @@ export interface ForwardContext {
   tap<T extends tf.Tensor>(name: string, x: T): T;
   /** Called by the network with each residual branch before it is added to its shortcut; the network goes on with what it returns. */
   branch?<T extends tf.Tensor>(name: string, x: T): T;
+  /** In training by many processes: what becomes of the batch's statistics. Those of one process are its own. */
+  readonly ranks?: RankStatistics;
+}
+
+/** Each of `size` processes has as many images of a batch; running statistics are those of all of them. */
+export interface RankStatistics {
+  readonly size: number;
+  /** By what values cross: `meanOverRanks`, or what says why they cannot. */
+  mean<T extends tf.Tensor>(x: T, name: string): T;
+  /** Whether images are normalised with the statistics of all ranks, or with their own rank's. */
+  readonly synchronised: boolean;
 }
 
 /** No taps are looked at. */

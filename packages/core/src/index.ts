@@ -18,10 +18,11 @@ export { holdConstant } from './hold-constant.ts';
 export { groupedConv2d, groupedConvKernels, type GroupedConvAttrs } from './grouped-conv2d.ts';
 export { batchNormKernels } from './batch-norm-kernels.ts';
 export { joinVectorsKernel } from './join-vectors-kernel.ts';
+export { meanOverRanks, meanOverRanksKernel } from './mean-over-ranks.ts';
 export { offTape } from './off-tape.ts';
 export { dynamicWeight, dynamicWeightsAreHeld, withDynamicWeightsHeld } from './dynamic-weights.ts';
 export { withGradientRules, type GradientRule, type RuleOperands } from './gradient-rules.ts';
-export { inferenceContext, recordTaps, trainingContext, type ForwardContext } from './forward-context.ts';
+export { inferenceContext, recordTaps, trainingContext, type ForwardContext, type RankStatistics } from './forward-context.ts';
 export type {
   DynamicLinear,
   Locality,
@@ -37,7 +38,7 @@ export type {
 } from './network.ts';
 export { fitsShape, openSize, type OpenSize } from './open-size.ts';
 export { oneProcess, type GroupArray, type GroupReport, type ProcessGroup, type Reducible, type Reduction } from './process-group.ts';
-export type { ArraySpec, Compiled, Engine, Signature, TensorFunction } from './engine.ts';
+export type { ArraySpec, Compiled, CompiledInStages, Engine, Signature, StageOptions, TensorFunction } from './engine.ts';
 export { gradientsAtTaps, type Objective, type TapGradients } from './taps.ts';
 export { linearMap, linearMapAt, linearMapPenalty, type LinearMap, type LinearMapOfImages, type LinearMapOptions } from './linear-map.ts';
 export { oneHot } from './one-hot.ts';

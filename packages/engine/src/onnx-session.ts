@@ -109,12 +109,12 @@ async function fixedInputs(
   }
 }
 
-const tensorMaker =
+export const tensorMaker =
   (ort: OnnxRuntime) =>
   ({ dtype, data, shape }: NdArray): Tensor =>
     new ort.Tensor(dtype, data as Float32Array, [...shape]);
 
-function toArray(tensor: Tensor): NdArray {
+export function toArray(tensor: Tensor): NdArray {
   return ndArray(tensor.type as DType, tensor.dims, tensor.data as Float32Array);
 }
 

@@ -3,13 +3,16 @@ import {
   CodaError,
   type ArraySpec,
   type Compiled,
+  type CompiledInStages,
   type Engine,
   type NamedArrays,
   type NdArray,
   type Signature,
+  type StageOptions,
   type TensorFunction,
 } from '@coda-nets/core';
 import {
+  cutGraph,
   encodeModel,
   encodeModelInMemory,
   gpuPasses,
@@ -34,6 +37,7 @@ import { loadOnnxRuntime, type OnnxRuntime } from './load-onnx-runtime.ts';
 import { openSession, type OnnxSession, type SessionPlan } from './onnx-session.ts';
 import { openInThread } from './open-in-thread.ts';
 import { compileError, runError } from './run-error.ts';
+import { openStages } from './stage-sessions.ts';
 
 export interface OnnxRuntimeOptions {
   /** Default: every core this process may use. */
@@ -95,6 +99,7 @@ export async function onnxRuntimeEngine(engineOptions: OnnxRuntimeOptions = {}):
     name: 'onnxruntime',
     description: `ONNX Runtime ${ort.env.versions.node ?? ''}, ${provider.toUpperCase()}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
     compile: (fn, signature) => compile(ort, settings, fn, signature),
+    compileInStages: (fn, signature, stages) => compileInStages(ort, settings, fn, signature, stages),
   };
 }
 
@@ -283,6 +288,37 @@ async function compile(ort: OnnxRuntime, settings: CompileSettings, fn: TensorFu
     carried: () => session.carried(),
     fallbacks: () => session.fallbacks(),
     dispose: () => session.release(),
+  };
+}
+
+/** On this thread, whatever `ownThread` says: between stages it is this one that sends. */
+async function compileInStages(
+  ort: OnnxRuntime,
+  { block, options }: CompileSettings,
+  fn: TensorFunction,
+  signature: Signature,
+  { mean, early }: StageOptions,
+): Promise<CompiledInStages> {
+  if (signature.carried !== undefined) {
+    throw new CodaError({
+      kind: 'argument',
+      where: 'compileInStages: signature',
+      problem: 'a function in stages carries no values',
+      expected: 'inputs and constants',
+    });
+  }
+  const staged = cutGraph(trace(fn, signature, { block }), early);
+  const sessions = await openStages(ort, staged, options, mean).catch((cause: unknown) => {
+    throw compileError(cause);
+  });
+  const names = Object.keys(signature.inputs);
+  return {
+    run: async (inputs, onResults) => {
+      checkInputs(inputs, signature.inputs as Readonly<Record<string, ArraySpec>>);
+      return sessions.run(Object.fromEntries(names.map((name) => [name, inputs[name] as NdArray])), onResults);
+    },
+    carried: async () => ({}),
+    dispose: () => sessions.release(),
   };
 }
 

@@ -27,6 +27,7 @@ import './kernels/average-pooling.ts';
 import './kernels/normalisation.ts';
 import './kernels/resize.ts';
 import './kernels/fused.ts';
+import './kernels/mean-over-ranks.ts';
 import './unsupported-kernels.ts';
 import { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
 import { RecordingBackend, recordingBackendName, tensorDType, type RecordedStep } from './recording-backend.ts';

@@ -3,7 +3,7 @@
  * Source: Ioffe and Szegedy, arXiv 1502.03167, algorithms 1 and 2. Not a layer: it has no weights of its own.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { batchNormKernels, CodaError } from '@coda-nets/core';
+import { batchNormKernels, CodaError, type RankStatistics } from '@coda-nets/core';
 
 /** Added to the variance. PyTorch's default. */
 export const batchNormEpsilon = 1e-5;
@@ -37,6 +37,15 @@ export interface BatchNormTraining {
   readonly runningVariance: tf.Tensor1D;
 }
 
+export interface BatchNormOptions {
+  readonly epsilon?: number;
+  readonly momentum?: number;
+  /** Where the batch is spread over several processes. */
+  readonly ranks?: RankStatistics | undefined;
+  /** What is waited for, in errors of those. */
+  readonly name?: string;
+}
+
 /**
  * Normalises with the batch's own statistics. With M = N·H·W, d = x − mean(x), r = 1/√(mean(d²) + ε), a = γ·r:
  *
@@ -45,16 +54,25 @@ export interface BatchNormTraining {
  *
  * One custom-gradient op: the dependence of mean and variance on x is in dx, and the batch statistics, computed outside of the op, are
  * on no path to y that a gradient would follow. No gradient flows into the running statistics' old values either.
+ *
+ * In training by `ranks` of R processes r, with E for the mean over them, m and v for a rank's own mean and variance, and δ = m − runningMean, the running
+ * statistics are those of all M·R values, by the law of total variance (δ instead of m, since little is lost in a difference of small numbers):
+ *
+ *     mean = runningMean + E δ        var = E v + E δ² − (E δ)²
+ *
+ * `synchronised`, x is normalised with these too, and in c₁ and c₀ the sums are E Σ dy·d and E Σ dy: R ranks of N images are one process of R·N. dγ and dβ stay
+ * the rank's own, whose mean is taken with all gradients. Otherwise each rank normalises with its own ("ghost" batch norm, arXiv 1705.08741).
  * Throws a CodaError where M = 1: the variance of one value is not defined.
  */
 export function batchNormTraining(
   x: tf.Tensor4D,
   weights: BatchNormWeights,
-  { epsilon = batchNormEpsilon, momentum = batchNormMomentum }: { epsilon?: number; momentum?: number } = {},
+  { epsilon = batchNormEpsilon, momentum = batchNormMomentum, ranks, name = 'batch norm' }: BatchNormOptions = {},
 ): BatchNormTraining {
   const [n, h, w] = x.shape;
   const count = n * h * w;
-  if (count < 2) {
+  const countOfAll = count * (ranks?.size ?? 1);
+  if ((ranks?.synchronised === true ? countOfAll : count) < 2) {
     throw new CodaError({
       kind: 'argument',
       where: 'batchNormTraining: x',
@@ -64,43 +82,68 @@ export function batchNormTraining(
     });
   }
   return tf.tidy(() => {
-    if (tf.getKernel(batchNormKernels.forward, tf.getBackend()) !== undefined) return inOneKernel(x, weights, epsilon, momentum);
-    const { mean, variance, ...saved } = statistics(x, weights.gamma, epsilon);
+    if (ranks === undefined && tf.getKernel(batchNormKernels.forward, tf.getBackend()) !== undefined)
+      return inOneKernel(x, weights, epsilon, momentum);
+    const own = moments(x);
+    const all = ranks === undefined ? own : momentsOfAll(own, weights.runningMean, (value) => ranks.mean(value, name));
+    const synchronised = ranks?.synchronised === true;
+    const saved = normaliser(x, synchronised ? all : own, weights.gamma, epsilon);
+    const sumOfAll = (sum: tf.Tensor): tf.Tensor => (synchronised ? ranks.mean(sum, `${name}: gradient`) : sum);
     const normalise = tf.customGrad((...args) => {
       const [, , beta, save] = args as unknown as [tf.Tensor, tf.Tensor, tf.Tensor, tf.GradSaveFunc];
       save([saved.centred, saved.inverse, saved.scale]);
       const gradFunc = (dy: tf.Tensor, [centred, inverse, scale]: tf.Tensor[]): tf.Tensor[] =>
-        gradients(dy, { centred, inverse, scale } as typeof saved, count);
+        gradients(dy, { centred, inverse, scale } as typeof saved, count, sumOfAll);
       return { value: tf.add(tf.mul(saved.centred, saved.scale), beta), gradFunc };
     });
     return {
       y: normalise(x, weights.gamma, weights.beta) as tf.Tensor4D,
-      runningMean: blend(weights.runningMean, mean, momentum, momentum),
-      runningVariance: blend(weights.runningVariance, variance, momentum, (momentum * count) / (count - 1)),
+      runningMean: blend(weights.runningMean, all.mean, momentum, momentum),
+      runningVariance: blend(weights.runningVariance, all.variance, momentum, (momentum * countOfAll) / (countOfAll - 1)),
     };
   });
 }
 
 const axes = [0, 1, 2];
 
-/** d, r and a of `batchNormTraining`, and the mean and the biased variance. */
-function statistics(x: tf.Tensor4D, gamma: tf.Tensor, epsilon: number) {
+interface Moments {
+  readonly mean: tf.Tensor1D;
+  /** Biased. */
+  readonly variance: tf.Tensor1D;
+  readonly centred?: tf.Tensor;
+}
+
+function moments(x: tf.Tensor4D): Required<Moments> {
   const mean = tf.mean(x, axes) as tf.Tensor1D;
   const centred = tf.sub(x, mean);
-  const variance = tf.mean(tf.square(centred), axes) as tf.Tensor1D;
+  return { mean, centred, variance: tf.mean(tf.square(centred), axes) as tf.Tensor1D };
+}
+
+/** Of the values of all ranks, each of which has as many; `origin` is the same on all. */
+function momentsOfAll({ mean, variance }: Moments, origin: tf.Tensor1D, meanOfRanks: (x: tf.Tensor1D) => tf.Tensor1D): Moments {
+  const from = tf.sub(mean, origin) as tf.Tensor1D;
+  const [first, second, within] = [meanOfRanks(from), meanOfRanks(tf.square(from)), meanOfRanks(variance)];
+  // rounding may leave less than nothing
+  const between = tf.relu(tf.sub(second, tf.square(first)));
+  return { mean: tf.add(origin, first), variance: tf.add(within, between) };
+}
+
+/** d, r and a of `batchNormTraining`. */
+function normaliser(x: tf.Tensor4D, { mean, variance, centred = tf.sub(x, mean) }: Moments, gamma: tf.Tensor, epsilon: number) {
   const inverse = tf.rsqrt(tf.add(variance, epsilon));
-  return { mean, variance, centred, inverse, scale: tf.mul(gamma, inverse) };
+  return { centred, inverse, scale: tf.mul(gamma, inverse) };
 }
 
 function gradients(
   dy: tf.Tensor,
   { centred, inverse, scale }: Record<'centred' | 'inverse' | 'scale', tf.Tensor>,
   count: number,
+  sumOfAll: (sum: tf.Tensor) => tf.Tensor = (sum) => sum,
 ): [tf.Tensor, tf.Tensor, tf.Tensor] {
   const sumDy = tf.sum(dy, axes);
   const dGamma = tf.mul(inverse, tf.sum(tf.mul(dy, centred), axes));
-  const c1 = tf.mul(tf.mul(scale, tf.mul(inverse, dGamma)), -1 / count);
-  const c0 = tf.mul(tf.mul(scale, sumDy), -1 / count);
+  const c1 = tf.mul(tf.mul(scale, tf.mul(inverse, sumOfAll(dGamma))), -1 / count);
+  const c0 = tf.mul(tf.mul(scale, sumOfAll(sumDy)), -1 / count);
   return [tf.add(tf.add(tf.mul(dy, scale), tf.mul(centred, c1)), c0), dGamma, sumDy];
 }
 
@@ -120,7 +163,8 @@ function inOneKernel(x: tf.Tensor4D, weights: BatchNormWeights, epsilon: number,
     const gradFunc = (dy: tf.Tensor, [x, gamma, ...saved]: tf.Tensor[]): tf.Tensor[] => {
       // the kernel has no gradient of its own, for who differentiates once more
       if (tf.engine().state.gradientDepth > 0) {
-        return gradients(dy, statistics(x as tf.Tensor4D, gamma as tf.Tensor, epsilon), sizeOfChannel(x as tf.Tensor));
+        const image = x as tf.Tensor4D;
+        return gradients(dy, normaliser(image, moments(image), gamma as tf.Tensor, epsilon), sizeOfChannel(image));
       }
       const named = Object.fromEntries(saved.map((tensor, i) => [`saved${i}`, tensor]));
       return run(batchNormKernels.gradient, { dy, x: x as tf.Tensor, gamma: gamma as tf.Tensor, ...named });

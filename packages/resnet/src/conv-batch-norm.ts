@@ -31,7 +31,7 @@ export function convBatchNorm(scope: LayerScope, { conv, bn, kernel, stride, gro
     runningVariance: scope.weight<tf.Tensor1D>(`${bn}.running_var`),
   };
   if (!scope.context.training || scope.batchNorm === 'frozen') return batchNormInference(convolved, weights);
-  const { y, runningMean, runningVariance } = batchNormTraining(convolved, weights);
+  const { y, runningMean, runningVariance } = batchNormTraining(convolved, weights, { ranks: scope.context.ranks, name: bn });
   scope.setStatistic(`${bn}.running_mean`, runningMean);
   scope.setStatistic(`${bn}.running_var`, runningVariance);
   return y;

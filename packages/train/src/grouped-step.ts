@@ -10,12 +10,14 @@ import * as tf from '@tensorflow/tfjs-core';
 import {
   ndArray,
   type Compiled,
+  type CompiledInStages,
   type Engine,
   type NamedArrays,
   type NamedTensors,
   type NdArray,
   type Network,
   type ProcessGroup,
+  type TensorFunction,
 } from '@coda-nets/core';
 import { gradientOutput, statisticOutput, sumSlot, updateInput, type TrainingStep } from './training-step.ts';
 
@@ -42,15 +44,29 @@ export async function compileGroupedStep(options: GroupedStepOptions): Promise<C
   const parameterNames = named.filter(([, { role }]) => role === 'parameter').map(([name]) => name);
   const statisticNames = named.filter(([, { role }]) => role === 'statistic').map(([name]) => name);
   const share = 1 / (group.size * accumulate);
+  let steps = 0;
 
   const gradientSignature = step.gradient.signature(weights, slots);
-  const gradient = await engine.compile((tensors) => {
+  const gradientOfShare: TensorFunction = (tensors) => {
     const outputs = step.gradient.fn(tensors);
     const gradients = parameterNames.map(
       (name) => [gradientOutput(name), tf.mul(outputs[gradientOutput(name)] as tf.Tensor, share)] as const,
     );
     return { ...outputs, ...Object.fromEntries(gradients) };
-  }, gradientSignature);
+  };
+  /** All gradients, the last layer's first as the backward pass gives them, and then all statistics, one after the other. */
+  const layout = places(network, [...parameterNames.toReversed(), ...statisticNames]);
+  const buckets = layout.buckets(parameterNames.length);
+  const gradient: CompiledInStages =
+    engine.compileInStages === undefined
+      ? await engine.compile(gradientOfShare, gradientSignature)
+      : await engine.compileInStages(gradientOfShare, gradientSignature, {
+          mean: async (values, label) => {
+            await group.allReduce(values, 'sum', `${label} of step ${steps}`);
+            for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) / group.size;
+          },
+          early: buckets.length > 1 ? buckets.map((names) => names.map(gradientOutput)) : [],
+        });
   // weights come back after every update, for the next gradient: only slots stay in the engine
   const { inputs, carried = {} } = step.update.signature(weights, slots);
   const isSlot = (name: string): boolean => Object.hasOwn(slots, name) && !name.endsWith(sumSlot(''));
@@ -66,8 +82,6 @@ export async function compileGroupedStep(options: GroupedStepOptions): Promise<C
   });
 
   let current: NamedArrays = Object.fromEntries(weightEntries);
-  /** All gradients and then all statistics, one after the other. */
-  const layout = places(network, [...parameterNames, ...statisticNames]);
   const flat = new Float32Array(layout.length);
   /** Batches of the update that `flat` is the sum of. */
   let summed = 0;
@@ -76,35 +90,45 @@ export async function compileGroupedStep(options: GroupedStepOptions): Promise<C
     for (const name of parameterNames) flat.set((slots[sumSlot(name)]?.data as Float32Array | undefined) ?? [], layout.at(name));
     summed = parameterNames.some((name) => slots[sumSlot(name)]?.data.some((x) => x !== 0)) ? 1 : 0;
   }
-  let steps = 0;
 
   const pick = (from: NamedArrays, names: Iterable<string>): NamedArrays =>
     Object.fromEntries([...names].flatMap((name) => (from[name] === undefined ? [] : [[name, from[name]]])));
 
-  /** Adds a batch's gradients to `flat`; where they are the update's last, each bucket is summed over the ranks as soon as it is full. */
-  const gather = async (outputs: NamedArrays, isLast: boolean): Promise<void> => {
+  /** Adds a batch's gradients to `flat` as they come; where they are the update's last, each bucket is summed over the ranks as soon as it is full. */
+  const gatherer = (isLast: boolean) => {
     const running: Promise<void>[] = [];
+    const awaited = new Set(layout.names.slice(0, isLast ? undefined : parameterNames.length));
     let begin = 0;
     const send = (end: number): void => {
-      if (!isLast) return;
-      while (begin < end) {
+      while (isLast && begin < end) {
         const bucket = flat.subarray(begin, Math.min(begin + bucketLength, end));
-        running.push(group.allReduce(bucket, 'sum', `gradients of step ${steps}`));
+        const sent = group.allReduce(bucket, 'sum', `gradients of step ${steps}`);
+        // told of where it is waited for
+        sent.catch(() => undefined);
+        running.push(sent);
         begin += bucket.length;
       }
     };
-    for (const name of [...parameterNames, ...(isLast ? statisticNames : [])]) {
-      const isGradient = network.weights[name]?.role === 'parameter';
-      const values = outputs[isGradient ? gradientOutput(name) : statisticOutput(name)]?.data as Float32Array;
-      const at = layout.at(name);
-      if (!isGradient || summed === 0) flat.set(values, at);
-      else for (let i = 0; i < values.length; i++) flat[at + i] = (flat[at + i] as number) + (values[i] as number);
-      const end = at + values.length;
-      if (end - begin >= bucketLength) send(begin + Math.floor((end - begin) / bucketLength) * bucketLength);
-    }
-    send(flat.length);
-    await Promise.all(running);
-    summed = isLast ? 0 : summed + 1;
+    const take = (results: NamedArrays): void => {
+      for (const name of layout.names) {
+        const isGradient = network.weights[name]?.role === 'parameter';
+        const values = results[isGradient ? gradientOutput(name) : statisticOutput(name)]?.data as Float32Array | undefined;
+        if (values === undefined || !awaited.delete(name)) continue;
+        const at = layout.at(name);
+        if (!isGradient || summed === 0) flat.set(values, at);
+        else for (let i = 0; i < values.length; i++) flat[at + i] = (flat[at + i] as number) + (values[i] as number);
+        // up to the first that is not there yet
+        const [next] = awaited;
+        const end = next === undefined ? layout.length : layout.at(next);
+        if (end - begin >= bucketLength) send(begin + Math.floor((end - begin) / bucketLength) * bucketLength);
+      }
+    };
+    const end = async (): Promise<void> => {
+      send(layout.length);
+      await Promise.all(running);
+      summed = isLast ? 0 : summed + 1;
+    };
+    return { take, end };
   };
 
   /** Means over the ranks, and the sum of what is right. */
@@ -125,12 +149,14 @@ export async function compileGroupedStep(options: GroupedStepOptions): Promise<C
     run: async (given) => {
       steps++;
       const isLast = given[updateInput] === undefined || Number(given[updateInput].data[0]) > 0.5;
-      const outputs = await gradient.run({
-        ...pick(current, [...parameterNames, ...statisticNames]),
-        ...pick(given, Object.keys(gradientSignature.inputs)),
-      });
-      // together: one is copied while the other is on its way
-      const [{ results, stop }] = await Promise.all([figuresOf(outputs), gather(outputs, isLast)]);
+      const { take, end } = gatherer(isLast);
+      const outputs = await gradient.run(
+        { ...pick(current, [...parameterNames, ...statisticNames]), ...pick(given, Object.keys(gradientSignature.inputs)) },
+        take,
+      );
+      // of an engine that hands out nothing early; what was taken is not taken twice
+      take(outputs);
+      const [{ results, stop }] = await Promise.all([figuresOf(outputs), end()]);
       if (!isLast) {
         current = { ...current, ...Object.fromEntries(statisticNames.map((name) => [name, outputs[statisticOutput(name)] as NdArray])) };
         return results;
@@ -184,7 +210,21 @@ function places(network: Network, names: readonly string[]) {
     length += sizeOf(name);
   }
   const at = (name: string): number => starts.get(name) as number;
-  return { length, at, of: (flat: Float32Array, name: string) => flat.subarray(at(name), at(name) + sizeOf(name)) };
+  /** Of the first `count` names, runs of at least a bucket, the last of what is left. */
+  const buckets = (count: number): string[][] => {
+    const runs: string[][] = [[]];
+    let filled = 0;
+    for (const name of names.slice(0, count)) {
+      if (filled >= bucketLength) {
+        runs.push([]);
+        filled = 0;
+      }
+      runs.at(-1)?.push(name);
+      filled += sizeOf(name);
+    }
+    return runs;
+  };
+  return { names, length, at, buckets, of: (flat: Float32Array, name: string) => flat.subarray(at(name), at(name) + sizeOf(name)) };
 }
 
 /** Checkpoints are made between updates. */

@@ -99,6 +99,11 @@ export const trainConfigSchema = v.strictObject({
    * section 2.1; take a warm-up with it). R: the processes a run is begun with.
    */
   scaleLearningRate: v.optional(v.picklist(['none', 'linear']), 'none'),
+  /**
+   * Of many processes: whether trained batch norms use the mean and variance of all images of a step, as one process would, or each process those of its own
+   * ("ghost" batch norm, arXiv 1705.08741). Running statistics are those of all images either way.
+   */
+  syncBatchNorm: v.optional(v.boolean(), true),
   optimiser: v.optional(optimiserSchema, { kind: 'adam' }),
   /** The peak of the schedule. */
   learningRate: v.pipe(v.number(), v.finite(), v.minValue(0)),

@@ -4,7 +4,7 @@
  * config alone, so an interrupted run ends in the same bits as an uninterrupted one on the same engine.
  */
 import { join } from 'node:path';
-import { CodaError, oneProcess, type Network, type ProcessGroup } from '@coda-nets/core';
+import { CodaError, meanOverRanks, oneProcess, type Engine, type Network, type ProcessGroup, type RankStatistics } from '@coda-nets/core';
 import { BadImages } from './bad-images.ts';
 import { checkRecipe } from './check-recipe.ts';
 import type { Checkpoint } from './checkpoint.ts';
@@ -131,7 +131,7 @@ async function runTraining(
   const { config, batchOfRank } = sharedConfig(ownConfig, found?.ranks ?? group.size, group);
   const stop = new AbortController();
   const options = group.size === 1 ? given : { ...given, signal: stop.signal };
-  const step = stepOf(network, { ...config, batch: batchOfRank });
+  const step = stepOf(network, { ...config, batch: batchOfRank }, rankStatistics(config, engine, group));
   const slots = checkpoint?.slots ?? step.firstSlots(weights);
   const run = makeRun(options, config, parts, maker, checkpoint);
   tellStart(run);
@@ -192,8 +192,25 @@ function sharedConfig(config: TrainConfig, ranks: number, group: ProcessGroup): 
   return { config: { ...config, batch, learningRate }, batchOfRank: batch / group.size };
 }
 
+/** What batch norms make of a batch that is spread over `group`: undefined where each is on its own. */
+function rankStatistics({ syncBatchNorm }: TrainConfig, engine: Engine, { size }: ProcessGroup): RankStatistics | undefined {
+  if (size === 1) return undefined;
+  if (engine.compileInStages !== undefined) return { size, synchronised: syncBatchNorm, mean: meanOverRanks };
+  const refuse = (): never => {
+    throw new CodaError({
+      kind: 'unsupported',
+      where: 'train: config: syncBatchNorm',
+      problem: 'batch norms cannot wait for other processes on an engine that computes a step without a stop',
+      expected: 'engine onnxruntime, or false: each process normalises with its own images',
+      got: `engine ${engine.name}`,
+    });
+  };
+  // of a network without batch norms nobody asks
+  return syncBatchNorm ? { size, synchronised: true, mean: refuse } : undefined;
+}
+
 /** What a config asks of a step. */
-function stepOf(network: Network, config: TrainConfig): TrainingStep {
+function stepOf(network: Network, config: TrainConfig, ranks: RankStatistics | undefined): TrainingStep {
   const decays = (name: string): boolean => network.weights[name]?.decay === true;
   const rateOf = (name: string): number => config.groups.find(({ names }) => matchesPattern(name, names))?.rate ?? 1;
   return trainingStep({
@@ -207,6 +224,7 @@ function stepOf(network: Network, config: TrainConfig): TrainingStep {
     accumulate: config.accumulate,
     clip: config.clip,
     average: config.ema,
+    ranks,
     ...(config.linearMapPenalty === undefined ? {} : { linearMapPenalty: config.linearMapPenalty }),
   });
 }

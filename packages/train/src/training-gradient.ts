@@ -11,6 +11,7 @@ import {
   type ForwardContext,
   type NamedTensors,
   type Network,
+  type RankStatistics,
 } from '@coda-nets/core';
 import { depthInput, residualBranches, withStochasticDepth } from './stochastic-depth.ts';
 import type { TrainConfig } from './train-config.ts';
@@ -29,6 +30,8 @@ export interface GradientOptions {
   readonly labelSmoothing?: number;
   /** Residual branches are left out as the input `depthInput` says. */
   readonly stochasticDepth?: boolean;
+  /** Where the batch is spread over several processes: what batch norms make of it. */
+  readonly ranks?: RankStatistics | undefined;
 }
 
 /** The input that says whose rows are penalised: int32 [B, classes]. */
@@ -58,6 +61,7 @@ export function trainingGradient({
   mixed = false,
   labelSmoothing = 0,
   stochasticDepth = false,
+  ranks,
 }: GradientOptions): TrainingGradient {
   const { frozenStem } = network;
   if (penalty !== undefined) checkPenalty(network, penalty.classes);
@@ -75,8 +79,9 @@ export function trainingGradient({
   const statisticNames = named.filter(([, { role }]) => role === 'statistic').map(([name]) => name);
   const shape = input === 'features' && frozenStem !== undefined ? frozenStem.featureShape : network.inputShape;
   const branches = stochasticDepth ? residualBranches(network) : [];
+  const ownContext: ForwardContext = ranks === undefined ? trainingContext : { ...trainingContext, ranks };
   const contextOf = (tensors: NamedTensors): ForwardContext =>
-    stochasticDepth ? withStochasticDepth(trainingContext, branches, tensors[depthInput] as tf.Tensor2D) : trainingContext;
+    stochasticDepth ? withStochasticDepth(ownContext, branches, tensors[depthInput] as tf.Tensor2D) : ownContext;
 
   const compute: TrainingGradient['compute'] = (tensors) => {
     const batch = tensors[input] as tf.Tensor4D;

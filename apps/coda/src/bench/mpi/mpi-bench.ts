@@ -46,6 +46,7 @@ interface StepTimes {
   readonly moved: number;
   readonly waited: number;
   readonly bytes: number;
+  readonly calls: number;
 }
 
 export const mpiBench: Bench = {
@@ -61,7 +62,7 @@ export const mpiBench: Bench = {
       if (signal.aborted) return { finished: false, ...results };
       results[launcher.name] = {
         ...(works.includes('all-reduce') && { allReduce: await measureAllReduce(launcher, 2 * rounds, io) }),
-        ...(works.includes('step') && { step: measureStep(launcher, io) }),
+        ...(works.includes('step') && { step: measureStep(launcher, io, 'sync'), stepOfOwn: measureStep(launcher, io, 'own') }),
       };
     }
     return { finished: true, ...results };
@@ -104,12 +105,14 @@ async function measureAllReduce(launcher: Launcher, rounds: number, io: BenchRun
   }
 }
 
-function measureStep(launcher: Launcher, io: BenchRun['io']): StepTimes {
-  const times = ranks<StepTimes>(launcher, [process.execPath, child(), 'step', String(STEPS)]);
+/** Batch norms in step with each other, or each rank's its own. */
+function measureStep(launcher: Launcher, io: BenchRun['io'], batchNorm: 'sync' | 'own'): StepTimes {
+  const times = ranks<StepTimes>(launcher, [process.execPath, child(), 'step', batchNorm, String(STEPS)]);
   const share = (x: number): string => `${((100 * x) / times.seconds).toFixed(1)} %`;
   io.say(
-    `${launcher.name}, step of the CIFAR hybrid with a trained stem, ${RANKS} ranks × 16 images, one thread each: ${milliseconds(1000 * times.seconds)}, ` +
-      `communication ${share(times.moved)}, waiting for the other ${share(times.waited)}, ${(times.bytes / 1e6).toFixed(1)} MB a step`,
+    `${launcher.name}, step of the CIFAR hybrid with a trained stem, ${RANKS} ranks × 16 images, one thread each, ` +
+      `${batchNorm === 'sync' ? 'batch norm over all ranks' : 'batch norm of each rank'}: ${milliseconds(1000 * times.seconds)}, ` +
+      `${times.calls} messages, communication ${share(times.moved)}, waiting for the other ${share(times.waited)}, ${(times.bytes / 1e6).toFixed(1)} MB a step`,
   );
   return times;
 }

@@ -1,4 +1,7 @@
-/** A rank of `coda bench mpi`: rank 0 prints one line of JSON. Arguments: `all-reduce`, rounds and numbers of floats; or `step` and steps. */
+/**
+ * A rank of `coda bench mpi`: rank 0 prints one line of JSON. Arguments: `all-reduce`, rounds and numbers of floats; or `step`,
+ * `sync` or `own` batch norms, and steps.
+ */
 import { openProcessGroup } from '@coda-nets/distributed';
 import { onnxRuntimeEngine } from '@coda-nets/engine';
 import { hybrid, hybridPreset } from '@coda-nets/hybrid';
@@ -7,7 +10,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const [work, ...numbers] = process.argv.slice(2);
+const [work, ...words] = process.argv.slice(2);
 const group = await openProcessGroup({ required: true });
 const BATCH = 16;
 
@@ -29,7 +32,7 @@ async function allReduce(rounds: number, lengths: readonly number[]): Promise<ob
 }
 
 /** Of a hybrid's training step with a trained stem: seconds, and what of them was communication. The first steps warm up. */
-async function steps(count: number): Promise<object> {
+async function steps(count: number, syncBatchNorm: boolean): Promise<object> {
   const network = hybrid({ ...hybridPreset('cifar10-resnet20'), stem: 'trained' });
   const out = await mkdtemp(join(tmpdir(), 'coda-bench-mpi-'));
   const images = group.size * BATCH * count;
@@ -40,7 +43,7 @@ async function steps(count: number): Promise<object> {
     network,
     dataset: syntheticDataset({ classes: 10, perClass: Math.ceil(images / 10), size: 32 }),
     engine: await onnxRuntimeEngine({ threads: 1 }),
-    config: { epochs: 1, batch: BATCH, learningRate: 1e-3, alignmentImages: 0, checkpointEverySeconds: 1e9 },
+    config: { epochs: 1, batch: BATCH, learningRate: 1e-3, syncBatchNorm, alignmentImages: 0, checkpointEverySeconds: 1e9 },
     out,
     group,
     onEvent: (event) => {
@@ -57,12 +60,13 @@ async function steps(count: number): Promise<object> {
     moved: (end.moved - begin.moved) / 1000 / per,
     waited: (end.waited - begin.waited) / 1000 / per,
     bytes: (end.bytes - begin.bytes) / per,
+    calls: (end.calls - begin.calls) / per,
   };
 }
 
 try {
-  const [first = 1, ...lengths] = numbers.map(Number);
-  const result = work === 'step' ? await steps(first) : await allReduce(first, lengths);
+  const [first = 1, ...lengths] = words.map(Number);
+  const result = work === 'step' ? await steps(Number(words[1]), words[0] === 'sync') : await allReduce(first, lengths);
   if (group.rank === 0) process.stdout.write(`${JSON.stringify(result)}\n`);
   await group.close();
 } catch (error) {
