@@ -2,7 +2,15 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { meanOverRanks, ndArray, type NamedArrays, type NamedTensors, type RankStatistics, type Signature } from '@coda-nets/core';
+import {
+  meanOverRanks,
+  ndArray,
+  type NamedArrays,
+  type NdArray,
+  type NamedTensors,
+  type RankStatistics,
+  type Signature,
+} from '@coda-nets/core';
 import { eagerEngine, onnxRuntimeEngine, type OnnxEngine } from '@coda-nets/engine';
 import { hybrid } from '@coda-nets/hybrid';
 import { batchNormTraining } from '@coda-nets/resnet';
@@ -204,7 +212,7 @@ describe('training with a trained stem', () => {
       expect(one.losses.length).toBe(1);
       expect(Math.abs((many.losses[0] as number) - (one.losses[0] as number))).toBeGreaterThan(EQUAL.atol);
       // of the first batch norm, whose input is the same; those behind it see what it made
-      const [[name, { data }]] = statistics(one, 'running_var') as [[string, { data: Float32Array }]];
+      const [name, { data }] = statistics(one, 'running_var')[0] as [string, NdArray<'float32'>];
       expectClose(many.results[0]?.weights[name]?.data as Float32Array, data, EQUAL);
     },
     PATIENCE,

@@ -8,6 +8,7 @@ import { writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { Launch } from './launch.ts';
+import { leaveTheHeapAlone } from './leave-the-heap-alone.ts';
 import type { ElementType } from './mpi-abi.ts';
 import type { Memory } from './mpi-library.ts';
 import type { Done, Order, ThreadData, Work } from './mpi-thread.ts';
@@ -40,6 +41,7 @@ interface Waiting {
 
 /** Throws a CodaError: `unavailable` without MPI, `mismatch` where the library does not see the ranks that the launcher started. */
 export async function mpiGroup({ launch, environment, timeout }: MpiGroupOptions): Promise<MpiGroup> {
+  leaveTheHeapAlone();
   const signal = new Int32Array(new SharedArrayBuffer(4));
   const own = `${hostname()}, process ${process.pid}`;
   const data: ThreadData = {

@@ -40,7 +40,7 @@ export async function openStages(
     };
     for (const [k, { graph, crossings }] of stages.entries()) {
       const read = graph.inputs.map(({ hint }) => hint as string);
-      await Promise.all([...read, ...crossings.map(({ from }) => from)].map((name) => coming.get(name)));
+      await Promise.all([...read, ...crossings.map(({ from }) => from)].flatMap((name) => coming.get(name) ?? []));
       const given = Object.keys(graph.outputs);
       const into = Object.fromEntries(given.map((name) => [name, between[k]?.[name] ?? null]));
       const made =
@@ -71,7 +71,7 @@ export async function openStages(
     },
     release: async () => {
       await busy;
-      await Promise.all(sessions.map((session) => session?.release()));
+      await Promise.all(sessions.flatMap((session) => session?.release() ?? []));
     },
   };
 }

@@ -88,7 +88,7 @@ function workOf(steps: readonly Step[], results: readonly number[]): Work {
       else if (kind === 'tanh') values.push(tf.tanh(x));
       else if (kind === 'sum') values.push(tf.add(tf.sum(x, [1], true), y));
       else if (kind === 'weight') values.push(tf.add(x, tf.mean(tf.tanh(w as tf.Tensor))));
-      else values.push(tf[kind](x, y));
+      else values.push({ add: tf.add, mul: tf.mul, sub: tf.sub }[kind](x, y));
     }
     return Object.fromEntries(results.map((r, i) => [`r${i}`, at(values.length - 1 - (r % values.length))]));
   };

@@ -168,7 +168,7 @@ export async function computeFeatures(options: ComputeFeaturesOptions): Promise<
     let done = 0;
     const tell = (images: number): void => onProgress?.(images, total);
     for (const chunk of chunks.filter((_, i) => inCache.has(i))) {
-      if (group.rank === 0) (await read(chunk)) ?? (await computeInto(chunk, () => undefined));
+      if (group.rank === 0 && (await read(chunk)) === undefined) await computeInto(chunk, () => undefined);
       await share(chunk, 0);
       tell((done += chunk.count));
     }

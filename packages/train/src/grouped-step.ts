@@ -100,7 +100,8 @@ export async function compileGroupedStep(options: GroupedStepOptions): Promise<C
     const awaited = new Set(layout.names.slice(0, isLast ? undefined : parameterNames.length));
     let begin = 0;
     const send = (end: number): void => {
-      while (isLast && begin < end) {
+      if (!isLast) return;
+      while (begin < end) {
         const bucket = flat.subarray(begin, Math.min(begin + bucketLength, end));
         const sent = group.allReduce(bucket, 'sum', `gradients of step ${steps}`);
         // told of where it is waited for

@@ -47,10 +47,11 @@ const together = (size: number, changeOf: (rank: number) => Change = () => ({}))
 
 /** Some images of every piece in each copy, and what is bad. */
 async function allOf(features: Features | undefined): Promise<object> {
+  if (features === undefined) return {};
   const indices = Uint32Array.from({ length: Math.ceil(length / 11) }, (_, i) => 11 * i);
-  const batches = await Promise.all(copies.map((copy) => features?.batch(indices, copy)));
-  await features?.close();
-  return { values: batches.map((batch) => Buffer.from(batch?.data.buffer as ArrayBuffer).toString('base64')), bad: features?.bad };
+  const batches = await Promise.all(copies.map((copy) => features.batch(indices, copy)));
+  await features.close();
+  return { values: batches.map(({ data }) => Buffer.from(data.buffer as ArrayBuffer).toString('base64')), bad: features.bad };
 }
 
 async function filesIn(folder: string): Promise<Record<string, string>> {

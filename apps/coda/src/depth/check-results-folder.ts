@@ -28,7 +28,7 @@ export async function checkResultsFolder(out: string, models: readonly Pick<Dept
       where: path,
       problem: 'written by another version of coda depth',
       expected: `schemaVersion ${DEPTH_SCHEMA_VERSION}`,
-      got: String(stored.schemaVersion),
+      got: JSON.stringify(stored.schemaVersion),
       hint,
     });
   }

@@ -18,7 +18,7 @@ export interface GpuDevice {
   destroy(): void;
 }
 
-export interface Gpu {
+interface Gpu {
   requestAdapter(options: { readonly powerPreference: 'high-performance' }): Promise<GpuAdapter | null>;
 }
 

@@ -87,7 +87,7 @@ function patchesOf(
   const [, down, across] = concat.output.shape;
   const windows = (length: unknown): number => Math.floor((Number(length) - kernel) / stride) + 1;
   const whole = windows(height) === down && windows(width) === across && Number(channels) % block === 0;
-  return inOrder && whole ? { source, kernel, stride, rows: Number(down), columns: Number(across) } : undefined;
+  return inOrder && whole ? { source, kernel, stride, rows: down, columns: across } : undefined;
 }
 
 /** Of a slice of [N, H, W, C] that takes every stride-th row and column. */
