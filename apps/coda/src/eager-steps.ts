@@ -14,38 +14,25 @@ export async function eagerSteps(
   signature: Signature,
   inputs: NamedArrays,
 ): Promise<readonly EagerStep[]> {
-  const heard: HeardStep[] = [];
-  const compiled = await engine.compile((tensors) => listening(heard, () => fn(tensors)), signature);
+  const steps: EagerStep[] = [];
+  const compiled = await engine.compile((tensors) => listening(steps, () => fn(tensors)), signature);
   try {
     await compiled.run(inputs);
-    // afterwards: what is on a GPU cannot be read without waiting
-    const steps = await Promise.all(heard.map(read));
-    if (steps.length > 0) return steps;
   } finally {
-    tf.dispose(heard.flatMap(({ results }) => results));
     await compiled.dispose();
   }
+  if (steps.length > 0) return steps;
   throw new CodaError({
     kind: 'argument',
     where: 'eagerSteps: engine',
     problem: 'it compiles functions instead of running them kernel by kernel',
-    expected: 'wasm, cpu, tensorflow or tfjs-webgpu',
+    expected: 'wasm, cpu or tensorflow',
     got: engine.name,
   });
 }
 
-interface HeardStep {
-  readonly kernel: string;
-  readonly results: tf.Tensor[];
-}
-
-async function read({ kernel, results }: HeardStep): Promise<EagerStep> {
-  const arrays = results.map(async (y) => ndArray(y.dtype as 'float32', y.shape, ((await y.data()) as Float32Array).slice()));
-  return { kernel, results: await Promise.all(arrays) };
-}
-
-/** Keeps what the kernels give that TensorFlow.js runs during `work`, but for copies; not those that kernels run themselves. */
-function listening<T>(heard: HeardStep[], work: () => T): T {
+/** Notes the kernels that TensorFlow.js runs during `work`, but for copies; not those that kernels run themselves. */
+function listening<T>(steps: EagerStep[], work: () => T): T {
   const engine = tf.engine();
   const { runKernel } = engine;
   let depth = 0;
@@ -54,7 +41,10 @@ function listening<T>(heard: HeardStep[], work: () => T): T {
     try {
       const result = runKernel.call(engine, kernel, ...rest) as tf.Tensor | tf.Tensor[];
       if (depth === 1 && kernel !== 'Identity') {
-        heard.push({ kernel, results: (Array.isArray(result) ? result : [result]).map((y) => tf.keep(tf.clone(y))) });
+        const results = (Array.isArray(result) ? result : [result]).map((y) =>
+          ndArray(y.dtype as 'float32', y.shape, (y.dataSync() as Float32Array).slice()),
+        );
+        steps.push({ kernel, results });
       }
       return result as never;
     } finally {

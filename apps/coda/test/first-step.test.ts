@@ -71,6 +71,6 @@ it('refuses a reference that compiles', async () => {
     compile: async () => ({ run: async () => ({}), carried: async () => ({}), dispose: async () => undefined }),
   };
   await expect(firstStepDifference(fn, signature, { image }, { ...options, reference: compiling })).rejects.toThrow(
-    'eagerSteps: engine: it compiles functions instead of running them kernel by kernel; expected wasm, cpu, tensorflow or tfjs-webgpu, got onnxruntime',
+    'eagerSteps: engine: it compiles functions instead of running them kernel by kernel; expected wasm, cpu or tensorflow, got onnxruntime',
   );
 });

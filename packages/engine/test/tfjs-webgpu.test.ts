@@ -138,7 +138,7 @@ describe('without what it needs', () => {
   });
 
   it.skipIf(process.platform !== 'linux')(
-    'says so where there is no driver, or no GPU of a name: an error, not the end of the process',
+    'says so where there is no package, no driver, or no GPU of a name: an error, not the end of the process',
     () => {
       const program = fileURLToPath(new URL('open-tfjs-webgpu.ts', import.meta.url));
       const told = (driver: string | undefined, adapter: string): string => {
@@ -147,6 +147,12 @@ describe('without what it needs', () => {
         expect(status).toBe(0);
         return stdout;
       };
+      if (why.includes('the package webgpu is not installed')) {
+        expect(told(undefined, '')).toMatch(
+          /^unavailable: engine tfjs-webgpu: the package webgpu is not installed; `npm install .+ webgpu`/,
+        );
+        return;
+      }
       expect(told('/of/nobody.json', '')).toMatch(/^unavailable: engine tfjs-webgpu: no GPU that WebGPU can use: /);
       if (here) {
         expect(told(undefined, 'Voodoo')).toMatch(
