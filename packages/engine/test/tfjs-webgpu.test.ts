@@ -149,7 +149,7 @@ describe('without what it needs', () => {
       };
       if (why.includes('the package webgpu is not installed')) {
         expect(told(undefined, '')).toMatch(
-          /^unavailable: engine tfjs-webgpu: the package webgpu is not installed; `npm install .+ webgpu`/,
+          /^unavailable: engine tfjs-webgpu: the package webgpu is not installed\. `npm install .+ webgpu`/,
         );
         return;
       }
