@@ -158,6 +158,7 @@ describe('coda depth', () => {
         `written by another version of coda depth; expected schemaVersion 1, got 7. ${hint}`,
       ],
       ['{"schemaVersion": 1', `not results of coda depth. ${hint}`],
+      ['{"schemaVersion": 1, "models": [null]}', `not results of coda depth. ${hint}`],
     ] as const) {
       await mkdir(join(folder, 'taken'), { recursive: true });
       await writeFile(join(folder, 'taken/results.json'), there);

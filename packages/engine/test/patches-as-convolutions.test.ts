@@ -100,4 +100,29 @@ describe('a product of patches with a constant', () => {
       expect([operators['Conv'], operators['Gemm']]).toEqual([undefined, 1]);
     }
   });
+
+  test('stays one where the places of the window are not joined along the channels', async () => {
+    const [places, weights] = [[0, 1, 2, 3], array([CHANNELS, OUTPUTS], 1)];
+    const x = array([1, 5, 5, CHANNELS], 2);
+    // four crops of all images, of the size that the map of a 2×2 window has
+    const crops = (image: tf.Tensor4D): tf.Tensor2D => {
+      const cuts = places.map((i) => tf.slice(image, [0, Math.floor(i / 2), i % 2, 0], [1, 4, 4, CHANNELS]));
+      return tf.reshape(tf.concat(cuts, 0), [-1, CHANNELS]);
+    };
+    const one = await engine.compile(({ x: image, w }) => ({ y: tf.matMul(crops(image as tf.Tensor4D), w as tf.Tensor2D) }), {
+      inputs: { x: { shape: x.shape, dtype: 'float32' } },
+      constants: { w: weights },
+    });
+    const { y } = await one.run({ x });
+    await one.dispose();
+    const whole = twin(x, weights, { kernel: 1, stride: 1, padding: 0 });
+    const expected = places.flatMap((i) =>
+      Array.from({ length: 16 * OUTPUTS }, (_, k) => {
+        const place = Math.floor(k / OUTPUTS);
+        const [row, column] = [Math.floor(place / 4) + Math.floor(i / 2), (place % 4) + (i % 2)];
+        return whole[(row * 5 + column) * OUTPUTS + (k % OUTPUTS)] as number;
+      }),
+    );
+    expectClose((y as NdArray<'float32'>).data, expected, SUMS);
+  });
 });

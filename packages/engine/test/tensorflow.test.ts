@@ -53,6 +53,14 @@ describe.skipIf(!here)(`TensorFlow${here ? '' : ' (SKIPPED: not set up here, `co
     });
   });
 
+  it('differentiates by a pointwise filter where the padding is a list of zeros', async () => {
+    await expectSameOnBoth(() => {
+      const [x, filter] = [randomTensor([1, 8, 8, 4], 1) as tf.Tensor4D, randomTensor([1, 1, 4, 4], 2) as tf.Tensor4D];
+      const none: [number, number] = [0, 0];
+      return [tf.grad((k: tf.Tensor) => tf.sum(tf.square(tf.conv2d(x, k as tf.Tensor4D, 2, [none, none, none, none]))))(filter)];
+    });
+  });
+
   it.each([
     { kernel: 3, stride: 2, pad: 1 },
     { kernel: 2, stride: 2, pad: 0 },

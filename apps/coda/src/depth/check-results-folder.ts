@@ -51,7 +51,8 @@ function resultsOf(bytes: Uint8Array) {
       readonly schemaVersion: unknown;
       readonly models: readonly { readonly name: string; readonly sha256: string }[];
     };
-    return schemaVersion === undefined || !Array.isArray(models) ? undefined : { schemaVersion, models };
+    const named = Array.isArray(models) && models.every(({ name, sha256 }) => typeof name === 'string' && typeof sha256 === 'string');
+    return schemaVersion === undefined || !named ? undefined : { schemaVersion, models };
   } catch {
     return undefined;
   }

@@ -82,6 +82,7 @@ async function measuredParts(
         const measured = await profiler.measure(part, (grid) => bar.update(start + grid));
         for (const [i, method] of missing.entries()) {
           const value = (measured[i] as readonly TapProfile[]).map(rounded);
+          // over a damaged one too, which is of the same key
           await parts.store(keyFor(method), value);
           known.set(method, value);
         }

@@ -37,16 +37,19 @@ export function occlusionParts(options: OcclusionPartsOptions): OcclusionParts {
   const all = Math.max(tops.length, lefts.length);
   if (locality === undefined) return partsOf(options, all);
   const sides = Array.from({ length: all }, (_, i) => i + 1);
-  const plans = sides.map((side) => partsOf(options, side)).toSorted((a, b) => numbersIn(a) - numbersIn(b));
-  return plans[0] as OcclusionParts;
+  const numbers = sides.map((side) => numbersOf(options, side));
+  return partsOf(options, sides[numbers.indexOf(Math.min(...numbers))] as number);
 }
 
-function numbersIn({ size: [h, w], parts }: OcclusionParts): number {
-  return h * w * parts.reduce((sum, { windows }) => sum + 1 + windows.length, 0);
+/** In all parts, each as often as it has windows and once as it is; parts are counted, not made, since there are as many plans as windows a side. */
+function numbersOf(options: OcclusionPartsOptions, side: number): number {
+  const { rows, columns } = alongAxes(options, side);
+  const parts = rows.intervals.length * columns.intervals.length;
+  return rows.length * columns.length * (parts + options.tops.length * options.lefts.length);
 }
 
-function partsOf({ size: [h, w], window, tops, lefts, locality }: OcclusionPartsOptions, side: number): OcclusionParts {
-  const [rows, columns] = [intervals(tops, h, window, side, locality), intervals(lefts, w, window, side, locality)];
+function partsOf(options: OcclusionPartsOptions, side: number): OcclusionParts {
+  const { rows, columns } = alongAxes(options, side);
   return {
     size: [rows.length, columns.length],
     parts: rows.intervals.flatMap((row) =>
@@ -56,6 +59,10 @@ function partsOf({ size: [h, w], window, tops, lefts, locality }: OcclusionParts
       })),
     ),
   };
+}
+
+function alongAxes({ size: [h, w], window, tops, lefts, locality }: OcclusionPartsOptions, side: number) {
+  return { rows: intervals(tops, h, window, side, locality), columns: intervals(lefts, w, window, side, locality) };
 }
 
 /** Along one axis: `side` windows each, all of one length. */

@@ -18,7 +18,7 @@ export function pointwiseFilterGradientConfig(): tf.KernelConfig {
     kernelFunc: (call) => {
       const { strides, pad, dataFormat = 'NHWC', filterShape } = call.attrs as unknown as FilterGradientAttrs;
       const [down, across] = typeof strides === 'number' ? [strides, strides] : strides;
-      const padded = pad !== 'valid' && pad !== 'same' && pad !== 0;
+      const padded = pad !== 'valid' && pad !== 'same' && [pad].flat(2).some((count) => count !== 0);
       if (filterShape[0] !== 1 || filterShape[1] !== 1 || (down === 1 && across === 1) || padded || dataFormat !== 'NHWC') {
         return before.kernelFunc(call);
       }

@@ -75,6 +75,8 @@ function patchesOf(
   const reshape = origin(rows);
   const concat = reshape?.op === 'Reshape' ? origin(reshape.inputs[0] as Value) : undefined;
   if (concat?.op !== 'Concat' || concat.output.shape.length !== 4 || concat.output.shape[3] !== rows.shape[1]) return undefined;
+  const axis = concat.attributes['axis'];
+  if (axis === undefined || !('int' in axis) || axis.int !== 3) return undefined;
   const kernel = Math.sqrt(concat.inputs.length);
   const places = concat.inputs.map((value) => placeOf(origin(value as Value), constants));
   const [first] = places;
