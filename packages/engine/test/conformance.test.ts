@@ -2,6 +2,7 @@
  * Every kernel that is recorded, and its gradient, against TensorFlow.js on the cpu backend: generated over shapes, attributes, dtypes and the ways in which
  * operands lie in the graph. All cases of an operation run in one graph; when that fails they run one by one, so that fast-check shrinks the one that does.
  */
+import { meanOverRanksKernel } from '@coda-nets/core';
 import { kernelSupport } from '@coda-nets/onnx';
 import { useBackend } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -48,6 +49,8 @@ describe('compiled equals eager', () => {
   it('in more than 2,000 cases, which run every kernel that is recorded', () => {
     expect(operations.length * CASES).toBeGreaterThanOrEqual(2000);
     const recorded = kernelSupport().flatMap(({ kernelName, reason }) => (reason === undefined ? [kernelName] : []));
-    expect(recorded.filter((name) => !kernels.has(name))).toEqual([]);
+    // a mark at which graphs are cut, which no runtime knows: stages.test.ts
+    const marks = new Set([meanOverRanksKernel]);
+    expect(recorded.filter((name) => !kernels.has(name) && !marks.has(name))).toEqual([]);
   });
 });
