@@ -12,6 +12,8 @@ export interface ProcessGroupOptions {
 }
 
 const defaultTimeout = 600;
+/** 24 days. A timer of Node that is to wait for 2³¹ milliseconds goes off at once; the seconds after the time-out are taken off. */
+const longestTimeout = 2_147_000;
 
 /** Loads no library where there is one process. Throws a CodaError: see `mpiGroup`. */
 export async function openProcessGroup({
@@ -38,12 +40,12 @@ export async function openProcessGroup({
 function secondsOf(given: number | string | undefined): number {
   if (given === undefined || given === '') return defaultTimeout;
   const seconds = Number(given);
-  if (Number.isFinite(seconds) && seconds > 0) return seconds;
+  if (Number.isFinite(seconds) && seconds > 0 && seconds <= longestTimeout) return seconds;
   throw new CodaError({
     kind: 'argument',
     where: 'CODA_MPI_TIMEOUT',
     problem: 'no time to wait',
-    expected: 'seconds, above 0',
+    expected: `seconds, above 0 and at most ${longestTimeout}`,
     got: JSON.stringify(given),
   });
 }

@@ -81,9 +81,9 @@ describe('openProcessGroup', () => {
     );
   });
 
-  it.each(['0', 'soon'])('refuses a time-out of %s', async (text) => {
+  it.each(['0', 'soon', '2147001', '1e300'])('refuses a time-out of %s', async (text) => {
     await expect(openProcessGroup({ environment: { ...two, CODA_MPI_TIMEOUT: text } })).rejects.toThrow(
-      `CODA_MPI_TIMEOUT: no time to wait; expected seconds, above 0, got ${JSON.stringify(text)}`,
+      `CODA_MPI_TIMEOUT: no time to wait; expected seconds, above 0 and at most 2147000, got ${JSON.stringify(text)}`,
     );
   });
 });

@@ -38,6 +38,8 @@ const stateSchema = v.strictObject({
   /** File and reason of each image that could not be read so far. */
   bad: v.optional(v.array(v.tuple([v.string(), v.string()])), []),
   engine: v.string(),
+  /** What the run was told to do, network included: `config.json` beside it can be edited. */
+  config: v.exactOptional(v.record(v.string(), v.unknown())),
   /** How many the run was to have when this was written; and what it was to have before, up to the step at which it went on with others. */
   epochs: v.exactOptional(number),
   lengths: v.optional(v.array(v.strictObject({ step: number, epochs: number })), []),

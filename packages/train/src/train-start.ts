@@ -4,7 +4,8 @@ import { readModel } from '@coda-nets/core/node';
 import { listCheckpoints, readCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { holdOut, subset } from './data/hold-out.ts';
 import type { ImageDataset, ImageSplit } from './data/image-dataset.ts';
-import type { TrainConfig } from './train-config.ts';
+import { checkSameConfig } from './same-config.ts';
+import { parseTrainConfig, type TrainConfig } from './train-config.ts';
 import type { TrainEvent } from './train-events.ts';
 
 export interface Splits {
@@ -97,13 +98,25 @@ export async function lastCheckpoint(folder: string, onEvent: ((event: TrainEven
 
 export function checkCheckpoint(
   { state, weights }: Checkpoint,
-  network: Network,
-  split: ImageSplit,
-  engine: Engine,
-  folder: string,
-  onEvent: ((event: TrainEvent) => void) | undefined,
+  {
+    config,
+    network,
+    split,
+    engine,
+    folder,
+    onEvent,
+  }: {
+    readonly config: TrainConfig;
+    readonly network: Network;
+    readonly split: ImageSplit;
+    readonly engine: Engine;
+    readonly folder: string;
+    readonly onEvent: ((event: TrainEvent) => void) | undefined;
+  },
 ): void {
   const place = `${folder}/${state.step}`;
+  if (state.config !== undefined)
+    checkSameConfig(config, parseTrainConfig(state.config, `${place}/state.json: config`), `${place}/state.json`);
   checkWeights(network, weights, `${place}/weights.safetensors`);
   if (state.dataFingerprint !== split.fingerprint) {
     throw new CodaError({

@@ -54,7 +54,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   const split = splits(shared, dataset);
   checkCacheFeatures(network, config);
   checkRecipe(network, shared, split);
-  const own = { ...withGroupEvents(options, group), dataset };
+  const own = { ...withGroupEvents(options, group), dataset, config };
   if (group.rank > 0)
     return withMaker(own, config, split, (maker) => runTraining(own, config, split, maker, async () => silentRunFolder(out), undefined));
   // a lock needs its folder; whether there is a run in it is asked again where nobody else can make one
@@ -77,14 +77,18 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
       const checkpoint = resume ? await lastCheckpoint(folderOf, onEvent) : undefined;
       if (resume && checkpoint === undefined)
         onEvent?.({ type: 'notice', message: `There is no checkpoint in ${out} yet: starting from the beginning.` });
-      if (checkpoint !== undefined) checkCheckpoint(checkpoint, network, split.train, options.engine, folderOf, onEvent);
+      if (checkpoint !== undefined)
+        checkCheckpoint(checkpoint, { config, network, split: split.train, engine: options.engine, folder: folderOf, onEvent });
       const openRun = async (): Promise<RunFolder> => {
         // a run keeps what may change as it was changed last
         await (resume ? storeConfig(out, config) : createRunFolder(out, config));
         const notice = (message: string): void => onEvent?.({ type: 'notice', message });
         return openRunFolder(out, checkpoint?.state ?? { step: 0, epochEndPending: false }, notice);
       };
-      return withMaker(own, config, split, (maker) => runTraining(own, config, split, maker, openRun, checkpoint));
+      const result = await withMaker(own, config, split, (maker) => runTraining(own, config, split, maker, openRun, checkpoint));
+      // also of a run that had nothing left to do
+      if (resume) await storeConfig(out, config);
+      return result;
     },
     { onWait: inUse },
   );
@@ -251,7 +255,7 @@ function makeRun(
   }
   if (checkpoint !== undefined) sampler.restore(checkpoint.state.sampler);
   const before = checkpoint?.state ?? firstState({ splits: parts, options, config, sampler });
-  const state = withEpochs(before, config.epochs, sampler.batchesPerEpoch);
+  const state = { ...withEpochs(before, config.epochs, sampler.batchesPerEpoch), config: { ...options.config } };
   const [height, width] = options.network.inputShape;
   return {
     options,

@@ -137,6 +137,31 @@ describe('a spoiled run folder', () => {
   });
 });
 
+describe('a config.json that was edited', () => {
+  it.each<[string, Partial<Config>]>([
+    ['batch', { batch: 2 }],
+    ['accumulate', { accumulate: 7 }],
+    ['optimiser.kind', { optimiser: { kind: 'sgd' } }],
+    ['learningRate', { learningRate: 0.01 }],
+  ])('is not gone on with where it is not what the run was: %s', async (key, change) => {
+    const out = await temporaryFolder();
+    await run(out, {}, { stopAt: 5 });
+    const path = join(out, 'config.json');
+    const stored = JSON.parse(await readFile(path, 'utf8')) as object;
+    await writeFile(path, JSON.stringify({ ...stored, ...change }));
+    await expect(run(out, change, { resume: true })).rejects.toMatchObject({
+      kind: 'argument',
+      message: expect.stringContaining(`checkpoints/5/state.json: ${key}: the run to resume has another value`),
+    });
+  });
+
+  it('may say what may change', async () => {
+    const out = await temporaryFolder();
+    await run(out, {}, { stopAt: 5 });
+    expect((await run(out, { maxBad: 3, checkpointEverySteps: 5 }, { resume: true })).finished).toBe(true);
+  });
+});
+
 describe('a run folder', () => {
   it('takes one run: no second without resume, no other config, no other images, and no resume of none', async () => {
     const out = await temporaryFolder();

@@ -1,5 +1,5 @@
 /** A run that goes on with other epochs than it was begun with: how long it is, at which rates it learns, and what stays written of it. */
-import { readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Engine } from '@coda-nets/core';
 import { readModel } from '@coda-nets/core/node';
@@ -97,4 +97,14 @@ it('fewer epochs end it earlier, but not before where it is', async () => {
   expect((await storedConfig(out))?.epochs).toBe(4);
   const shorter = await run(out, { epochs: 2 }, true);
   expect([shorter.finished, shorter.step]).toEqual([true, 20]);
+});
+
+it('what may change is kept also where nothing is left to do', async () => {
+  const out = await temporaryFolder();
+  await run(out, { epochs: 4 }, false, 21);
+  // as if it had been killed between the end of the epoch and that step
+  await rm(join(out, 'checkpoints/21'), { recursive: true });
+  const done = await run(out, { epochs: 2, maxBad: 7 }, true);
+  expect([done.finished, done.step]).toEqual([true, 20]);
+  expect(await storedConfig(out)).toMatchObject({ epochs: 2, maxBad: 7 });
 });

@@ -57,9 +57,19 @@ export async function importOptional<T>(name: string, load: () => Promise<unknow
  */
 export async function findAdapter(adapter: string | undefined): Promise<GpuAdapter> {
   const { create, globals } = await importOptional<Dawn>(DAWN, () => import(DAWN));
+  if (typeof create !== 'function' || typeof globals !== 'object') {
+    const hint = `\`${INSTALL}\` brings one that is known here.`;
+    throw new CodaError({
+      kind: 'unavailable',
+      where: WHERE,
+      problem: `the package ${DAWN} is of another version: it has no create and globals`,
+      hint,
+    });
+  }
+  let gpu: Gpu;
   let found: GpuAdapter | null;
-  const gpu = create(adapter === undefined ? [] : [`adapter=${adapter}`]);
   try {
+    gpu = create(adapter === undefined ? [] : [`adapter=${adapter}`]);
     found = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   } catch (cause) {
     const names = [...String(cause).matchAll(/name: '([^']*)'/g)].map(([, name]) => name as string);
