@@ -33,6 +33,12 @@ function checkNode() {
   );
 }
 
+// Installing and building are waited for: Ctrl-C ends them, as part of the terminal's group, and then what has a handler here says so.
+process.on('SIGINT', () => {});
+const interrupted = 'Interrupted. Nothing is lost: the same command goes on from what is there.';
+const wasInterrupted = (/** @type {{ signal: string | null, status: number | null }} */ { signal, status }) =>
+  signal === 'SIGINT' || status === 130;
+
 /** A hash of everything an installation depends on. */
 function wantedStamp() {
   const hash = createHash('sha256');
@@ -90,6 +96,7 @@ function install() {
     ['exec', '--yes', `--package=${pinned}`, '--', 'pnpm', 'install', '--frozen-lockfile', '--config.confirmModulesPurge=false'],
     'inherit',
   );
+  if (wasInterrupted(result)) stop(interrupted, 130);
   if (result.error) {
     stop(`npm could not be started: ${result.error.message}\nNode's own installer brings npm; is it on the PATH?`);
   }
@@ -108,9 +115,11 @@ function install() {
 
 function build() {
   install();
-  if (!existsSync(join(root, demoEntry))) process.stdout.write('Building, which takes half a minute the first time …\n');
+  if (!existsSync(join(root, demoEntry)))
+    process.stdout.write('Building, which takes half a minute the first time, and more on a busy machine …\n');
   const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const result = spawnSync(process.execPath, [tsc, '-b'], { cwd: root, stdio: 'inherit' });
+  if (wasInterrupted(result)) stop(interrupted, 130);
   if (result.status !== 0) stop('The build failed; the errors stand above.');
 }
 
@@ -150,7 +159,6 @@ function tarballs(/** @type {string} */ folder) {
 function become(/** @type {string} */ script, /** @type {string[]} */ args) {
   const child = spawn(process.execPath, [join(root, script)].concat(args), { cwd: root, stdio: 'inherit' });
   // Ctrl-C reaches the child by itself, as part of the terminal's group; it decides how to end, and we wait for it.
-  process.on('SIGINT', () => {});
   process.on('SIGTERM', () => child.kill('SIGTERM'));
   child.on('exit', (code, signal) => {
     process.exitCode = code === null ? 128 + (signal === 'SIGINT' ? 2 : signal === 'SIGTERM' ? 15 : 9) : code;
