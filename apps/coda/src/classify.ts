@@ -13,7 +13,18 @@ export interface Classification {
 /** Small images in one call of the engine; more do not make it faster. */
 const MOST_AT_A_TIME = 64;
 
-export async function classify(engine: Engine, { network, model }: OpenModel, images: NdArray<'float32'>): Promise<Classification> {
+export interface ClassifyOptions {
+  readonly onImages?: (done: number) => void;
+  /** Ends the work with its reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export async function classify(
+  engine: Engine,
+  { network, model }: OpenModel,
+  images: NdArray<'float32'>,
+  { onImages, signal }: ClassifyOptions = {},
+): Promise<Classification> {
   const compiled = await engine.compile(
     (tensors) => {
       const { logits } = network.forward(tensors, tensors['image'] as tf.Tensor4D, inferenceContext);
@@ -26,14 +37,19 @@ export async function classify(engine: Engine, { network, model }: OpenModel, im
   const size = sizeOf(shape);
   const logits = new Float32Array(count * network.classes);
   const probabilities = new Float32Array(count * network.classes);
-  for (let start = 0; start < count; start += chunk) {
-    const n = Math.min(chunk, count - start);
-    const image = ndArray('float32', [n, ...shape], images.data.subarray(start * size, (start + n) * size));
-    const outputs = await compiled.run({ image });
-    logits.set(outputs['logits']?.data as Float32Array, start * network.classes);
-    probabilities.set(outputs['probabilities']?.data as Float32Array, start * network.classes);
+  try {
+    for (let start = 0; start < count; start += chunk) {
+      signal?.throwIfAborted();
+      const n = Math.min(chunk, count - start);
+      const image = ndArray('float32', [n, ...shape], images.data.subarray(start * size, (start + n) * size));
+      const outputs = await compiled.run({ image });
+      logits.set(outputs['logits']?.data as Float32Array, start * network.classes);
+      probabilities.set(outputs['probabilities']?.data as Float32Array, start * network.classes);
+      onImages?.(start + n);
+    }
+  } finally {
+    await compiled.dispose();
   }
-  await compiled.dispose();
   const rows = [count, network.classes];
   return { logits: ndArray('float32', rows, logits), probabilities: ndArray('float32', rows, probabilities) };
 }

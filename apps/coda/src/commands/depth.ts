@@ -74,7 +74,10 @@ async function depthIn({ group, io, threads }: Member, models: string[], options
   if (options.methods?.length === 0) throw usageError('depth: --methods', 'no method is named', 'names between commas, or all');
   if (options.probeAt.length === 0) throw usageError('depth: --probe-at', 'no tap is named', 'names between commas, cut or all');
   const controller = new AbortController();
-  const stop = (): void => controller.abort(new Interrupted());
+  const stop = (): void => {
+    io.say('stopping after what is being measured; Ctrl-C once more ends at once');
+    controller.abort(new Interrupted());
+  };
   process.once('SIGINT', stop);
   process.once('SIGTERM', stop);
   try {

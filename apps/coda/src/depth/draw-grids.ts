@@ -5,14 +5,16 @@ import type { DepthModel, DepthWork } from './depth-work.ts';
 
 /** Grids of images that every model is right and sure of. */
 export function drawGrids(models: readonly DepthModel[], work: DepthWork): Promise<GridList> {
-  const { split, images, n, grids: count, threshold, seed, parts, engine, io } = work;
+  const { split, images, n, grids: count, threshold, seed, parts, engine, io, signal } = work;
   const limit = images.shape[0] as number;
   const key = { part: 'grids', models: models.map(({ sha256 }) => sha256), data: split.fingerprint, limit, n, count, threshold, seed };
   const draw = async (): Promise<GridList> => {
     const predictions = [];
     for (const model of models) {
       io.say(`${model.name}: predictions of ${limit} images, to draw grids from`);
-      predictions.push(await classify(engine, model, images));
+      const bar = io.progress(`predictions of ${model.name}`, limit, 'images');
+      const made = classify(engine, model, images, { onImages: (done) => bar.update(done), signal });
+      predictions.push(await made.finally(() => bar.stop()));
     }
     return confidentGrids({ predictions, labels: split.labels.subarray(0, limit), n, count, threshold, seed });
   };
