@@ -27,7 +27,13 @@ export async function measuredRemoval(model: DepthModel, planned: PlannedMethod,
         const count = Math.min(IMAGES_A_PART, images - first);
         const key = { part: 'removal', ...keyOf(model, planned, work), tap, first, count, ...REMOVAL };
         signal.throwIfAborted();
-        done.push(await parts.once(key, () => remover.remove(first, count)));
+        done.push(
+          await parts.once(
+            key,
+            () => remover.remove(first, count),
+            (part) => isRemovalOf(part, count),
+          ),
+        );
         bar.update(first + count);
       }
     } finally {
@@ -50,6 +56,12 @@ export async function measuredRemoval(model: DepthModel, planned: PlannedMethod,
     }
   }
   return results;
+}
+
+/** Whether a stored part has a number for each of the images at every share that is removed. */
+function isRemovalOf({ removed, least, most }: RemovalPart, count: number): boolean {
+  const whole = (values: readonly unknown[]): boolean => values.length === removed.length && values.every((x) => typeof x === 'number');
+  return [least, most].every((curves) => curves.length === count && curves.every(whole));
 }
 
 function lazyRemover(
