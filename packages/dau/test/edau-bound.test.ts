@@ -4,7 +4,8 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { withDynamicWeightsHeld } from '@coda-nets/core';
 import { randomTensor, useBackend } from '@coda-nets/tools/testkit';
 import { edauBounds, edauConv, type EdauBound, type EdauWeights } from '../src/index.ts';
-import { edauProblem, type EdauCase } from './edau-problem.ts';
+import { edauProblem } from './edau-problem.ts';
+import type { UnitCase } from './unit-cases.ts';
 
 /** How far rounding may take ‖w‖ above 1: a few ulps of each of two norms, and of the sum. */
 const boundTolerance = 1e-5;
@@ -12,7 +13,7 @@ const boundTolerance = 1e-5;
 beforeAll(() => useBackend('cpu'));
 
 /** ‖patch‖ of every position, [N, H', W', 1]. */
-function patchNorm(x: tf.Tensor4D, { k, stride, padding }: Pick<EdauCase, 'k' | 'stride' | 'padding'>): tf.Tensor {
+function patchNorm(x: tf.Tensor4D, { k, stride, padding }: Pick<UnitCase, 'k' | 'stride' | 'padding'>): tf.Tensor {
   const squares = tf.pad(tf.square(x), [
     [0, 0],
     [padding, padding],

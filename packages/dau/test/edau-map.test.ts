@@ -6,7 +6,8 @@ import { expectClose, expectOnlyResult, finiteDifference, randomTensor } from '@
 import { edauAlignment, edauBounds, edauConv, edauMap, edauMapTransposed, type EdauBound, type EdauWeights } from '../src/index.ts';
 import { describeOnBackends } from './backends.ts';
 import { geometryOf } from './geometry-of.ts';
-import { edauCases, edauProblem, type EdauCase } from './edau-problem.ts';
+import { edauCases, edauProblem } from './edau-problem.ts';
+import type { UnitCase } from './unit-cases.ts';
 import { slowEdauUnits, type SlowEdau } from './slow-edau.ts';
 import { slowMatrix, times, transposed, type Matrix } from './slow-linear-map.ts';
 
@@ -67,7 +68,7 @@ describeOnBackends('edauMap and edauMapTransposed', () => {
   it.each(named.filter(([, , c]) => c.k < 5))('have the gradients of the loops (%s)', (_, bound, c) => {
     tf.tidy(() => {
       // one image, so that the loops are few
-      const { x, weights, slow } = edauProblem({ ...c, size: [1, ...(c.size.slice(1) as Map4D)] } as EdauCase, 1, bound);
+      const { x, weights, slow } = edauProblem({ ...c, size: [1, ...(c.size.slice(1) as Map4D)] } as UnitCase, 1, bound);
       const options = { ...geometryOf(c), bound };
       const y = randomTensor<tf.Rank.R4>(edauConv(x, weights, options).shape, 3);
       const v = randomTensor<tf.Rank.R4>(x.shape, 2);

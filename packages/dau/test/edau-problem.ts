@@ -3,18 +3,10 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { randomTensor } from '@coda-nets/tools/testkit';
 import { defaultDauEpsilon, type EdauBound, type EdauWeights } from '../src/index.ts';
 import type { SlowEdau } from './slow-edau.ts';
-
-export interface EdauCase {
-  readonly size: readonly [number, number, number, number];
-  readonly k: number;
-  readonly n: number;
-  readonly r: number;
-  readonly stride: number;
-  readonly padding: number;
-}
+import type { UnitCase } from './unit-cases.ts';
 
 /** Odd and even maps, kernels 1 to 5, ranks below and above the patch's size, strides that leave a rest. */
-export const edauCases: readonly EdauCase[] = [
+export const edauCases: readonly UnitCase[] = [
   { size: [1, 1, 1, 1], k: 1, n: 1, r: 1, stride: 1, padding: 0 },
   { size: [2, 4, 5, 2], k: 3, n: 3, r: 4, stride: 1, padding: 1 },
   { size: [2, 6, 5, 3], k: 3, n: 2, r: 1, stride: 2, padding: 1 },
@@ -29,7 +21,7 @@ export interface EdauProblem {
   readonly slow: SlowEdau;
 }
 
-export function edauProblem({ size, k, n, r, stride, padding }: EdauCase, seed: number, bound: EdauBound): EdauProblem {
+export function edauProblem({ size, k, n, r, stride, padding }: UnitCase, seed: number, bound: EdauBound): EdauProblem {
   const x = randomTensor<tf.Rank.R4>([...size], seed);
   const A = randomTensor([k, k, size[3], n, r] as never, seed + 100);
   const B = randomTensor([k, k, size[3], r] as never, seed + 200);
