@@ -46,7 +46,7 @@ describe('an interrupted training', () => {
     );
     expect(first.out).toMatch(/\ninterrupted, saved at step 2 of 4 after [^;]+; go on with: coda train --resume --out \S+\n/);
     expect(first.code).toBe(1);
-    expect(first.err).toBe('');
+    expect(first.err).toBe(`reading ${data} …\ncompiling the training step …\n`);
 
     const other = await coda(...start, '--batch', '5', '--resume');
     expect([other.code, other.err]).toEqual([
@@ -99,7 +99,7 @@ describe('an interrupted training', () => {
       '--epochs',
       '1',
     );
-    expect([code, err]).toEqual([1, '']);
+    expect([code, err]).toEqual([1, `reading ${data} …\ncompiling the training step …\n`]);
     expect(out).toContain(`\ninterrupted, nothing trained yet; go on with: coda train --resume --out ${run}\n`);
     expect(existsSync(join(run, 'last.safetensors'))).toBe(false);
   });
@@ -109,7 +109,7 @@ describe('a wrong call', () => {
   it.each([
     [
       ['hybrid-cifar10-resnet20', '--limit', '400'],
-      /^error: train: --limit: too few images for a batch of 64 beside the 1000 held out for validation; expected at least 1064, got 400\n$/,
+      /^reading \S+ …\nerror: train: --limit: too few images for a batch of 64 beside the 1000 held out for validation; expected at least 1064, got 400\n$/,
     ],
     [['hybrid'], /"hybrid" is neither a config file \(\.json\) nor a preset; .*Did you mean hybrid-cifar10-resnet20\?/],
   ])('%s is answered with what works', async (args, message) => {
@@ -138,7 +138,7 @@ describe('a wrong call', () => {
     const { code, err } = await coda(...call);
     expect([code, err]).toEqual([
       2,
-      'error: train: --validation-limit: this training holds out images for validation, by their number; ' +
+      `reading ${data} …\nerror: train: --validation-limit: this training holds out images for validation, by their number; ` +
         'expected a training whose validation is "test"; in a config file, validation.count, got validation "held-out"\n',
     ]);
   });

@@ -78,7 +78,7 @@ describe('a training', () => {
     const sized = await coda('train', config, '--data', files.data, '--out', join(folder, 'no'), '--size', '64');
     expect([sized.code, sized.err]).toEqual([
       2,
-      expect.stringMatching(/^error: train: --size: .*plain\.json has its size; expected a preset for ImageNet/),
+      expect.stringMatching(/^reading \S+ …\nerror: train: --size: .*plain\.json has its size; expected a preset for ImageNet/),
     ]);
   });
 });

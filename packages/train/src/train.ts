@@ -142,6 +142,7 @@ async function runTraining(
   tellStart(run);
   if (isDone(run)) return resultOf(run, averagedWeights(weights, slots));
 
+  options.onEvent?.({ type: 'compile' });
   const compiled =
     group.size === 1
       ? await engine.compile(step.fn, step.signature(weights, slots))
