@@ -1,6 +1,7 @@
 /** The command line: every command, and what an error becomes. */
 import { CodaError } from '@coda-nets/core';
 import { Command, CommanderError } from 'commander';
+import { asCalled } from './coda-command.ts';
 import { benchCommand } from './commands/bench.ts';
 import { dataCommand } from './commands/data.ts';
 import { depthCommand } from './commands/depth.ts';
@@ -69,7 +70,7 @@ export async function runCli(args: readonly string[]): Promise<ExitCode> {
 export function reportError(error: unknown): ExitCode {
   const debug = process.env['CODA_DEBUG'] === '1';
   if (debug && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-  else process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
+  else process.stderr.write(`error: ${asCalled(error instanceof Error ? error.message : String(error))}\n`);
   if (!debug && !CodaError.isInstance(error)) {
     process.stderr.write('This is a defect of coda. CODA_DEBUG=1 shows where it happened.\n');
   }

@@ -2,6 +2,7 @@
 import { CodaError } from '@coda-nets/core';
 import { resolveEngine, type ResolvedEngine } from '@coda-nets/engine';
 import { Command, InvalidArgumentError } from 'commander';
+import { codaCommand } from './coda-command.ts';
 import { commandIo, type CommandIo } from './command-io.ts';
 
 export interface CommonOptions {
@@ -10,13 +11,14 @@ export interface CommonOptions {
   readonly seed: number;
 }
 
+/** `example`: a call, without the word `coda` before it. */
 export function defineCommand(name: string, description: string, example: string): Command {
   return new Command(name)
     .description(description)
     .option('--json', 'print one JSON object on standard output, everything else on standard error')
     .option('--engine <name>', 'onnxruntime, tensorflow, wasm, cpu, webgpu or tfjs-webgpu (default: the fastest there is)')
     .option('--seed <n>', 'seed of everything random', wholeNumber(0), 0)
-    .addHelpText('after', `\nExample:\n  ${example}`);
+    .addHelpText('after', `\nExample:\n  ${codaCommand()} ${example}`);
 }
 
 /** Parses an option that is an integer of at least `least`. */

@@ -1,5 +1,6 @@
 /** A dry run for people, a line for each thing. */
 import type { TrainConfig } from '@coda-nets/train';
+import { codaCommand } from './coda-command.ts';
 import type { DryRun } from './dry-run.ts';
 import { bytesText } from './network-cost.ts';
 import { duration } from './progress.ts';
@@ -27,7 +28,7 @@ export function dryRunLines(run: DryRun, config: TrainConfig, out: string, now: 
         ]),
     `time: ${shown(run.totalSeconds)} (${parts.join(', ')}); without maps, alignment and checkpoints`,
     `end: ${new Date(now.getTime() + 1000 * run.totalSeconds).toLocaleString('en-GB', { dateStyle: 'medium', timeStyle: 'short' })}, if it starts now`,
-    `memory: ${bytesText(run.peakBytes)} at most in these steps, ${bytesText(run.freeBytes)} free now; counted ${bytesText(network.memory.training)} (see coda info)`,
+    `memory: ${bytesText(run.peakBytes)} at most in these steps, ${bytesText(run.freeBytes)} free now; counted ${bytesText(network.memory.training)} (see ${codaCommand()} info)`,
     `disk: ${bytesText(run.diskBytes)} in ${out}: three checkpoints of ${bytesText(run.checkpointBytes)} while one is written, and two models`,
     'nothing was written.',
   ];

@@ -100,6 +100,7 @@ function silent({ json }: CommandIo): CommandIo {
     json,
     say: () => undefined,
     result: () => undefined,
+    begin: () => undefined,
     progress: () => ({ update: () => undefined, stop: () => undefined }),
   };
 }

@@ -1,5 +1,14 @@
 /** What a call of `coda train` means: the config, the network and its first weights. Writes nothing and trains nothing. */
-import { CodaError, initWeights, Random, type JsonObject, type NamedArrays, type Network, type ProcessGroup } from '@coda-nets/core';
+import {
+  checkAll,
+  CodaError,
+  initWeights,
+  Random,
+  type JsonObject,
+  type NamedArrays,
+  type Network,
+  type ProcessGroup,
+} from '@coda-nets/core';
 import { readModel } from '@coda-nets/core/node';
 import { withCut, withStemWeights, type Hybrid } from '@coda-nets/hybrid';
 import {
@@ -59,10 +68,9 @@ export async function prepareTraining(choice: TrainingChoice): Promise<PreparedT
   const preset = choice.preset ?? join(out, 'config.json');
   const source = await sourceOf(choice, stored);
   const asked: TrainConfigInput = { ...source.config, ...stored, network: source.config.network, data, ...overrides };
-  const parsed = withValidationLimit(parseTrainConfig(asked, preset), choice.validationLimit);
-  if (overrides.limit !== undefined) checkLimit(overrides.limit, parsed);
-  const moved = cut === undefined ? parsed.network : networkCutAt(parsed.network, cut, preset);
-  const network = buildNetwork(moved, `${preset}: network`);
+  const [parsed, built] = checkAll(preset, [() => checkedConfig(asked, preset, choice), () => networkOf(asked.network, cut, preset)]);
+  // only where the config is refused there is none
+  const network = built as Network;
   const named = choice.stem === undefined ? parsed.stem : { path: choice.stem };
   const config = { ...parsed, network: network.config };
   const { classNames } = config.classes === undefined ? dataset : selectClasses(dataset, config.classes);
@@ -75,6 +83,20 @@ export async function prepareTraining(choice: TrainingChoice): Promise<PreparedT
     if (!resume || choice.stem !== undefined || !existsSync(join(out, 'checkpoints'))) throw error;
     return { network, config, classNames, initialWeights: undefined };
   }
+}
+
+function checkedConfig(asked: TrainConfigInput, preset: string, { overrides, validationLimit }: TrainingChoice): TrainConfig {
+  const config = parseTrainConfig(asked, preset);
+  const limit = overrides?.limit;
+  const [limited] = checkAll('train', [() => withValidationLimit(config, validationLimit), () => limit && checkLimit(limit, config)]);
+  return limited;
+}
+
+/** Undefined where `config` is none of a network, as `parseTrainConfig` says. */
+function networkOf(config: unknown, cut: string | undefined, preset: string): Network | undefined {
+  if (typeof config !== 'object' || config === null || !('kind' in config) || typeof config.kind !== 'string') return undefined;
+  const network = config as TrainConfig['network'];
+  return buildNetwork(cut === undefined ? network : networkCutAt(network, cut, preset), `${preset}: network`);
 }
 
 /** The head's weights are drawn as the trainer draws them; the stem's are taken. */

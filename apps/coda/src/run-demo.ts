@@ -6,7 +6,7 @@
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join, normalize } from 'node:path';
+import { join } from 'node:path';
 import { CodaError, type NdArray } from '@coda-nets/core';
 import { readModel, writeFileAtomic, writeModel } from '@coda-nets/core/node';
 import { encodePng, explainer, pictureOf, strip, type Explanation } from '@coda-nets/depth';
@@ -18,13 +18,13 @@ import { reportError, type ExitCode } from './cli.ts';
 import { commandIo, type CommandIo } from './command-io.ts';
 import { fetchWithProgress } from './commands/data.ts';
 import { VERIFY_TOLERANCE } from './commands/verify.ts';
+import { anewLine, DEFAULT_OUT, demoLine, figureLines, whereToLook } from './demo-lines.ts';
 import { exportNetwork } from './export-network.ts';
 import { Interrupted } from './interrupted.ts';
 import { interruptible } from './interruptible.ts';
 import { openModel, type OpenModel } from './open-model.ts';
 import { duration } from './progress.ts';
 import { projectVersion } from './project-version.ts';
-import { quoted } from './quoted.ts';
 import { readJson } from './read-json.ts';
 import { readMetrics } from './report/read-metrics.ts';
 import { renderReport } from './report/render-report.ts';
@@ -34,7 +34,6 @@ import { imageOf } from './write-explanations.ts';
 
 /** The first images of the test split, not the prettiest. */
 const EXPLAINED = 12;
-const DEFAULT_OUT = 'runs/demo';
 const PRESET = 'hybrid-cifar10-resnet20';
 /** What float32 leaves of an exact sum: Σ contributions = z − b₀ (arXiv 2109.13004, section 3). */
 const MAX_RESIDUAL = 1e-5;
@@ -50,7 +49,7 @@ export async function runDemo(args: readonly string[]): Promise<ExitCode> {
     .description(
       'Fetches CIFAR-10, trains a hybrid, explains it, exports and verifies ONNX, writes a report. Goes on where it was interrupted.',
     )
-    .option('--out <dir>', 'the folder of all that it writes', 'runs/demo')
+    .option('--out <dir>', 'the folder of all that it writes', DEFAULT_OUT)
     .option('--again', 'train anew where the folder holds a demo already')
     .showHelpAfterError('(add --help for the options)')
     .exitOverride()
@@ -75,13 +74,8 @@ async function tellFinished(out: string, io: CommandIo): Promise<boolean> {
   const { testAccuracy, trainSeconds, completenessResidual, onnxMaxAbsDiff } = (await readJson(file)) as Readonly<Record<string, number>>;
   io.say(`The demo in ${out} is finished.${figureLines({ testAccuracy, trainSeconds, completenessResidual, onnxMaxAbsDiff })}`);
   io.say(whereToLook(out));
-  io.say(`Anew      ${demoLine(out)}${out === DEFAULT_OUT ? ' --' : ''} --again`);
+  io.say(`Anew      ${anewLine(out)}`);
   return true;
-}
-
-/** What starts this demo. */
-function demoLine(out: string): string {
-  return out === DEFAULT_OUT ? 'npm run demo' : `npm run demo -- --out ${quoted(out)}`;
 }
 
 async function demo({ out, again }: DemoOptions, io: CommandIo): Promise<void> {
@@ -204,25 +198,6 @@ async function demo({ out, again }: DemoOptions, io: CommandIo): Promise<void> {
   io.say(`
 Trained a hybrid network, explained it, and exported it with its explanation, in ${duration(total)} (${duration(seconds)} after the download).${figureLines(figures)}`);
   io.say(whereToLook(out));
-}
-
-type Figures = Readonly<Record<'testAccuracy' | 'trainSeconds' | 'completenessResidual' | 'onnxMaxAbsDiff', number | undefined>>;
-
-/** A line for each; one that is not known is `NaN`. */
-function figureLines({ testAccuracy = NaN, trainSeconds = NaN, completenessResidual = NaN, onnxMaxAbsDiff = NaN }: Figures): string {
-  return `
-  test accuracy          ${(100 * testAccuracy).toFixed(2)} %   (training ${duration(trainSeconds)})
-  completeness residual  ${completenessResidual.toExponential(2)}   (|Σ contributions − (z − b₀)| / |z − b₀|, the worst of any image at any exact tap)
-  ONNX against eager     ${onnxMaxAbsDiff.toExponential(2)}   (largest difference of any logit or map entry)`;
-}
-
-function whereToLook(out: string): string {
-  const here = (name: string): string => quoted(normalize(join(out, name)));
-  return `Look at   ${here('report.html')}   the report: open it in a browser
-          ${here('explanations')}/   one picture for each image; the plain images: ${here('images')}/
-          ${here('hybrid.onnx')}   runs anywhere ONNX Runtime does
-Try next  npm run --silent coda -- explain ${here('hybrid.safetensors')} ${here('images')} --out runs/explained
-          npm run --silent coda -- info ${here('hybrid.safetensors')}`;
 }
 
 /** Goes on with the run in `out`, or starts one. A run of another config is somebody's: it is not touched. */

@@ -85,6 +85,7 @@ function trainBars(io: CommandIo): { onEvent: (event: TrainEvent) => void; stop:
   };
   return {
     onEvent: (event) => {
+      if (event.type === 'compile') io.begin('compiling the training step');
       if (event.type === 'features') show(`features (${event.split})`, event.total, 'images').update(event.done);
       if (event.type === 'step')
         show('training', event.totalSteps, 'steps').update(

@@ -2,6 +2,7 @@
 import { datasetNames, type ClassSelection, type TrainConfigInput } from '@coda-nets/train';
 import type { Command } from 'commander';
 import { classSelection } from './class-selection.ts';
+import { codaCommand } from './coda-command.ts';
 import { oneOf, positiveNumber, usageError, wholeNumber, type CommonOptions } from './define-command.ts';
 import { quoted } from './quoted.ts';
 
@@ -78,12 +79,12 @@ const ofTheCall: ReadonlySet<string> = new Set(['json', 'engine', 'workers', 'fe
 
 /** The call that goes on with an interrupted run: the run folder keeps all else. */
 export function resumeCall(command: Command, out: string): string {
-  return `coda train --resume --out ${quoted(out)}${optionsOf(command, (name) => ofTheCall.has(name))}`;
+  return `${codaCommand()} train --resume --out ${quoted(out)}${optionsOf(command, (name) => ofTheCall.has(name))}`;
 }
 
 /** The same call again, with its options. */
 export function callAgain(command: Command, preset: string): string {
-  return `coda ${command.name()} ${quoted(preset)}${optionsOf(command, () => true)}`;
+  return `${codaCommand()} ${command.name()} ${quoted(preset)}${optionsOf(command, () => true)}`;
 }
 
 /** The options that were given and are wanted, each with a space before it. */

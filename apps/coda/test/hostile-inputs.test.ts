@@ -116,9 +116,26 @@ describe('an option that means nothing', () => {
     const { code, err } = await coda('explain', good, image, '--out', image, '--engine', 'cpu', '--tap', 'input');
     expect([code, err]).toEqual([
       2,
-      expect.stringMatching(/^error: explain: --out ".*grey\.png": a file is where the folder should be\n$/),
+      expect.stringMatching(/\nerror: explain: --out ".*grey\.png": a file is where the folder should be\n$/),
     ]);
   });
+});
+
+it('all mistakes of a config, and of the network in it, are told at once', async () => {
+  const path = join(folder, 'mistakes.json');
+  const network = { kind: 'resnet', dpth: 8, classes: 'ten' };
+  await writeFile(path, JSON.stringify({ epochs: 0, learningRat: 0.1, batch: '64', network }));
+  const { code, err } = await coda('train', path, '--data', data, '--out', join(folder, 'none'));
+  const lines = err.split('\n');
+  expect([code, lines.slice(0, 2)]).toEqual([2, [`reading ${data} …`, `error: ${path}: 5 mistakes`]]);
+  expect(lines.slice(2)).toEqual([
+    expect.stringMatching(/^ {2}learningRat: unknown key; expected one of network, .*\. Did you mean "learningRate"\?$/),
+    '  epochs: invalid value; expected >=1, got 0',
+    '  batch: not a valid value; expected number, got "64"',
+    expect.stringMatching(/^ {2}network: resnet: config: dpth: unknown key; expected one of kind, .*\. Did you mean "depth"\?$/),
+    '  network: resnet: config: classes: not a valid value; expected number, got "ten"',
+    '',
+  ]);
 });
 
 describe('a config whose network is none', () => {
@@ -133,7 +150,7 @@ describe('a config whose network is none', () => {
     const path = join(folder, 'config.json');
     await writeFile(path, JSON.stringify({ epochs: 1, learningRate: 0.1, ...keys }));
     const { code, err } = await coda('train', path, '--data', data, '--out', join(folder, 'none'));
-    expect([code, err]).toEqual([2, expect.stringMatching(new RegExp(`^error: ${path}: ${text}\\n$`))]);
+    expect([code, err]).toEqual([2, expect.stringMatching(new RegExp(`\nerror: ${path}: ${text}\\n$`))]);
     expect(existsSync(join(folder, 'none'))).toBe(false);
   });
 
@@ -149,7 +166,9 @@ describe('a config whose network is none', () => {
     const { code, err } = await coda('train', path, '--data', data, '--out', join(folder, 'none'));
     expect([code, err]).toEqual([
       1,
-      expect.stringMatching(/^error: initWeights: the network has too many weights; expected at most 1,000,000,000, got 73,418,145,792\n$/),
+      expect.stringMatching(
+        /\nerror: initWeights: the network has too many weights; expected at most 1,000,000,000, got 73,418,145,792\n$/,
+      ),
     ]);
   });
 });

@@ -8,6 +8,9 @@ interface Said {
   readonly err: string;
 }
 
+/** What a training says on standard error where all goes well. */
+export const beginnings = /^(reading .+ …\n)?(compiling the training step …\n)?$/;
+
 /** Its exit code and what it said. */
 export async function coda(...args: string[]): Promise<Said> {
   return heard(() => runCli(args));

@@ -24,6 +24,8 @@ export interface ErrorDetails {
   readonly got?: string | undefined;
   /** What to do about it, as a whole sentence. */
   readonly hint?: string | undefined;
+  /** What went wrong at once, each a whole error: `checkAll` joins them. */
+  readonly parts?: readonly CodaError[] | undefined;
   readonly cause?: unknown;
 }
 
@@ -36,6 +38,7 @@ export class CodaError extends Error {
   readonly expected: string | undefined;
   readonly got: string | undefined;
   readonly hint: string | undefined;
+  readonly parts: readonly CodaError[] | undefined;
   readonly [brand] = true;
 
   constructor(details: ErrorDetails) {
@@ -47,6 +50,7 @@ export class CodaError extends Error {
     this.expected = details.expected;
     this.got = details.got;
     this.hint = details.hint;
+    this.parts = details.parts;
   }
 
   /** True for a CodaError of any copy of this package. */
@@ -56,7 +60,8 @@ export class CodaError extends Error {
 
   /** The same error seen from further out: `where` is prefixed with the place, the cause is kept. */
   within(place: string): CodaError {
-    return new CodaError({ ...this.details(), where: `${place}: ${this.where}`, cause: this.cause ?? this });
+    const parts = this.parts?.map((part) => part.within(place));
+    return new CodaError({ ...this.details(), where: `${place}: ${this.where}`, parts, cause: this.cause ?? this });
   }
 
   /** The same error with what to do about it, from who knows the situation; the cause is kept. */
@@ -65,22 +70,26 @@ export class CodaError extends Error {
   }
 
   private details(): ErrorDetails {
-    const { kind, where, problem, expected, got, hint } = this;
-    return { kind, where, problem, expected, got, hint };
+    const { kind, where, problem, expected, got, hint, parts } = this;
+    return { kind, where, problem, expected, got, hint, parts };
   }
 }
 
-function messageOf({ where, problem, expected, got, hint }: ErrorDetails): string {
+function messageOf({ where, problem, expected, got, hint, parts = [] }: ErrorDetails): string {
   let text = `${where}: ${problem}`;
   if (expected !== undefined && got !== undefined) text += `; expected ${expected}, got ${got}`;
   else if (expected !== undefined) text += `; expected ${expected}`;
   else if (got !== undefined) text += `; got ${got}`;
-  if (hint !== undefined) text += `. ${hint}`;
+  for (const part of parts.slice(0, maxParts)) text += `\n  ${part.message.replace(`${where}: `, '')}`;
+  if (parts.length > maxParts) text += `\n  and ${parts.length - maxParts} more`;
+  if (hint !== undefined) text += parts.length === 0 ? `. ${hint}` : `\n${hint}`;
   return printable(text.length > maxMessage ? `${text.slice(0, maxMessage)}…` : text);
 }
 
 /** Names in foreign files go into messages: a long one is not to fill a screen, and none to steer the terminal it is printed on. */
 const maxMessage = 10_000;
+/** A screen; who has mended these sees the others. */
+const maxParts = 20;
 function printable(text: string): string {
   return text.replaceAll(/(?![\n\t])\p{Cc}/gu, '\u{FFFD}');
 }

@@ -1,6 +1,7 @@
 /** Contracts and nothing else: what every coda-nets package agrees on. */
 import './tfjs.ts';
 
+export { checkAll } from './check-all.ts';
 export { CodaError, type ErrorDetails, type ErrorKind } from './errors.ts';
 export {
   arrayConstructors,

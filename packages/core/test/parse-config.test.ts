@@ -36,7 +36,7 @@ describe('parseConfig', () => {
     [3, 'config.json: not a valid value; expected Object, got 3'],
     [undefined, 'config.json: not a valid value; expected Object, got nothing'],
     [{ kind: 'coda' }, 'config.json: layers: missing'],
-    [{}, 'config.json: kind: missing (and 1 more issue)'],
+    [{}, 'config.json: 2 mistakes\n  kind: missing\n  layers: missing'],
     [{ kind: 'code', layers }, 'config.json: kind: not a valid value; expected "coda", got "code". Did you mean "coda"?'],
     [{ kind: 'coda', layers: [] }, 'config.json: layers: invalid length; expected >=1, got []'],
     [
@@ -52,14 +52,27 @@ describe('parseConfig', () => {
       { kind: 'coda', layers: [...layers, { out: 2, kernl: 3 }] },
       'config.json: layers[1].kernl: unknown key; expected one of out, kernel. Did you mean "kernel"?',
     ],
-    [
-      { kind: 'coda', layers: [{ out: 0.5, kernel: 3 }] },
-      'config.json: layers[0].out: invalid integer (and 1 more issue); expected an integer, got 0.5',
-    ],
+    [{ kind: 'coda', layers: [{ out: 0.5, kernel: 3 }] }, 'config.json: layers[0].out: invalid integer; expected an integer, got 0.5'],
     [{ kind: 'coda', layers: [{ out: '1', kernel: 3 }] }, 'config.json: layers[0].out: not a valid value; expected number, got "1"'],
     [
       { kind: 'coda', layers, schedule: { type: 'step', evry: 1 } },
-      'config.json: schedule.evry: unknown key; expected one of type, every, epochs. Did you mean "every"?',
+      'config.json: schedule.evry: unknown key; expected one of type, every. Did you mean "every"?',
+    ],
+    [
+      { kind: 'code', layers: [{ out: '1', kernl: 3, strde: 1 }, 4], nrom: 'l2', schedule: { type: 'steps' } },
+      `config.json: 7 mistakes
+  layers[0].kernl: unknown key; expected one of out, kernel. Did you mean "kernel"?
+  layers[0].strde: unknown key
+  nrom: unknown key; expected one of kind, norm, layers, schedule. Did you mean "norm"?
+  kind: not a valid value; expected "coda", got "code". Did you mean "coda"?
+  layers[0].out: not a valid value; expected number, got "1"
+  layers[1]: not a valid value; expected Object, got 4
+  schedule.type: not a valid value; expected ("step" | "cosine"), got "steps". Did you mean "step"?`,
+    ],
+    [
+      { kind: 'coda', layers: Array.from({ length: 23 }, () => ({ out: 1, kernel: true })) },
+      `config.json: 23 mistakes${Array.from({ length: 20 }, (_, i) => `\n  layers[${i}].kernel: not a valid value; expected number, got true`).join('')}
+  and 3 more`,
     ],
     [
       { kind: 'coda', layers, norm: 'x'.repeat(200) },

@@ -1,6 +1,6 @@
 /** What ranks that compute features together must do alike, each of which knows its own part only. A process on its own agrees with itself. */
 import { hostname, totalmem } from 'node:os';
-import type { Engine, ProcessGroup } from '@coda-nets/core';
+import { CodaError, type Engine, type ErrorDetails, type ProcessGroup } from '@coda-nets/core';
 import { fromEachRank } from './from-first-rank.ts';
 
 /** The one engine of all; where there are several, what they are called together, which is no engine's name. */
@@ -23,4 +23,22 @@ export async function isAnyAborted(group: ProcessGroup, signal: AbortSignal | un
   const aborted = Int32Array.of(signal?.aborted === true ? 1 : 0);
   await group.allReduce(aborted, 'max', 'whether all go on');
   return aborted[0] !== 0;
+}
+
+/**
+ * Does `work`, which does not meet the other ranks, on each rank; where it throws a CodaError on some, every rank throws that of the first of them, with its name. Else
+ * the others would wait for one that will not come.
+ */
+export async function together(group: ProcessGroup, work: () => Promise<unknown>): Promise<void> {
+  if (group.size === 1) return void (await work());
+  const failed = await work().then(
+    () => null,
+    (error: unknown) => {
+      if (!CodaError.isInstance(error)) throw error;
+      const { kind, where, problem, expected, got, hint } = error;
+      return { kind, where: `${group.name}: ${where}`, problem, expected, got, hint } satisfies ErrorDetails;
+    },
+  );
+  const first = (await fromEachRank(group, failed, 'whether all have done their part')).find((one) => one !== null);
+  if (first !== undefined) throw new CodaError(first as ErrorDetails);
 }

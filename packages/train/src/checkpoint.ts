@@ -1,9 +1,9 @@
 /** A moment of a training run on disk: complete or not there. What it takes to go on exactly; not the model files people use. */
-import { open, readdir, rename, rm } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { CodaError, decodeSafetensors, encodeSafetensors, parseConfig, type NamedArrays } from '@coda-nets/core';
-import { readFileBytes, writeFileAtomic } from '@coda-nets/core/node';
+import { readFileBytes, syncFolder, writeFileAtomic } from '@coda-nets/core/node';
 import { makeFolder } from './run-folder.ts';
 
 const number = v.number();
@@ -124,16 +124,6 @@ async function tidy(folder: string): Promise<void> {
   }
   for (const name of await readdir(folder)) {
     if (/^\.\d+\.(old|tmp)$/.test(name)) await rm(join(folder, name), { recursive: true, force: true });
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  if (process.platform === 'win32') return;
-  const folder = await open(path, 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }
 

@@ -18,7 +18,7 @@ import { Ahead, batchTask } from './data/batch-stream.ts';
 import type { ImageSplit } from './data/image-dataset.ts';
 import { imagesOfBatch, type BadImage } from './data/make-batch.ts';
 import { isOf, mergeEvaluations, wholeWork, type BatchFigures, type EvaluationPart, type Share } from './evaluation-part.ts';
-import type { Features } from './frozen-features.ts';
+import type { Features } from './features.ts';
 
 export interface Evaluation {
   /** The network's own loss, mean over the images. */

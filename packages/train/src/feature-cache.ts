@@ -4,12 +4,13 @@
  * does not fit is computed again.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodaError, decodeFloat16, ndArray, type JsonObject, type NamedArrays, type Network } from '@coda-nets/core';
 import { openSafetensors, writeSafetensors } from '@coda-nets/core/node';
 import type { ImageSplit } from './data/image-dataset.ts';
 import type { BadImage } from './data/make-batch.ts';
+import { makeFolder } from './run-folder.ts';
 
 /** A chunk in a file: a row of features for each image. */
 export interface FeatureRows {
@@ -84,7 +85,7 @@ export function featureCache(options: FeatureCacheOptions): FeatureCache {
       }
     },
     async write(chunk, features, bad) {
-      await mkdir(place, { recursive: true });
+      await makeFolder(place);
       const tensors = { features: ndArray('float32', [chunk.count, size], features) };
       const metadata = { key, bad: JSON.stringify(bad) };
       await writeSafetensors(pathOf(chunk), tensors, metadata, precision === 'float16' ? { features: 'F16' } : {});

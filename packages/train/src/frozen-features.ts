@@ -3,41 +3,15 @@
  * copy is kept apart: a mirrored image has features of its own. In float32 they are exact, as computed.
  */
 import type * as tf from '@tensorflow/tfjs-core';
-import {
-  CodaError,
-  ndArray,
-  oneProcess,
-  type Engine,
-  type JsonObject,
-  type NamedArrays,
-  type NdArray,
-  type ProcessGroup,
-} from '@coda-nets/core';
-import { engineOfRanks, isAnyAborted, memoryOfRanks } from './agree-in-ranks.ts';
+import { CodaError, oneProcess, type Engine, type JsonObject, type NamedArrays, type ProcessGroup } from '@coda-nets/core';
+import { engineOfRanks, isAnyAborted, memoryOfRanks, together } from './agree-in-ranks.ts';
 import { computeChunk, type ChunkOptions, type ComputedChunk } from './compute-chunk.ts';
 import { batchMaker, type BatchMaker } from './data/batch-maker.ts';
 import type { BadImage } from './data/make-batch.ts';
 import { featureCache, type FeatureCache, type FeatureChunk, type FeatureRows } from './feature-cache.ts';
+import { featuresOf, type FeatureCopy, type Features } from './features.ts';
 import { fileStore, memoryStore, type MemoryStore } from './feature-store.ts';
 import { fromEachRank, fromFirstRank } from './from-first-rank.ts';
-
-/** `flip`: mirrored left to right; `copy-0` …: augmented, each by draws of its own. */
-export type FeatureCopy = 'none' | 'flip' | `copy-${number}`;
-
-export interface Features {
-  /** [H′, W′, C] */
-  readonly shape: readonly [number, number, number];
-  readonly length: number;
-  readonly copies: readonly FeatureCopy[];
-  /** Images that could not be read; a batch has the next one's features in their place. Places are those in the split. */
-  readonly bad: readonly BadImage[];
-  /** The image whose features stand for image `index`: another one where it is bad. */
-  standIn(index: number): number;
-  /** [n, H′, W′, C] of the images `indices`; `copy`: one for all, or one for each. */
-  batch(indices: ArrayLike<number>, copy: FeatureCopy | readonly FeatureCopy[]): Promise<NdArray<'float32'>>;
-  /** Closes the files they are read from; those in memory go by themselves. */
-  close(): Promise<void>;
-}
 
 export interface ComputeFeaturesOptions extends ChunkOptions {
   readonly engine: Engine;
@@ -146,18 +120,15 @@ export async function computeFeatures(options: ComputeFeaturesOptions): Promise<
     return true;
   };
   /** Once all ranks have written theirs. Where the folder of the others is not seen here, they are computed again. */
-  const openedRows = async (chunk: FeatureChunk): Promise<FeatureRows> => {
-    let found = await cache?.open(chunk);
-    if (found === undefined) {
-      await computeInto(chunk, () => undefined);
-      found = await cache?.open(chunk);
+  const openAll = async (): Promise<void> => {
+    for (const chunk of chunks) {
+      let found = await cache?.open(chunk);
+      if (found === undefined) await computeInto(chunk, () => undefined);
+      if (signal?.aborted === true) return found?.close();
+      found ??= await cache?.open(chunk);
+      if (found === undefined) throw unseen(cacheFolder as string);
+      opened.get(chunk.copy)?.push(found);
     }
-    if (found !== undefined) return found;
-    throw new CodaError({
-      kind: 'unreadable',
-      where: 'computeFeatures: cacheFolder',
-      problem: 'features that were just written cannot be read',
-    });
   };
   const share = async ({ copy, first, count }: FeatureChunk, owner: number): Promise<void> => {
     const bytes = memory.get(copy)?.bytes(first, count);
@@ -179,13 +150,17 @@ export async function computeFeatures(options: ComputeFeaturesOptions): Promise<
       const own = round[group.rank];
       let computed = 0;
       // the others are as far as this one, or about
-      if (own !== undefined) await computeInto(own, (more) => tell(done + Math.round(((computed += more) * images) / own.count)));
+      const advance = (more: number): void => tell(done + Math.round(((computed += more) * images) / (own?.count ?? 1)));
+      await together(group, async () => own && computeInto(own, advance));
       if (await isAnyAborted(group, signal)) return undefined;
       for (const [owner, chunk] of round.entries()) await share(chunk, owner);
       done += images;
     }
     if (await isAnyAborted(group, signal)) return undefined;
-    if (onDisk) for (const chunk of chunks) opened.get(chunk.copy)?.push(await openedRows(chunk));
+    if (onDisk) {
+      await together(group, openAll);
+      if (await isAnyAborted(group, signal)) return undefined;
+    }
     whole = true;
   } finally {
     await compiled.dispose();
@@ -193,41 +168,16 @@ export async function computeFeatures(options: ComputeFeaturesOptions): Promise<
   }
   const stores = new Map(copies.map((copy) => [copy, memory.get(copy) ?? fileStore(opened.get(copy) ?? [], imagesPerChunk)]));
   const badOfAll = (await fromEachRank(group, badOfRank, 'images that cannot be read')).flat().toSorted((a, b) => a.place - b.place);
-  const bad = new Map(badOfAll.map((image) => [image.place, image]));
-  if (bad.size === split.length) {
-    await close();
-    const [first] = bad.values();
-    throw new CodaError({
-      kind: 'malformed',
-      where: first?.file ?? '',
-      problem: `no image of the split could be read; of this one: ${first?.reason}`,
-    });
-  }
-  const standIn = (index: number): number => {
-    let at = index;
-    while (bad.has(at)) at = (at + 1) % split.length;
-    return at;
-  };
-  return {
-    shape,
-    length: split.length,
-    copies,
-    bad: [...bad.values()],
-    standIn,
-    async batch(indices, copy) {
-      const data = new Float32Array(indices.length * size);
-      await Promise.all(
-        Array.from(indices, (index, i) => {
-          const wanted = typeof copy === 'string' ? copy : (copy[i] as FeatureCopy);
-          const store = stores.get(wanted);
-          if (store === undefined) throw noCopy(wanted, copies);
-          return store.get(standIn(index), data.subarray(i * size, (i + 1) * size));
-        }),
-      );
-      return ndArray('float32', [indices.length, ...shape], data);
-    },
-    close,
-  };
+  return featuresOf({ stores, shape, length: split.length, copies, bad: badOfAll, close });
+}
+
+function unseen(folder: string): CodaError {
+  return new CodaError({
+    kind: 'unreadable',
+    where: `computeFeatures: cacheFolder ${folder}`,
+    problem: 'features that were just written there cannot be read',
+    hint: 'Take a folder on a disk that this machine sees, and that nobody else empties.',
+  });
 }
 
 /** All that a feature depends on beside weights and images; what is not there is the same as in every run. */
@@ -245,14 +195,4 @@ async function numbersInCache(cache: FeatureCache | undefined, chunks: readonly 
     await found?.close();
   }
   return numbers;
-}
-
-function noCopy(wanted: FeatureCopy, copies: readonly FeatureCopy[]): CodaError {
-  return new CodaError({
-    kind: 'argument',
-    where: 'Features.batch: copy',
-    problem: 'this copy was not computed',
-    expected: copies.join(', '),
-    got: wanted,
-  });
 }

@@ -54,7 +54,8 @@ export { configToResume, storedConfig } from './run-folder.ts';
 export { measureAlignment, type Alignment, type LayerAlignment, type MeasureAlignmentOptions, type Spread } from './alignment.ts';
 export { evaluate, evaluatePart, type EvaluateOptions, type Evaluation } from './evaluation.ts';
 export { isOf, mergeEvaluations, wholeWork, type BatchFigures, type EvaluationPart, type Share } from './evaluation-part.ts';
-export { computeFeatures, type ComputeFeaturesOptions, type FeatureCopy, type Features } from './frozen-features.ts';
+export type { FeatureCopy, Features } from './features.ts';
+export { computeFeatures, type ComputeFeaturesOptions } from './frozen-features.ts';
 export { mixedInputs, penaltyInput, smoothed } from './training-gradient.ts';
 export { averageInput, scalarInput } from './training-update.ts';
 export {

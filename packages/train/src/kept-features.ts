@@ -1,7 +1,8 @@
 /** The features that a run with `cacheFeatures` trains and validates on: which, of what, with which copies. Computing them is `computeFeatures`. */
 import type { NamedArrays } from '@coda-nets/core';
 import type { ImageSplit } from './data/image-dataset.ts';
-import { computeFeatures, type Features } from './frozen-features.ts';
+import type { Features } from './features.ts';
+import { computeFeatures } from './frozen-features.ts';
 import { copiesOf } from './training-batches.ts';
 import type { TrainingRun } from './training-run.ts';
 

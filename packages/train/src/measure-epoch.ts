@@ -10,7 +10,7 @@ import { imagesOfBatch, type MadeBatch } from './data/make-batch.ts';
 import { evaluatePart, type Evaluation } from './evaluation.ts';
 import { mergeEvaluations } from './evaluation-part.ts';
 import { fromEachRank } from './from-first-rank.ts';
-import type { Features } from './frozen-features.ts';
+import type { Features } from './features.ts';
 import { scoreOf, type MetricName } from './metrics.ts';
 import type { TrainConfig } from './train-config.ts';
 import type { TrainEvent } from './train-events.ts';

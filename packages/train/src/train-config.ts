@@ -1,7 +1,7 @@
 /** Everything a training run is made of, as JSON. Which keys there are, their defaults, their limits; runs nothing. */
 import * as v from 'valibot';
 import { parseConfig, type JsonObject } from '@coda-nets/core';
-import { checkConfigValues } from './config-values.ts';
+import { configValueErrors } from './config-values.ts';
 import { metricNames } from './metrics.ts';
 import { averageSchema, clipSchema, groupSchema, optimiserSchema, scheduleSchema } from './update-config.ts';
 
@@ -200,9 +200,7 @@ export type TrainConfig = Omit<v.InferOutput<typeof trainConfigSchema>, 'network
   readonly network: JsonObject & { readonly kind: string };
 };
 
-/** Throws a CodaError that names the leaf, and for a misspelt key the nearest right one. */
+/** Throws a CodaError that names every leaf that is wrong, and for a misspelt key the nearest right one. */
 export function parseTrainConfig(config: unknown, where = 'train: config'): TrainConfig {
-  const parsed = parseConfig(trainConfigSchema, config, where) as TrainConfig;
-  checkConfigValues(config, parsed, where);
-  return parsed;
+  return parseConfig(trainConfigSchema, config, where, (parsed) => configValueErrors(config, parsed, where)) as TrainConfig;
 }

@@ -16,6 +16,8 @@ export type TrainEvent =
       readonly frozen: number;
       readonly engine: string;
     }
+  /** The step is traced and compiled: seconds without another event. */
+  | { readonly type: 'compile' }
   | { readonly type: 'features'; readonly split: 'train' | 'validation'; readonly done: number; readonly total: number }
   | {
       readonly type: 'step';

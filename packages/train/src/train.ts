@@ -4,7 +4,7 @@
  * config alone, so an interrupted run ends in the same bits as an uninterrupted one on the same engine.
  */
 import { join } from 'node:path';
-import { CodaError, meanOverRanks, oneProcess, type Engine, type Network, type ProcessGroup, type RankStatistics } from '@coda-nets/core';
+import { CodaError, oneProcess, type Network, type ProcessGroup, type RankStatistics } from '@coda-nets/core';
 import { BadImages } from './bad-images.ts';
 import { checkRecipe } from './check-recipe.ts';
 import type { Checkpoint } from './checkpoint.ts';
@@ -30,6 +30,7 @@ import {
 } from './run-folder.ts';
 import { withEpochs } from './run-length.ts';
 import { RunWriter } from './run-writer.ts';
+import { rankStatistics, sharedConfig } from './shared-config.ts';
 import { StepClock } from './step-clock.ts';
 import { parseTrainConfig, type TrainConfig } from './train-config.ts';
 import type { TrainOptions, TrainResult } from './train-options.ts';
@@ -141,6 +142,7 @@ async function runTraining(
   tellStart(run);
   if (isDone(run)) return resultOf(run, averagedWeights(weights, slots));
 
+  options.onEvent?.({ type: 'compile' });
   const compiled =
     group.size === 1
       ? await engine.compile(step.fn, step.signature(weights, slots))
@@ -175,42 +177,6 @@ async function runTraining(
     await folder?.close();
     await compiled.dispose();
   }
-}
-
-/**
- * The config as one process would have it that takes all images of a step: `batch` is that of `ranks` processes, the number the run was begun with. It is
- * divided among those there are now. Throws a CodaError where that leaves a remainder.
- */
-function sharedConfig(config: TrainConfig, ranks: number, group: ProcessGroup): { config: TrainConfig; batchOfRank: number } {
-  const batch = config.batch * ranks;
-  if (batch % group.size !== 0) {
-    throw new CodaError({
-      kind: 'mismatch',
-      where: 'train: processes',
-      problem: `the run was begun by ${ranks} with ${config.batch} images each, and its ${batch} images a step cannot be divided among these`,
-      expected: `a number of processes that divides ${batch}`,
-      got: String(group.size),
-    });
-  }
-  const learningRate = config.learningRate * (config.scaleLearningRate === 'linear' ? ranks : 1);
-  return { config: { ...config, batch, learningRate }, batchOfRank: batch / group.size };
-}
-
-/** What batch norms make of a batch that is spread over `group`: undefined where each is on its own. */
-function rankStatistics({ syncBatchNorm }: TrainConfig, engine: Engine, { size }: ProcessGroup): RankStatistics | undefined {
-  if (size === 1) return undefined;
-  if (engine.compileInStages !== undefined) return { size, synchronised: syncBatchNorm, mean: meanOverRanks };
-  const refuse = (): never => {
-    throw new CodaError({
-      kind: 'unsupported',
-      where: 'train: config: syncBatchNorm',
-      problem: 'batch norms cannot wait for other processes on an engine that computes a step without a stop',
-      expected: 'engine onnxruntime, or false: each process normalises with its own images',
-      got: `engine ${engine.name}`,
-    });
-  };
-  // of a network without batch norms nobody asks
-  return syncBatchNorm ? { size, synchronised: true, mean: refuse } : undefined;
 }
 
 /** What a config asks of a step. */

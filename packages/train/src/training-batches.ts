@@ -7,7 +7,7 @@ import { Ahead, batchTask, type BatchRecipe } from './data/batch-stream.ts';
 import type { ImageSplit } from './data/image-dataset.ts';
 import { imagesOfBatch, type BadImage } from './data/make-batch.ts';
 import { labelsOf } from './evaluation.ts';
-import type { FeatureCopy, Features } from './frozen-features.ts';
+import type { FeatureCopy, Features } from './features.ts';
 import { depthInput, depthMask } from './stochastic-depth.ts';
 import { mixedInputs, penaltyInput } from './training-gradient.ts';
 

@@ -1,6 +1,6 @@
 /** What a training's config is refused for beside its schema: each leaf with a value of every wrong type, and numbers that are none of float32. */
 import { describe, expect, it } from 'vitest';
-import { parseTrainConfig } from '../src/index.ts';
+import { parseTrainConfig, trainConfigSchema } from '../src/index.ts';
 
 const base = { network: { kind: 'resnet' }, epochs: 1, learningRate: 0.1 };
 
@@ -32,6 +32,25 @@ it('Nesterov without a momentum is refused', () => {
     'run.json: optimiser.nesterov: Nesterov needs a momentum; expected optimiser.momentum > 0, got momentum 0',
   );
   expect(parseTrainConfig(sgd(0.5))).toMatchObject({ optimiser: { nesterov: true } });
+});
+
+it('all that is wrong is told of at once: of the schema, beyond float32, and what does not fit together', () => {
+  const wrong = {
+    ...base,
+    epochs: 0,
+    epoch: 1,
+    learningRate: 1e39,
+    optimiser: { kind: 'sgd', momentum: 0, nesterov: true },
+    ema: [],
+    network: { kind: 'resnet', x: 1e300 },
+  };
+  const known = Object.keys(trainConfigSchema.entries).join(', ');
+  expect((caught(() => parseTrainConfig(wrong, 'run.json')) as Error).message).toBe(`run.json: 5 mistakes
+  epoch: unknown key; expected one of ${known}. Did you mean "epochs"?
+  epochs: invalid value; expected >=1, got 0
+  ema: not a valid value; expected an object, got an array
+  learningRate: beyond the numbers of float32, in which is computed; expected 0, or 1.18e-38 to 3.40e+38, got 1e+39
+  optimiser.nesterov: Nesterov needs a momentum; expected optimiser.momentum > 0, got momentum 0`);
 });
 
 /** Every key, with a value that it takes. */
@@ -111,7 +130,9 @@ describe('a value of a wrong type', () => {
         parent[path.at(-1) as string] = value;
         const thrown = caught(() => parseTrainConfig(config, 'run.json'));
         expect(thrown, `${path.join('.')} = ${JSON.stringify(value)}`).toMatchObject({ name: 'CodaError', kind: 'argument' });
-        expect((thrown as Error).message, `${path.join('.')} = ${JSON.stringify(value)}`).toContain(`run.json: ${String(path[0])}`);
+        expect((thrown as Error).message, `${path.join('.')} = ${JSON.stringify(value)}`).toMatch(
+          new RegExp(`^run\\.json: (\\d+ mistakes\\n  )?${String(path[0])}`),
+        );
       }
     }
   });

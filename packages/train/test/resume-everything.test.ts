@@ -5,10 +5,11 @@ import { Random, type Engine } from '@coda-nets/core';
 import { onnxRuntimeEngine } from '@coda-nets/engine';
 import { useBackend } from '@coda-nets/tools/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { syntheticDataset, train, type TrainOptions } from '../src/index.ts';
+import { syntheticDataset, type TrainOptions } from '../src/index.ts';
 import { branchedNetwork } from './branched-network.ts';
 import { temporaryFolder } from './data/temporary-folder.ts';
 import { side } from './tiny-network.ts';
+import { trainStoppedAt } from './train-stopped-at.ts';
 
 type Config = TrainOptions['config'];
 const network = branchedNetwork();
@@ -51,21 +52,8 @@ beforeAll(async () => {
   engine = await onnxRuntimeEngine({ threads: 1 });
 });
 
-async function run(out: string, change: Partial<Config>, { resume = false, stopAt = -1 } = {}) {
-  const stop = new AbortController();
-  return train({
-    network,
-    dataset,
-    engine,
-    out,
-    resume,
-    config: { ...base, ...change },
-    signal: stop.signal,
-    onEvent: (event) => {
-      if (event.type === 'step' && event.step === stopAt) stop.abort();
-    },
-  });
-}
+const run = (out: string, change: Partial<Config>, { resume = false, stopAt = NaN } = {}) =>
+  trainStoppedAt(stopAt, { network, dataset, engine, out, resume, config: { ...base, ...change } });
 
 /** All that a run leaves, but for the clock's figures. */
 async function filesOf(out: string): Promise<unknown[]> {

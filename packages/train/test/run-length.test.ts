@@ -6,9 +6,10 @@ import { readModel } from '@coda-nets/core/node';
 import { onnxRuntimeEngine } from '@coda-nets/engine';
 import { useBackend } from '@coda-nets/tools/testkit';
 import { beforeAll, expect, it } from 'vitest';
-import { learningRateAt, storedConfig, syntheticDataset, train, type TrainOptions, type TrainResult } from '../src/index.ts';
+import { learningRateAt, storedConfig, syntheticDataset, type TrainOptions } from '../src/index.ts';
 import { temporaryFolder } from './data/temporary-folder.ts';
 import { side, tinyNetwork } from './tiny-network.ts';
+import { trainStoppedAt } from './train-stopped-at.ts';
 
 type Config = TrainOptions['config'];
 /** 10 steps an epoch. */
@@ -22,25 +23,8 @@ beforeAll(async () => {
   engine = await onnxRuntimeEngine({ threads: 1 });
 });
 
-/** With `stopAt` as if Ctrl-C came while that step ran. */
-async function run(out: string, change: Partial<Config>, resume = false, stopAt = NaN): Promise<TrainResult & { notices: string[] }> {
-  const stop = new AbortController();
-  const notices: string[] = [];
-  const result = await train({
-    network: tinyNetwork(),
-    dataset,
-    engine,
-    out,
-    resume,
-    config: { ...base, ...change },
-    signal: stop.signal,
-    onEvent: (event) => {
-      if (event.type === 'notice') notices.push(event.message);
-      if (event.type === 'step' && event.step === stopAt) stop.abort();
-    },
-  });
-  return { ...result, notices };
-}
+const run = (out: string, change: Partial<Config>, resume = false, stopAt = NaN) =>
+  trainStoppedAt(stopAt, { network: tinyNetwork(), dataset, engine, out, resume, config: { ...base, ...change } });
 
 async function ratesOf(out: string): Promise<number[]> {
   const lines = (await readFile(join(out, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n');

@@ -107,6 +107,42 @@ it('folders of each rank’s own are no worse than none', async () => {
   }
 });
 
+it('an interrupt while a rank computes what it does not see ends all of them cleanly, and the next call goes on', async () => {
+  const folders = [await temporaryFolder(), await temporaryFolder()];
+  const stop = new AbortController();
+  let images = 0;
+  // rank 1 has computed three pieces by then, and computes those of rank 0
+  const engine = watchedEngine(cpu, {
+    onRun: (inputs, output) => {
+      images += inputs['images']?.shape[0] ?? 0;
+      if (images > length) stop.abort();
+      return output;
+    },
+  });
+  const change = (rank: number): Change => ({
+    maxMemory: 0,
+    cacheFolder: folders[rank] as string,
+    ...(rank === 1 && { engine, signal: stop.signal }),
+  });
+  expect((await together(2, change)).map(({ features }) => features)).toEqual([undefined, undefined]);
+  expect(images).toBeGreaterThan(length);
+  const whole = await allOf((await compute(undefined)).features);
+  const ranks = await together(2, (rank) => ({ maxMemory: 0, cacheFolder: folders[rank] as string }));
+  for (const { features } of ranks) expect(await allOf(features)).toEqual(whole);
+});
+
+it('a folder that one rank cannot have ends every rank with an error that names both', async () => {
+  const good = await temporaryFolder();
+  const file = join(await temporaryFolder(), 'file');
+  await writeFile(file, 'no folder');
+  for (const maxMemory of [Infinity, 0]) {
+    const ranks = localGroup(2).map((group) => compute(group, { maxMemory, cacheFolder: group.rank === 1 ? file : good }));
+    const said = await Promise.all(ranks.map((rank) => rank.then(String, (error: Error) => error.message)));
+    expect(said[0]).toMatch(new RegExp(`^rank 1 of 2: ${file}`));
+    expect(said[1]).toBe(said[0]);
+  }
+});
+
 it('all stop when one is told to, and what a rank has left there is gone on with, but not what is half written', async () => {
   const whole = await allOf((await compute(undefined)).features);
   const cacheFolder = await temporaryFolder();

@@ -26,7 +26,7 @@ export function benchCommand(): Command {
   return defineCommand(
     'bench',
     'the benches; ratios against the reference where Python with torch is present',
-    'coda bench dau --python venv/bin/python',
+    'bench dau --python venv/bin/python',
   )
     .argument('[name...]', `which benches (default: all): ${benches.map(({ name, description }) => `${name} (${description})`).join(', ')}`)
     .option('--quick', `medians of ${QUICK_ROUNDS} rounds, not of ${ROUNDS}, and without what takes minutes`)

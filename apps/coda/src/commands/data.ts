@@ -10,7 +10,7 @@ export function dataCommand(): Command {
   const fetch = defineCommand(
     'fetch',
     'fetches a data set into a cache, checks its hash, unpacks; a second call does nothing',
-    'coda data fetch cifar10',
+    'data fetch cifar10',
   )
     .argument('<name>', `data set: ${fetchableNames.join(', ')}`)
     .option('--to <dir>', 'folder to put it in (default: the cache of this machine)')

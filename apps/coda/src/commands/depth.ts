@@ -40,7 +40,7 @@ export function depthCommand(): Command {
     defineCommand(
       'depth',
       'how deep the explanation holds: localisation at every tap, interpretable depth, methods compared on the same grids',
-      'coda depth runs/demo/hybrid.safetensors --data cifar10 --grids 50 --removal 64 --out runs/depth',
+      'depth runs/demo/hybrid.safetensors --data cifar10 --grids 50 --removal 64 --out runs/depth',
     ),
   )
     .argument('<model...>', 'model files, compared on grids that all of them have right')

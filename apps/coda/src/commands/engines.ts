@@ -9,7 +9,7 @@ import type { Command } from 'commander';
 import { defineCommand, ioOf, type CommonOptions } from '../define-command.ts';
 
 export function enginesCommand(): Command {
-  return defineCommand('engines', 'which engines are here, on what device, and why the others are not', 'coda engines').action(
+  return defineCommand('engines', 'which engines are here, on what device, and why the others are not', 'engines').action(
     async (options: CommonOptions) => {
       const io = ioOf(options);
       const engines = await enginesHere();

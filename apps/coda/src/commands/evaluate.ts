@@ -41,7 +41,7 @@ const MAX_MODEL_BYTES = 2 ** 32;
 
 export function evaluateCommand(): Command {
   return withShardOption(
-    defineCommand('evaluate', 'loss, top-1, top-5, images a second', 'coda evaluate runs/demo/hybrid.safetensors --data cifar10'),
+    defineCommand('evaluate', 'loss, top-1, top-5, images a second', 'evaluate runs/demo/hybrid.safetensors --data cifar10'),
   )
     .argument('<model>', 'a model file')
     .requiredOption('--data <name>', 'a data set by name, or its folder')

@@ -27,7 +27,7 @@ interface Options extends CommonOptions {
 }
 
 export function explainCommand(): Command {
-  return defineCommand('explain', 'contribution maps', 'coda explain runs/demo/hybrid.safetensors cat.png --out explained')
+  return defineCommand('explain', 'contribution maps', 'explain runs/demo/hybrid.safetensors cat.png --out explained')
     .argument('<model>', 'a model file')
     .argument('<input...>', 'images (JPEG, PNG, WebP), folders of them, or a .npy batch [N, H, W, 3]')
     .requiredOption('--out <dir>', 'folder for the maps')
@@ -49,8 +49,10 @@ export function explainCommand(): Command {
       const targetFile = options.target?.endsWith('.npy') === true ? options.target : undefined;
       await refuseOverwriting('explain: --out', outputs, [path, targetFile, ...inputs.files]);
       const [, height, width] = inputs.images.shape as [number, number, number, number];
+      const engine = await engineOf(options, io);
+      io.begin(`explaining ${count} ${count === 1 ? 'image' : 'images'} at ${taps.length} taps`);
       const explanations = await explainByMethod({
-        engine: await engineOf(options, io),
+        engine,
         network,
         weights: model.weights,
         taps,

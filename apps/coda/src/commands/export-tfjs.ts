@@ -27,6 +27,7 @@ export async function exportTfjs(path: string, flags: TfjsExportFlags, command: 
   }
   const io = ioOf(flags);
   await refuseOverwriting('export: --out', [flags.out, `${flags.out}.data`], [path]);
+  io.begin(`tracing ${path}`);
   const model = await openTfjsModel(path, { shapes: flags.shape ?? {} });
   const { opset } = flags;
   const { graph, modelOptions, inputs, outputs } = exportTfjsModel(model, { opset, version: projectVersion });

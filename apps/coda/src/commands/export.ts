@@ -28,7 +28,7 @@ export function exportCommand(): Command {
   return defineCommand(
     'export',
     'one ONNX file: the classifier, and with --explain its explanation',
-    'coda export runs/demo/hybrid.safetensors --out hybrid.onnx --explain',
+    'export runs/demo/hybrid.safetensors --out hybrid.onnx --explain',
   )
     .argument('<model>', 'a model file, or model.json of a TensorFlow.js model (or its folder)')
     .requiredOption('--out <file>', 'the ONNX file')
@@ -61,6 +61,7 @@ export function exportCommand(): Command {
       }
       await refuseOverwriting('export: --out', [options.out, `${options.out}.data`], [path]);
       const { network, model } = await openModel(path);
+      io.begin('tracing the network');
       const { graph, modelOptions } = exportGraph(network, model, { ...options, opset, version: projectVersion });
       const { files, bytes } = await writeOnnx(options.out, graph, {
         ...modelOptions,

@@ -48,7 +48,7 @@ export function importCommand(): Command {
   return defineCommand(
     'import',
     'foreign weights as a model file',
-    'coda import net.safetensors --format coda-pytorch --config net.json --out model.safetensors',
+    'import net.safetensors --format coda-pytorch --config net.json --out model.safetensors',
   )
     .argument('<state>', 'a state dict in a safetensors file')
     .requiredOption(

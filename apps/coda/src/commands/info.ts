@@ -18,7 +18,7 @@ export function infoCommand(): Command {
   return defineCommand(
     'info',
     'layers, taps, shapes, parameters, multiply-adds and memory of a model or preset; whether a file’s weights are those of its config',
-    'coda info runs/demo/hybrid.safetensors',
+    'info runs/demo/hybrid.safetensors',
   )
     .argument('<model>', `a model file, a network config (.json), or a preset: ${presetList(Object.keys(networkPresets))}`)
     .option('--batch <n>', 'images that the memory is for', wholeNumber(1), 1)

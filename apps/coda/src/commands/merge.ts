@@ -8,7 +8,7 @@ export function mergeCommand(): Command {
   return defineCommand(
     'merge',
     'joins the shares that `coda evaluate --shard` has written: the figures of one process, bit for bit',
-    'coda merge parts/*.json',
+    'merge parts/*.json',
   )
     .argument('<file...>', 'the files of all shares')
     .action(async (paths: string[], options: CommonOptions) => {

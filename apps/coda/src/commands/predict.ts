@@ -14,7 +14,7 @@ interface Options extends CommonOptions {
 }
 
 export function predictCommand(): Command {
-  return defineCommand('predict', 'logits and probabilities', 'coda predict runs/demo/hybrid.safetensors cat.png')
+  return defineCommand('predict', 'logits and probabilities', 'predict runs/demo/hybrid.safetensors cat.png')
     .argument('<model>', 'a model file')
     .argument('<input...>', 'images (JPEG, PNG, WebP), folders of them, or a .npy batch [N, H, W, 3]')
     .option('--out <file>', 'write the logits [N, classes] as .npy')

@@ -19,7 +19,7 @@ export function setupCommand(): Command {
   const tensorflow = defineCommand(
     'tensorflow',
     'builds the binding of @tensorflow/tfjs-node(-gpu) against a modern TensorFlow; asks before it writes',
-    'coda setup tensorflow --gpu',
+    'setup tensorflow --gpu',
   )
     .option('--gpu', 'for NVIDIA GPUs: TensorFlow with CUDA 12, and NVIDIA’s libraries')
     .option('--version <x.y.z>', 'of TensorFlow (default: 2.21.0)')

@@ -22,7 +22,7 @@ export function sweepCommand(): Command {
   const command = defineCommand(
     'sweep',
     'trains a hybrid with its cut at several depths, and compares accuracy and cost; called again, it goes on',
-    'coda sweep hybrid-cifar10-resnet20 --cuts layer1,layer2,layer3 --data cifar10 --out runs/sweep',
+    'sweep hybrid-cifar10-resnet20 --cuts layer1,layer2,layer3 --data cifar10 --out runs/sweep',
   ).argument('<preset>', `a hybrid's training config (.json), or a preset: ${presetList(hybrids)}`);
   return withTrainingOptions(command, 'the folder of the runs, one for each cut, and of results.json and results.csv')
     .optionsGroup('Cuts:')

@@ -4,7 +4,8 @@ import type { Command } from 'commander';
 import type { CommandIo } from '../command-io.ts';
 import { defineCommand, engineOf, ioOf, usageError } from '../define-command.ts';
 import { dryRunLines } from '../dry-run-lines.ts';
-import { dryRun, MEASURED_STEPS } from '../dry-run.ts';
+import { MEASURED_STEPS } from '../dry-run-steps.ts';
+import { dryRun } from '../dry-run.ts';
 import { Interrupted } from '../interrupted.ts';
 import { inGroup, withGroupOptions, type GroupOptions, type Member } from '../in-group.ts';
 import { interruptible } from '../interruptible.ts';
@@ -24,7 +25,7 @@ export function trainCommand(): Command {
   const command = defineCommand(
     'train',
     'trains a network in a run folder; an interrupted run goes on with --resume',
-    'coda train hybrid-cifar10-resnet20 --data cifar10 --out runs/hybrid',
+    'train hybrid-cifar10-resnet20 --data cifar10 --out runs/hybrid',
   ).argument('[preset]', `a config file (.json), or a preset: ${presetList(Object.keys(trainPresets))}; not needed with --resume`);
   return withGroupOptions(withTrainingOptions(command, 'the run folder').optionsGroup('Several processes (mpirun, srun):'))
     .optionsGroup('Before and after:')
@@ -40,6 +41,7 @@ async function trainIn({ group, io, threads }: Member, preset: string | undefine
   if (preset === undefined && !isResumed) throw usageError('train', 'what to train is missing', 'a preset or a config file (.json)');
   const kept = isResumed ? (await configToResume(options.out)).data : undefined;
   const data = options.data ?? kept ?? neededData(options, 'train');
+  io.begin(`reading ${data}`);
   const dataset = await openDataset(data);
   const engine = await engineOf(options, io, threads);
   await interruptible(async (signal) => {

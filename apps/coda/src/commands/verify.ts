@@ -36,7 +36,7 @@ export function verifyCommand(): Command {
   return defineCommand(
     'verify',
     'runs an ONNX file and its model, prints the largest deviation of logits and maps, fails above tolerance',
-    'coda verify hybrid.onnx --model runs/demo/hybrid.safetensors --data cifar10',
+    'verify hybrid.onnx --model runs/demo/hybrid.safetensors --data cifar10',
   )
     .addHelpText(
       'after',

@@ -4,14 +4,13 @@
  */
 import { CodaError, Random } from '@coda-nets/core';
 import { writeFileAtomic } from '@coda-nets/core/node';
-import { storedConfig } from '@coda-nets/train';
-import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readJson } from '../read-json.ts';
 import { readMetrics } from '../report/read-metrics.ts';
+import { ended, killAt, POLL_MS, start, stepsSoFar } from './training-process.ts';
 
 export interface CrashRunOptions {
   /** What stands before `train …`: the program and its arguments. */
@@ -64,7 +63,6 @@ interface CrashRunProgress {
   readonly disturbedSeconds: number;
 }
 
-const POLL_MS = 20;
 /** Room for buffers that grow with what happens to be in flight; a leak of a batch of images in each step would be many times as much. */
 const flatMemory = 1.1;
 /** No kill in the last so many of the steps: the process might end before it is seen. */
@@ -169,16 +167,6 @@ export function killMoments(
   }));
 }
 
-/** Goes on where there is a run. */
-async function start(
-  { command: [program, ...words], config, data, more = [], signal }: CrashRunOptions,
-  out: string,
-): Promise<ChildProcess> {
-  const resume = (await storedConfig(out)) === undefined ? [] : ['--resume'];
-  const args = [...words, 'train', config, '--data', data, '--out', out, ...more, ...resume];
-  return spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], ...(signal !== undefined && { signal }) });
-}
-
 async function undisturbed(options: CrashRunOptions, out: string): Promise<NonNullable<CrashRunProgress['undisturbed']>> {
   const begun = performance.now();
   const child = await start(options, out);
@@ -190,59 +178,6 @@ async function undisturbed(options: CrashRunOptions, out: string): Promise<NonNu
   }, 10 * POLL_MS);
   await ended(child, options).finally(() => clearInterval(timer));
   return { seconds: (performance.now() - begun) / 1000, memoryByQuarter: quarters(samples) };
-}
-
-function ended(child: ChildProcess, { config }: CrashRunOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let said = '';
-    child.stderr?.on('data', (text: unknown) => (said = (said + String(text)).slice(-2000)));
-    child.on('error', reject);
-    child.on('exit', (code, signal) => {
-      if (code === 0) resolve();
-      else
-        reject(
-          new CodaError({
-            kind: 'unavailable',
-            where: `crash run: ${config}`,
-            problem: `coda train ended with ${code ?? signal}:\n${said.trimEnd()}`,
-          }),
-        );
-    });
-  });
-}
-
-/** Kills it when it has done `target` steps and `delayMs` more. Throws where it fails, or ends by itself before. */
-async function killAt(child: ChildProcess, options: CrashRunOptions, out: string, target: number, delayMs: number): Promise<void> {
-  let sent = false;
-  const timer = setInterval(() => {
-    if (stepsSoFar(out) < target) return;
-    clearInterval(timer);
-    setTimeout(() => (sent = child.kill('SIGKILL')), delayMs);
-  }, POLL_MS);
-  try {
-    await ended(child, options);
-  } catch (error) {
-    if (sent && child.signalCode === 'SIGKILL') return;
-    throw error;
-  } finally {
-    clearInterval(timer);
-  }
-  throw new CodaError({
-    kind: 'unavailable',
-    where: 'crash run: kills',
-    problem: `the training was at its end before it could be killed after step ${target}`,
-    hint: 'Delete the folder of the disturbed run and progress.json, and take more or slower steps.',
-  });
-}
-
-/** The step of the last whole line. */
-function stepsSoFar(out: string): number {
-  try {
-    const lines = readFileSync(join(out, 'metrics.jsonl'), 'utf8').split('\n').slice(0, -1);
-    return (JSON.parse(lines.at(-1) ?? '{"step":0}') as { step: number }).step;
-  } catch {
-    return 0;
-  }
 }
 
 async function lastCheckpoint(out: string): Promise<number> {

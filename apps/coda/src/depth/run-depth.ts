@@ -65,6 +65,7 @@ export interface DepthRun {
  */
 export async function runDepth(options: DepthRunOptions): Promise<DepthRun | undefined> {
   const { preset, out, engine, io, signal, seed, setting, group = oneProcess, shard } = options;
+  io.begin(`reading ${options.models.join(', ')} and ${options.data}`);
   const models = await openModels(options.models);
   const dataset = await openDataset(options.data);
   for (const { network } of models) checkDataset(dataset, network, options.data);
@@ -137,6 +138,7 @@ export async function runDepth(options: DepthRunOptions): Promise<DepthRun | und
     files.push(join(out, name));
     await writeFileAtomic(join(out, name), bytes);
   };
+  io.begin('drawing the report');
   const charts = depthCharts(results);
   await mkdir(join(out, 'figures'), { recursive: true });
   for (const chart of charts) await write(`figures/${chart.id}.png`, await chartPng(chart));

@@ -42,6 +42,7 @@ function silentIo(): CommandIo & { readonly said: string[] } {
     said,
     json: true,
     say: (line) => void said.push(line),
+    begin: () => undefined,
     result: () => undefined,
     progress: () => ({ update: () => undefined, stop: () => undefined }),
   };

@@ -11,6 +11,7 @@ const TOLERANCE = 1e-5;
 const silent: CommandIo = {
   json: true,
   say: () => undefined,
+  begin: () => undefined,
   result: () => undefined,
   progress: () => ({ update: () => undefined, stop: () => undefined }),
 };

@@ -27,6 +27,7 @@ const works: readonly EngineWork[] = engineWorks.map((work) => ({ ...work, batch
 const silent: CommandIo = {
   json: true,
   say: () => undefined,
+  begin: () => undefined,
   result: () => undefined,
   progress: () => ({ update: () => undefined, stop: () => undefined }),
 };

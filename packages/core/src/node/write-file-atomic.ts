@@ -51,8 +51,8 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array | string |
   }
 }
 
-/** Makes the rename durable. Windows cannot open a folder, and needs no such thing. */
-async function syncFolder(path: string): Promise<void> {
+/** Makes renames in a folder durable. Windows cannot open a folder, and needs no such thing. */
+export async function syncFolder(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   const folder = await open(path, 'r');
   try {
