@@ -52,7 +52,8 @@ describe.skipIf(!here)(`TensorFlow.js on WebGPU${why}`, { timeout: TIMEOUT }, ()
   });
 
   it('tells its GPU, and leaves the chosen backend as it is', async () => {
-    const { description } = await tfjsWebGpuEngine();
+    const { description, readsBetweenKernels } = await tfjsWebGpuEngine();
+    expect(readsBetweenKernels).toBe(false);
     expect(description).toMatch(/^TensorFlow\.js \d+\.\d+\.\d+, WebGPU, .+$/);
     expect(tf.getBackend()).toBe('cpu');
   });
