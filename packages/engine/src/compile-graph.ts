@@ -1,13 +1,5 @@
 /** A function as one graph in a session of ONNX Runtime, with a report of what that took. */
-import {
-  CodaError,
-  type ArraySpec,
-  type Compiled,
-  type Engine,
-  type NdArray,
-  type Signature,
-  type TensorFunction,
-} from '@coda-nets/core';
+import { CodaError, type ArraySpec, type Compiled, type Engine, type NdArray, type Signature, type TensorFunction } from '@coda-nets/core';
 import {
   encodeModel,
   encodeModelInMemory,

@@ -71,7 +71,7 @@ export async function openStages(
     },
     release: async () => {
       await busy;
-      await Promise.all(sessions.map((session) => session?.release()));
+      await Promise.all(sessions.flatMap((session) => session?.release() ?? []));
     },
   };
 }
@@ -84,7 +84,7 @@ async function openAll(opening: readonly Promise<StageSession>[]): Promise<reado
     return await Promise.all(opening);
   } catch (error) {
     const opened = await Promise.allSettled(opening);
-    await Promise.allSettled(opened.map((each) => (each.status === 'fulfilled' ? each.value?.release() : undefined)));
+    await Promise.allSettled(opened.flatMap((each) => (each.status === 'fulfilled' ? (each.value?.release() ?? []) : [])));
     throw error;
   }
 }
