@@ -7,13 +7,22 @@ export interface EagerStep {
   readonly results: readonly NdArray[];
 }
 
-/** `engine`: one that runs functions call by call. Throws a CodaError for one that compiles them, which has no kernels to listen to. */
+/** `engine`: one that `readsBetweenKernels`. Throws a CodaError for another. */
 export async function eagerSteps(
   engine: Engine,
   fn: TensorFunction,
   signature: Signature,
   inputs: NamedArrays,
 ): Promise<readonly EagerStep[]> {
+  if (engine.readsBetweenKernels !== true) {
+    throw new CodaError({
+      kind: 'argument',
+      where: 'eagerSteps: engine',
+      problem: 'values cannot be read between its kernels',
+      expected: 'wasm, cpu or tensorflow',
+      got: engine.name,
+    });
+  }
   const steps: EagerStep[] = [];
   const compiled = await engine.compile((tensors) => listening(steps, () => fn(tensors)), signature);
   try {
@@ -21,14 +30,7 @@ export async function eagerSteps(
   } finally {
     await compiled.dispose();
   }
-  if (steps.length > 0) return steps;
-  throw new CodaError({
-    kind: 'argument',
-    where: 'eagerSteps: engine',
-    problem: 'it compiles functions instead of running them kernel by kernel',
-    expected: 'wasm, cpu or tensorflow',
-    got: engine.name,
-  });
+  return steps;
 }
 
 /** Notes the kernels that TensorFlow.js runs during `work`, but for copies; not those that kernels run themselves. */

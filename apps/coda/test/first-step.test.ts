@@ -1,6 +1,6 @@
 /** The first kernel that ONNX Runtime computes otherwise than eager TensorFlow.js, found where one is made to. */
 import { ndArray, Random, type TensorFunction } from '@coda-nets/core';
-import { eagerEngine } from '@coda-nets/engine';
+import { eagerEngine, onnxRuntimeEngine } from '@coda-nets/engine';
 import { useBackend } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, expect, it, vi } from 'vitest';
@@ -64,13 +64,15 @@ it.each<[string, string, number, RegExp]>([
   }
 });
 
-it('refuses a reference that compiles', async () => {
-  const compiling = {
-    ...reference,
-    name: 'onnxruntime' as const,
-    compile: async () => ({ run: async () => ({}), carried: async () => ({}), dispose: async () => undefined }),
-  };
-  await expect(firstStepDifference(fn, signature, { image }, { ...options, reference: compiling })).rejects.toThrow(
-    'eagerSteps: engine: it compiles functions instead of running them kernel by kernel; expected wasm, cpu or tensorflow, got onnxruntime',
+it.each([
+  ['compiles', await onnxRuntimeEngine({ threads: 1 }), 'onnxruntime'],
+  [
+    'keeps its values on a GPU',
+    eagerEngine({ name: 'tfjs-webgpu', backend: 'cpu', description: '', readsBetweenKernels: false }),
+    'tfjs-webgpu',
+  ],
+])('refuses a reference that %s', async (_, engine, name) => {
+  await expect(firstStepDifference(fn, signature, { image }, { ...options, reference: engine })).rejects.toThrow(
+    `eagerSteps: engine: values cannot be read between its kernels; expected wasm, cpu or tensorflow, got ${name}`,
   );
 });

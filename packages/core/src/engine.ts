@@ -54,6 +54,10 @@ export interface Engine {
   readonly name: 'onnxruntime' | 'tensorflow' | 'webgpu' | 'tfjs-webgpu' | 'wasm' | 'cpu';
   /** For people: `ONNX Runtime 1.30.0, CPU, 2 threads`. */
   readonly description: string;
+  /**
+   * Whether the function itself runs at every call, on a backend whose values it may read without waiting (`dataSync`) between two of its kernels. Without: no.
+   */
+  readonly readsBetweenKernels?: boolean;
   compile(fn: TensorFunction, signature: Signature): Promise<Compiled>;
   /** The function cut where values cross ranks or are wanted early. For functions without carried values; of engines that can stop on their way. */
   compileInStages?(fn: TensorFunction, signature: Signature, options: StageOptions): Promise<CompiledInStages>;

@@ -4,8 +4,8 @@ import { withDynamicWeightsHeld } from '@coda-nets/core';
 import { expectClose, expectOnlyResult, finiteDifference, randomValues, useBackend } from '@coda-nets/tools/testkit';
 import { edauBounds, edauConv, type EdauBound } from '../src/index.ts';
 import { geometryOf } from './geometry-of.ts';
-import { edauCases, edauProblem } from './edau-problem.ts';
-import type { UnitCase } from './unit-cases.ts';
+import { edauProblem } from './edau-problem.ts';
+import { unitCases, type UnitCase } from './unit-cases.ts';
 import { slowEdau, slowEdauUnits } from './slow-edau.ts';
 
 /** float32 sums of up to 75·7 products against float64, through two square roots; relative to the largest, since the sums cancel. */
@@ -17,7 +17,7 @@ const zeroGradient = { atol: 1e-5 } as const;
 
 beforeAll(() => useBackend('cpu'));
 
-const variants = edauCases.flatMap((c) => edauBounds.flatMap((bound) => [1, 2].map((seed) => [bound, seed, c] as const)));
+const variants = unitCases.flatMap((c) => edauBounds.flatMap((bound) => [1, 2].map((seed) => [bound, seed, c] as const)));
 const named = variants.map(([bound, seed, c]) => [`${bound} seed ${seed} ${JSON.stringify(c)}`, bound, seed, c] as const);
 
 describe('edauConv', () => {
@@ -51,7 +51,7 @@ describe('edauConv', () => {
 
   it('is bounded by the Frobenius norm unless told otherwise', () => {
     tf.tidy(() => {
-      const { x, weights } = edauProblem(edauCases[1] as UnitCase, 1, 'frobenius');
+      const { x, weights } = edauProblem(unitCases[1] as UnitCase, 1, 'frobenius');
       expect(edauConv(x, weights).dataSync()).toEqual(
         edauConv(x, weights, { bound: 'frobenius', stride: 1, padding: 0, eps: 1e-12 }).dataSync(),
       );
@@ -117,7 +117,7 @@ describe('edauConv', () => {
 
   it('has a gradient of 0 by its weights where they are held', () => {
     tf.tidy(() => {
-      const { x, weights } = edauProblem(edauCases[1] as UnitCase, 1, 'frobenius');
+      const { x, weights } = edauProblem(unitCases[1] as UnitCase, 1, 'frobenius');
       const byA = (A: tf.Tensor): tf.Tensor => tf.sum(edauConv(x, { ...weights, A }));
       const held = withDynamicWeightsHeld(() => tf.grad(byA)(weights.A));
       expect(tf.max(tf.abs(held)).dataSync()[0]).toBe(0);
@@ -127,7 +127,7 @@ describe('edauConv', () => {
   it('has no gradient × input decomposition without the scope', () => {
     tf.tidy(() => {
       for (const bound of edauBounds) {
-        const { x, weights } = edauProblem(edauCases[1] as UnitCase, 1, bound);
+        const { x, weights } = edauProblem(unitCases[1] as UnitCase, 1, bound);
         const { value, grad } = tf.valueAndGrad((t: tf.Tensor) => tf.sum(edauConv(t as tf.Tensor4D, weights, { bound })))(x);
         // Each unit is homogeneous of degree 1 in x, so that the whole sums up by Euler's theorem, and no single position does.
         expectClose(tf.sum(tf.mul(grad, x)), value, { rtol: 1e-4 });
@@ -166,7 +166,7 @@ describe('edauConv', () => {
 
   it('names the nearest bound for one that there is not', () => {
     tf.tidy(() => {
-      const { x, weights } = edauProblem(edauCases[1] as UnitCase, 1, 'spectral');
+      const { x, weights } = edauProblem(unitCases[1] as UnitCase, 1, 'spectral');
       expect(() => edauConv(x, weights, { bound: 'spectrum' as EdauBound })).toThrow(
         'edauConv: bound: no such bound; expected one of frobenius, spectral, product, got "spectrum". Did you mean "spectral"?',
       );

@@ -6,8 +6,8 @@ import { expectClose, expectOnlyResult, finiteDifference, randomTensor } from '@
 import { edauAlignment, edauBounds, edauConv, edauMap, edauMapTransposed, type EdauBound, type EdauWeights } from '../src/index.ts';
 import { describeOnBackends } from './backends.ts';
 import { geometryOf } from './geometry-of.ts';
-import { edauCases, edauProblem } from './edau-problem.ts';
-import type { UnitCase } from './unit-cases.ts';
+import { edauProblem } from './edau-problem.ts';
+import { unitCases, type UnitCase } from './unit-cases.ts';
 import { slowEdauUnits, type SlowEdau } from './slow-edau.ts';
 import { slowMatrix, times, transposed, type Matrix } from './slow-linear-map.ts';
 
@@ -18,7 +18,7 @@ const gradientTolerance = { rtol: 5e-5, relativeTo: 'largest' } as const;
 /** Of numbers of at most 1: cosines and norms, the spectral bound 6·10⁻⁶ from above among them. */
 const unitTolerance = { atol: 1e-5 } as const;
 
-const named = edauCases.flatMap((c) => edauBounds.map((bound) => [`${bound} ${JSON.stringify(c)}`, bound, c] as const));
+const named = unitCases.flatMap((c) => edauBounds.map((bound) => [`${bound} ${JSON.stringify(c)}`, bound, c] as const));
 type Map4D = [number, number, number];
 
 /** The slow twin's images one by one. */

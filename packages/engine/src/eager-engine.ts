@@ -19,10 +19,12 @@ export interface EagerOptions {
   /** A registered and initialised tfjs backend. */
   readonly backend: string;
   readonly description: string;
+  /** Whether the backend gives values without waiting. Default true. */
+  readonly readsBetweenKernels?: boolean;
 }
 
-export function eagerEngine({ name, backend, description }: EagerOptions): Engine {
-  return { name, description, compile: async (fn, signature) => eager(backend, fn, signature) };
+export function eagerEngine({ name, backend, description, readsBetweenKernels = true }: EagerOptions): Engine {
+  return { name, description, readsBetweenKernels, compile: async (fn, signature) => eager(backend, fn, signature) };
 }
 
 function eager(backend: string, fn: TensorFunction, signature: Signature): Compiled {

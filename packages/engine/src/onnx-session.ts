@@ -43,16 +43,12 @@ export async function openSession(ort: OnnxRuntime, plan: SessionPlan): Promise<
   const fixed = await fixedInputs(ort, plan, tensors(plan.shared));
   const carriedNames = Object.keys(plan.carried);
   const carriedOutputs = new Set(carriedNames.map((name) => carriedOutput(name)));
-  const onGpu = plan.onGpu === true && carriedNames.length > 0;
   const traced = plan.listFallbacks === true ? await traceFolder() : undefined;
   let fallbacks: Fallbacks | undefined;
-  const session = await ort.InferenceSession.create(plan.model as Uint8Array, {
-    ...plan.options,
-    ...(traced !== undefined && { enableProfiling: true, profileFilePrefix: traced.prefix }),
-    ...(plan.weights !== undefined && { externalData: Object.entries(plan.weights).map(([path, data]) => ({ path, data })) }),
-    ...(onGpu && { preferredOutputLocation: Object.fromEntries([...carriedOutputs].map((name) => [name, 'gpu-buffer' as const])) }),
+  const { session, reader } = await openOn(ort, plan, traced?.prefix).catch(async (error: unknown) => {
+    await traced?.remove();
+    throw error;
   });
-  const reader = onGpu ? await ort.InferenceSession.create(copyingModel(plan.carried), plan.options) : undefined;
   const outputNames = session.outputNames.filter((name) => !carriedOutputs.has(name));
   // the first ones are the caller's, who may write over them
   let carried = tensors(Object.fromEntries(Object.entries(plan.carried).map(([name, array]) => [name, copyOf(array)])));
@@ -91,6 +87,29 @@ export async function openSession(ort: OnnxRuntime, plan: SessionPlan): Promise<
       await traced?.remove();
     },
   };
+}
+
+/** The session of the model and, where its carried values stay on the GPU, the one that reads them. Both or none. */
+async function openOn(
+  ort: OnnxRuntime,
+  { model, weights, options, carried, onGpu }: SessionPlan,
+  tracePrefix: string | undefined,
+): Promise<{ readonly session: InferenceSession; readonly reader: InferenceSession | undefined }> {
+  const names = onGpu === true ? Object.keys(carried) : [];
+  const session = await ort.InferenceSession.create(model as Uint8Array, {
+    ...options,
+    ...(tracePrefix !== undefined && { enableProfiling: true, profileFilePrefix: tracePrefix }),
+    ...(weights !== undefined && { externalData: Object.entries(weights).map(([path, data]) => ({ path, data })) }),
+    ...(names.length > 0 && {
+      preferredOutputLocation: Object.fromEntries(names.map((name) => [carriedOutput(name), 'gpu-buffer' as const])),
+    }),
+  });
+  try {
+    return { session, reader: names.length > 0 ? await ort.InferenceSession.create(copyingModel(carried), options) : undefined };
+  } catch (error) {
+    await session.release();
+    throw error;
+  }
 }
 
 async function fixedInputs(

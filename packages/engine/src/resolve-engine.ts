@@ -3,10 +3,12 @@ import { CodaError, nearestName, type Engine } from '@coda-nets/core';
 import { gpuReport } from '@coda-nets/tensorflow-setup';
 import * as tf from '@tensorflow/tfjs-core';
 import { eagerEngine } from './eager-engine.ts';
-import { onnxRuntimeEngine, webGpuEngine, type OnnxRuntimeOptions } from './onnxruntime-engine.ts';
+import { onnxRuntimeEngine } from './onnxruntime-engine.ts';
+import type { OnnxRuntimeOptions } from './session-options.ts';
 import type { TfjsWebGpuOptions } from './tfjs-webgpu/start-backend.ts';
 import { tfjsWebGpuEngine } from './tfjs-webgpu/tfjs-webgpu-engine.ts';
 import { tensorFlowEngine, type TensorFlowEngine, type TensorFlowOptions } from './tensorflow/tensorflow-engine.ts';
+import { webGpuEngine } from './webgpu-engine.ts';
 
 export type EngineName = Engine['name'];
 

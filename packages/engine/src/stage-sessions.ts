@@ -23,9 +23,9 @@ export async function openStages(
   mean: StageOptions['mean'],
 ): Promise<StageSessions> {
   const toTensor = tensorMaker(ort);
-  const sessions = await Promise.all(stages.map(({ graph }) => openStage(ort, graph, options)));
   const between = memoryBetween(stages, new Set(Object.values(outputs))).map((arrays) => tensorsOf(arrays, toTensor));
   const fixed = tensorsOf(shared, toTensor);
+  const sessions = await openAll(stages.map(({ graph }) => openStage(ort, graph, options)));
   let busy: Promise<unknown> = Promise.resolve();
 
   const call = async (inputs: NamedArrays, onResults?: (results: NamedArrays) => void): Promise<NamedArrays> => {
@@ -76,12 +76,21 @@ export async function openStages(
   };
 }
 
+type StageSession = InferenceSession | undefined;
+
+/** All of them or none: those that opened are released where one did not, and its error is thrown. */
+async function openAll(opening: readonly Promise<StageSession>[]): Promise<readonly StageSession[]> {
+  try {
+    return await Promise.all(opening);
+  } catch (error) {
+    const opened = await Promise.allSettled(opening);
+    await Promise.allSettled(opened.flatMap((each) => (each.status === 'fulfilled' ? (each.value?.release() ?? []) : [])));
+    throw error;
+  }
+}
+
 /** Undefined for a stage without nodes. */
-async function openStage(
-  ort: OnnxRuntime,
-  graph: Stage['graph'],
-  options: InferenceSession.SessionOptions,
-): Promise<InferenceSession | undefined> {
+async function openStage(ort: OnnxRuntime, graph: Stage['graph'], options: InferenceSession.SessionOptions): Promise<StageSession> {
   if (graph.nodes.length === 0) return undefined;
   const { model, weights } = encodeModelInMemory(graph);
   return ort.InferenceSession.create(model, { ...options, externalData: Object.entries(weights).map(([path, data]) => ({ path, data })) });

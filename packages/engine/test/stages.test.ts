@@ -204,4 +204,20 @@ describe('a function in stages', () => {
       engine.compileInStages?.((t) => t, { inputs: {}, carried: { a: inputs['a'] as NamedArrays[string] } }, { mean }),
     ).rejects.toThrow('compileInStages: signature: a function in stages carries no values; expected inputs and constants');
   });
+
+  it('is refused by name where it would have to be one graph', async () => {
+    const [first, both] = [
+      ({ a }: NamedTensors) => ({ y: tf.tanh(meanOverRanks(a as tf.Tensor, 'stem/norm')) }),
+      ({ a, b }: NamedTensors) => ({
+        y: tf.add(meanOverRanks(a as tf.Tensor, 'stem/norm'), meanOverRanks(b as tf.Tensor, 'head/norm')),
+      }),
+    ];
+    const refused: unknown = await engine.compile(first, signature).catch((error: unknown) => error);
+    expect(refused).toMatchObject({
+      kind: 'argument',
+      message:
+        'compile: meanOverRanks: the function averages "stem/norm" over ranks, which a graph in one piece does not stop for; expected compileInStages, of an engine that has it, got compile. A function of one process alone needs no meanOverRanks: without, it is the same and compiles as it is.',
+    });
+    await expect(engine.compile(both, signature)).rejects.toThrow('the function averages "stem/norm" and 1 more over ranks');
+  });
 });

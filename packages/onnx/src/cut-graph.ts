@@ -7,7 +7,7 @@
  */
 import { type NamedArrays, type NdArray } from '@coda-nets/core';
 import type { Graph, Node, Value } from './graph.ts';
-import { isMeanOverRanks } from './kernels/mean-over-ranks.ts';
+import { isMeanOverRanks, nameOfMean } from './kernels/mean-over-ranks.ts';
 import { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
 
 /** A value that is sent, by the name of what is sent and of what comes back. */
@@ -90,10 +90,10 @@ export function cutGraph(original: Graph, early: readonly (readonly string[])[] 
           inputs: node.inputs.map((value) => (value === undefined || isHere(value) ? value : inputOf(value))),
         })),
       },
-      crossings: (plan[k] as StagePlan).marks.map(({ inputs, output, attributes }) => ({
-        name: (attributes['name'] as { string: string }).string,
-        from: nameOf(inputs[0] as Value),
-        to: nameOf(output),
+      crossings: (plan[k] as StagePlan).marks.map((mark) => ({
+        name: nameOfMean(mark),
+        from: nameOf(mark.inputs[0] as Value),
+        to: nameOf(mark.output),
       })),
     };
   });

@@ -25,6 +25,7 @@ export type { ExternalData } from './external-data.ts';
 export { opsets } from './passes/to-opset.ts';
 export { splitConstantPart, type SplitGraph } from './passes/split-constant-part.ts';
 export { cutGraph, type Crossing, type Stage, type StagedGraph } from './cut-graph.ts';
+export { meansOverRanks } from './kernels/mean-over-ranks.ts';
 export { printGraph } from './print-graph.ts';
 export { kernelSupport, type KernelSupport } from './unsupported-kernels.ts';
 export type { Attribute, Dim, Graph, Node, Value } from './graph.ts';

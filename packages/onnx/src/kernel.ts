@@ -3,7 +3,8 @@ import { CodaError } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { callSite } from './call-site.ts';
 import type { GraphBuilder } from './graph-builder.ts';
-import { recordingBackendName, tensorDType, type RecordingBackend } from './recording-backend.ts';
+import { recordingBackendName, type RecordingBackend } from './recording-backend.ts';
+import { tensorDType } from './tensor-dtype.ts';
 import { dtypeOf, type Layouts, type TracedArray } from './traced-array.ts';
 
 export interface KernelContext<A> {

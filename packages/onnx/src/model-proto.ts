@@ -1,9 +1,10 @@
 /** The one module that knows the wire format: a graph becomes the bytes of an ONNX ModelProto, and a file's bytes tell what it takes and gives. */
 import { CodaError, type DType, type NdArray } from '@coda-nets/core';
 import onnxProto from 'onnx-proto';
-import type { Attribute, Dim, Graph, Node, Value } from './graph.ts';
+import type { Attribute, Dim, Graph, Value } from './graph.ts';
 import { externalDataOf, type ExternalData } from './external-data.ts';
 import { giveNames } from './give-names.ts';
+import { operators } from './operators.ts';
 import { keepPadsApart } from './passes/keep-pads-apart.ts';
 import { DEFAULT_OPSET, irVersionOf, toOpset } from './passes/to-opset.ts';
 
@@ -158,22 +159,6 @@ function encode(original: Graph, options: ModelOptions, initializer: (name: stri
     },
   });
   return onnx.ModelProto.encode(model).finish();
-}
-
-interface Operator extends Omit<Node, 'output' | 'outputIndex'> {
-  readonly outputs: readonly (Value | undefined)[];
-}
-
-/** Neighbours that share their inputs and attributes, the very same objects, are the outputs of one operator. */
-function operators(nodes: readonly Node[]): readonly Operator[] {
-  const all: (Operator & { outputs: (Value | undefined)[] })[] = [];
-  for (const { output, outputIndex = 0, ...node } of nodes) {
-    const before = all.at(-1);
-    const isNext = before?.inputs === node.inputs && before.attributes === node.attributes && before.outputs.length === outputIndex;
-    if (isNext) before.outputs.push(output);
-    else all.push({ ...node, outputs: [...Array.from({ length: outputIndex }, () => undefined), output] });
-  }
-  return all;
 }
 
 function attributeProto(a: Attribute) {

@@ -4,8 +4,9 @@
  */
 import { CodaError, ndArray, type DType } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
-import { callSite } from './call-site.ts';
 import { GraphBuilder } from './graph-builder.ts';
+import { readRefusal, refuseRandom } from './refusals.ts';
+import { tensorDType } from './tensor-dtype.ts';
 import { filled, plain, Layouts, type LayoutOptions, type TracedArray } from './traced-array.ts';
 
 export const recordingBackendName = 'coda-recording';
@@ -24,13 +25,6 @@ interface Entry {
   readonly known: KnownTensor | undefined;
   array: TracedArray | undefined;
 }
-
-/** Operations that draw random numbers: a graph would have the same ones for ever. */
-const random = new Set(
-  ['rand', 'randomGamma', 'randomNormal', 'randomStandardNormal', 'randomUniform', 'randomUniformInt', 'truncatedNormal'].map(
-    (n) => `${n}__op`,
-  ),
-);
 
 export interface RecordingOptions extends LayoutOptions {
   /** The backend in use before. */
@@ -151,8 +145,7 @@ export class RecordingBackend extends tf.KernelBackend {
   }
 
   override write(values: tf.backend_util.BackendValues, shape: number[], dtype: tf.DataType): object {
-    const draws = tf.engine().state.scopeStack.find(({ name }) => random.has(name));
-    if (draws !== undefined) throw randomRefusal(draws.name.replace('__op', ''));
+    refuseRandom();
     const dataId = {};
     this.#store(dataId, values, shape, dtype, 1);
     return dataId;
@@ -222,32 +215,3 @@ export class RecordingBackend extends tf.KernelBackend {
     }
   }
 }
-
-/** tfjs knows int32 where the graph has other integers, and float32 where it has float64. */
-export function tensorDType(dtype: DType): 'float32' | 'int32' | 'bool' {
-  if (dtype === 'float64') return 'float32';
-  return dtype === 'float32' || dtype === 'bool' ? dtype : 'int32';
-}
-
-function readRefusal(why: string): CodaError {
-  return new CodaError({
-    kind: 'unsupported',
-    where: 'trace',
-    problem: `the function reads the values of a tensor (data, dataSync, array or print), ${why}`,
-    hint: `${called()}Return the tensor, or decide on shapes instead of values.`,
-  });
-}
-
-function randomRefusal(operation: string): CodaError {
-  return new CodaError({
-    kind: 'unsupported',
-    where: `trace: ${operation}`,
-    problem: 'the function draws random numbers, which a graph would repeat at every call',
-    hint: `${called()}Draw them outside and hand them in as an input, or trace the function without its dropout (training: false).`,
-  });
-}
-
-const called = (): string => {
-  const site = callSite();
-  return site === undefined ? '' : `Called at ${site}. `;
-};

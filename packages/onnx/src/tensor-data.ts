@@ -1,6 +1,6 @@
 /** What TensorFlow.js can hold of the arrays a signature gives: float32, int32 and bool. Nothing is rounded or cut off in silence. */
 import { CodaError, ndArray, type ArraySpec, type DType, type NdArray } from '@coda-nets/core';
-import { tensorDType } from './recording-backend.ts';
+import { tensorDType } from './tensor-dtype.ts';
 
 const LEAST = -(2 ** 31);
 const MOST = 2 ** 31 - 1;

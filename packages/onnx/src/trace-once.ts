@@ -18,6 +18,7 @@ import './kernels/scatter.ts';
 import './kernels/matmul.ts';
 import './kernels/einsum.ts';
 import './kernels/convolution.ts';
+import './kernels/filter-gradient.ts';
 import './kernels/max-pool.ts';
 import './kernels/depthwise-convolution.ts';
 import './kernels/grouped-convolution.ts';
@@ -30,9 +31,10 @@ import './kernels/fused.ts';
 import './kernels/mean-over-ranks.ts';
 import './unsupported-kernels.ts';
 import { eliminateDeadCode } from './passes/eliminate-dead-code.ts';
-import { RecordingBackend, recordingBackendName, tensorDType, type RecordedStep } from './recording-backend.ts';
+import { RecordingBackend, recordingBackendName, type RecordedStep } from './recording-backend.ts';
 import { shapeIn, type Sizes } from './trace-sizes.ts';
 import { carriedDType, tensorData } from './tensor-data.ts';
+import { tensorDType } from './tensor-dtype.ts';
 import { plain } from './traced-array.ts';
 
 export interface TraceOptions {

@@ -131,11 +131,10 @@ async function networkNode(
   );
   const feeds: Record<string, NdArray> = { image: imageBatch(images, [0], info.inputs.find(({ name }) => name === 'image') as ArrayInfo) };
   if ('target' in inputs) feeds['target'] = ndArray('int64', [1], BigInt64Array.of(-1n));
-  // a graph has no kernels of TensorFlow.js, and what is on a GPU is not there between two of them
-  const compiled = ['onnxruntime', 'webgpu', 'tfjs-webgpu'].includes(reference.name);
-  const step = compiled
-    ? undefined
-    : await firstStepDifference(fn, { ...signature, inputs }, feeds, { reference, tolerance, trace: { convolutionsAsProducts: false } });
+  const step =
+    reference.readsBetweenKernels === true
+      ? await firstStepDifference(fn, { ...signature, inputs }, feeds, { reference, tolerance, trace: { convolutionsAsProducts: false } })
+      : undefined;
   if (step !== undefined) return describeStep(step);
   const node = await firstNodeDifference(bytes, path, exportGraph(network, model, options), feeds, tolerance);
   return node === undefined ? undefined : `Beside what the model is exported to now, ${describeNode(node)}`;

@@ -3,6 +3,7 @@ import { CodaError } from '@coda-nets/core';
 import * as tf from '@tensorflow/tfjs-core';
 import { addNInGroups } from './add-n-kernel.ts';
 import { findAdapter, importOptional, WHERE, type GpuAdapter, type GpuDevice } from './dawn.ts';
+import { transposeWholeNumbers } from './transpose-whole-numbers.ts';
 
 export interface TfjsWebGpuOptions {
   /** Part of the name of the GPU to take, as its driver names it. Default: the fastest. */
@@ -16,10 +17,11 @@ export interface TfjsWebGpu {
   check(): void;
 }
 
-interface Backend extends tf.KernelBackend {
-  readonly device: GpuDevice;
-  readonly tensorMap: { get(id: object): { readonly values: unknown; readonly resource?: unknown } };
-}
+type Backend = tf.KernelBackend &
+  Parameters<typeof transposeWholeNumbers>[0] & {
+    readonly device: GpuDevice;
+    readonly tensorMap: { get(id: object): { readonly values: unknown; readonly resource?: unknown } };
+  };
 
 interface BackendModule {
   readonly WebGPUBackend: new (device: GpuDevice, info: GpuAdapter['info']) => Backend;
@@ -84,6 +86,7 @@ async function start(wanted: string | undefined): Promise<Running> {
   const { info } = adapter;
   const backend = new WebGPUBackend(device, info);
   refuseSynchronousReads(backend);
+  transposeWholeNumbers(backend);
   addKernels();
   tf.registerBackend(BACKEND, () => backend, 0);
   const previous = tf.getBackend();

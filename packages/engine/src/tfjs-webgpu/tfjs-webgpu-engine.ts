@@ -10,7 +10,7 @@ import { startTfjsWebGpu, type TfjsWebGpu, type TfjsWebGpuOptions } from './star
 export async function tfjsWebGpuEngine(options: TfjsWebGpuOptions = {}): Promise<Engine> {
   const gpu = await startTfjsWebGpu(options);
   const description = `TensorFlow.js ${tf.version_core}, WebGPU, ${gpu.description}`;
-  const eager = eagerEngine({ name: 'tfjs-webgpu', backend: 'webgpu', description });
+  const eager = eagerEngine({ name: 'tfjs-webgpu', backend: 'webgpu', description, readsBetweenKernels: false });
   return { ...eager, compile: async (fn, signature) => checked(await eager.compile(fn, signature), gpu) };
 }
 

@@ -9,7 +9,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { ints } from '../graph.ts';
 import { kernel, type KernelContext } from '../kernel.ts';
 import type { TracedArray } from '../traced-array.ts';
-import { endPad } from './convolution.ts';
+import { endPad } from './convolution-geometry.ts';
 import { formula } from './elementwise.ts';
 import { paddingAsked } from './padding-asked.ts';
 

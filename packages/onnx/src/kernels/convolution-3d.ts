@@ -4,7 +4,7 @@ import { int, ints } from '../graph.ts';
 import type { StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
 import { plain, type TracedArray } from '../traced-array.ts';
-import { endPad } from './convolution.ts';
+import { endPad } from './convolution-geometry.ts';
 import { paddingAsked } from './padding-asked.ts';
 import { padValue } from './shape.ts';
 

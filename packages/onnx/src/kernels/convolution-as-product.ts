@@ -6,7 +6,7 @@
 import { int } from '../graph.ts';
 import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
 import { identityOrder, plain, type Layouts, type TracedArray } from '../traced-array.ts';
-import type { Geometry } from './convolution.ts';
+import type { Geometry } from './convolution-geometry.ts';
 import { padValue } from './shape.ts';
 
 /** Positions below and outputs above which the product wins, measured on 2 AVX-512 cores with the layers of a CoDA head. */

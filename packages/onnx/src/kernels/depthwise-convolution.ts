@@ -3,7 +3,7 @@ import { int, ints } from '../graph.ts';
 import type { StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
 import { NCHW, plain, type Layouts, type TracedArray } from '../traced-array.ts';
-import { fromNhwc, geometry, nhwc, toNhwc, type ConvolutionAttrs, type Geometry } from './convolution.ts';
+import { convolutionGeometry, fromNhwc, nhwc, toNhwc, type ConvolutionAttrs, type Geometry } from './convolution-geometry.ts';
 import { padValue } from './shape.ts';
 
 /** [in·multiplier, 1, height, width] */
@@ -21,7 +21,7 @@ const window = (g: Geometry) => ({
 
 /** Of x [N, H, W, in], whatever the data format of `attrs`. */
 export function depthwiseConvolution(x: TracedArray, filter: TracedArray, attrs: ConvolutionAttrs, layouts: Layouts): TracedArray {
-  const g = geometry(x.shape, filter.shape, attrs, true);
+  const g = convolutionGeometry(x.shape, filter.shape, attrs, true);
   const shape = [g.batchSize, g.outChannels, g.outHeight, g.outWidth];
   const operands = [layouts.dense(x, NCHW), filterValue(filter, g, layouts)];
   return nhwc(layouts.builder.emit('Conv', operands, 'float32', shape, window(g), { padding: g.padding }));
@@ -34,7 +34,7 @@ kernel<{ x: TracedArray; filter: TracedArray }, ConvolutionAttrs>('DepthwiseConv
 kernel<{ dy: TracedArray; filter: TracedArray }, ConvolutionAttrs & { inputShape: number[] }>(
   'DepthwiseConv2dNativeBackpropInput',
   ({ dy, filter }, { attrs, layouts, builder }) => {
-    const g = geometry(attrs.inputShape, filter.shape, attrs, true);
+    const g = convolutionGeometry(attrs.inputShape, filter.shape, attrs, true);
     const { top, left, bottom, right } = g.padInfo;
     const reach = [
       (g.outHeight - 1) * g.strideHeight + g.effectiveFilterHeight,
@@ -54,7 +54,7 @@ kernel<{ dy: TracedArray; filter: TracedArray }, ConvolutionAttrs & { inputShape
 kernel<{ x: TracedArray; dy: TracedArray }, ConvolutionAttrs & { filterShape: number[] }>(
   'DepthwiseConv2dNativeBackpropFilter',
   ({ x, dy }, { attrs, layouts, builder }) => {
-    const g = geometry(x.shape, attrs.filterShape, attrs, true);
+    const g = convolutionGeometry(x.shape, attrs.filterShape, attrs, true);
     const { top, left, bottom, right } = g.padInfo;
     const [n, c, multiplier] = [g.batchSize, g.inChannels, g.outChannels / g.inChannels];
     const input = layouts.dense(x, NCHW);

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { kernel } from '../kernel.ts';
 import { plain, type TracedArray } from '../traced-array.ts';
-import { endPad } from './convolution.ts';
+import { endPad } from './convolution-geometry.ts';
 import { padValue } from './shape.ts';
 
 /** Padding that is never the largest. */

@@ -2,7 +2,8 @@
 import { kernel, type KernelContext } from '../kernel.ts';
 import type { Layouts, TracedArray } from '../traced-array.ts';
 import { activated, type ActivationAttrs } from './activation.ts';
-import { convolution, fromNhwc, toNhwc, type ConvolutionAttrs } from './convolution.ts';
+import { fromNhwc, toNhwc, type ConvolutionAttrs } from './convolution-geometry.ts';
+import { convolution } from './convolution.ts';
 import { depthwiseConvolution } from './depthwise-convolution.ts';
 import { elementwise } from './elementwise.ts';
 

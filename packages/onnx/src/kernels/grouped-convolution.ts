@@ -4,7 +4,8 @@ import { int, ints } from '../graph.ts';
 import type { StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
 import { NCHW, type TracedArray } from '../traced-array.ts';
-import { geometry, nhwc, patches, type Geometry } from './convolution.ts';
+import { convolutionGeometry, nhwc, type Geometry } from './convolution-geometry.ts';
+import { patches } from './patches.ts';
 
 /** [D, C/G, height, width], of a convolution and of the transposed one alike. */
 const OIHW = [3, 2, 0, 1];
@@ -13,7 +14,7 @@ const OIHW = [3, 2, 0, 1];
 function groupGeometry(x: readonly number[], filter: readonly number[], { groups, strides, pad }: GroupedConvAttrs): Geometry {
   const [n, h, w, c] = x as [number, number, number, number];
   const [kh, kw, , d] = filter as [number, number, number, number];
-  return geometry([n, h, w, c / groups], [kh, kw, c / groups, d / groups], { strides, pad, dimRoundingMode: 'floor' });
+  return convolutionGeometry([n, h, w, c / groups], [kh, kw, c / groups, d / groups], { strides, pad, dimRoundingMode: 'floor' });
 }
 
 const window = (g: Geometry, { groups }: GroupedConvAttrs) => ({

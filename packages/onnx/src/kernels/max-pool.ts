@@ -8,7 +8,7 @@ import { int, ints } from '../graph.ts';
 import type { GraphBuilder, StaticValue } from '../graph-builder.ts';
 import { kernel } from '../kernel.ts';
 import { NCHW, type TracedArray } from '../traced-array.ts';
-import { nhwc } from './convolution.ts';
+import { nhwc } from './convolution-geometry.ts';
 
 import { paddingAsked, type PaddingAttrs } from './padding-asked.ts';
 import { padValue } from './shape.ts';

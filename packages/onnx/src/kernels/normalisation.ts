@@ -2,7 +2,7 @@
 import { int, ints } from '../graph.ts';
 import { kernel, type KernelContext } from '../kernel.ts';
 import { NCHW, type TracedArray } from '../traced-array.ts';
-import { nhwc } from './convolution.ts';
+import { nhwc } from './convolution-geometry.ts';
 import { formula } from './elementwise.ts';
 
 interface BatchNormInputs {

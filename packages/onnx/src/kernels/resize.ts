@@ -9,7 +9,7 @@ import { ndArray } from '@coda-nets/core';
 import type { StaticValue } from '../graph-builder.ts';
 import { kernel, type KernelContext } from '../kernel.ts';
 import { NCHW, dtypeOf, plain, type Layouts, type TracedArray } from '../traced-array.ts';
-import { nhwc } from './convolution.ts';
+import { nhwc } from './convolution-geometry.ts';
 import { castArray } from './elementwise.ts';
 
 const NHWC = [0, 1, 2, 3];
