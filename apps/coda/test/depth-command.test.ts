@@ -213,7 +213,7 @@ describe('coda depth', () => {
     expect([...document.querySelectorAll('img')].map((image) => image.getAttribute('src').slice(0, 22))).toEqual(
       Array(6).fill('data:image/png;base64,'),
     );
-    expect([...document.querySelectorAll('figure.wide > svg')]).toHaveLength(6);
+    expect([...document.querySelectorAll('figure.wide > .scroll > svg')]).toHaveLength(6);
     // what the axes and marks are, in the figures themselves
     for (const text of [
       'localisation, share in the class’s cell',

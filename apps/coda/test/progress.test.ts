@@ -36,3 +36,22 @@ it('short work has no line, long work one a minute, whichever part of it is told
   work('next', 55);
   expect(lines.slice(3)).toEqual(['next: 50/55 steps, 1.0/s, 5 s left loss 1\n']);
 });
+
+it('of slow work the part that is under way counts, and time from where the preparation ended', () => {
+  // the line of the test before was as late as this
+  vi.advanceTimersByTime(1_000_000);
+  const bar = progressBar('slow', 20, 'grids');
+  bar.update(0, 'compiling');
+  vi.advanceTimersByTime(30_000);
+  bar.update(0);
+  vi.advanceTimersByTime(70_000);
+  bar.update(0.25);
+  vi.advanceTimersByTime(210_000);
+  bar.update(1);
+  bar.stop();
+  expect(lines).toEqual([
+    'slow: 0/20 grids\n',
+    'slow: 0.25/20 grids, 4 min 40 s each, 1 h 32 min left\n',
+    'slow: 1/20 grids, 4 min 40 s each, 1 h 28 min left\n',
+  ]);
+});

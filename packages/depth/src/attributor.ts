@@ -20,6 +20,8 @@ export interface AttributorOptions {
   readonly imageSize?: readonly [number, number];
   /** Ends the work between two calls of the engine, by throwing its reason. */
   readonly signal?: AbortSignal | undefined;
+  /** Of a method that probes: told after each call of the engine which share of one `attribute` is done, all taps together, up to 1. */
+  readonly onShare?: ((share: number) => void) | undefined;
 }
 
 export interface TapMaps {
@@ -56,10 +58,12 @@ export interface Attributor {
 
 /** Compiles an attributor; `dispose` it when done. */
 export async function attributor(options: AttributorOptions): Promise<Attributor> {
-  const { method } = options;
+  const { method, onShare } = options;
   const onePass = 'formula' in method;
   const passes = await jointAttributor({ ...options, methods: onePass ? [method] : [] });
-  const models = onePass ? [] : passes.taps.map((tap) => tapModel({ ...options, tap }));
+  const models = onePass
+    ? []
+    : passes.taps.map((tap, i) => tapModel({ ...options, tap, onShare: (share) => onShare?.((i + share) / passes.taps.length) }));
   return {
     method,
     taps: passes.taps,

@@ -57,7 +57,7 @@ export interface DepthProfiler {
   dispose(): Promise<void>;
 }
 
-export interface JointDepthProfilerOptions extends Omit<DepthProfilerOptions, 'method'> {
+export interface JointDepthProfilerOptions extends Omit<DepthProfilerOptions, 'method' | 'onShare'> {
   readonly methods: readonly OnePassMethod[];
 }
 

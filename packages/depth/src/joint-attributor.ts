@@ -13,7 +13,7 @@ import { checkTaps, passAtTaps, type TapPass } from './pass-at-taps.ts';
 import { repeatRows } from './repeat-rows.ts';
 import { inChunks } from './tap-model.ts';
 
-export interface JointAttributorOptions extends Omit<AttributorOptions, 'method'> {
+export interface JointAttributorOptions extends Omit<AttributorOptions, 'method' | 'onShare'> {
   /** None gives logits and probabilities from a forward pass alone. */
   readonly methods: readonly OnePassMethod[];
 }

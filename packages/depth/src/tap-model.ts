@@ -30,6 +30,8 @@ export interface TapModel {
   readonly locality: Locality | undefined;
   /** The same network for maps of the tap of another size [h, w]: parts of them. It is disposed of with this one. */
   resized(size: readonly [number, number]): TapModel;
+  /** To be told, by what asks many times, the share of it that is done. */
+  readonly onShare?: ((share: number) => void) | undefined;
   dispose(): Promise<void>;
 }
 
@@ -44,6 +46,8 @@ export interface TapModelOptions {
   readonly imageSize?: readonly [number, number];
   /** Ends the work between two calls of the engine, by throwing its reason. */
   readonly signal?: AbortSignal | undefined;
+  /** Of what asks the model many times (a method, pixel removal): told after each call of the engine the share that is done, up to 1. */
+  readonly onShare?: ((share: number) => void) | undefined;
 }
 
 /** What a perturbation is judged by: z_c, or the network's probability of c. */
@@ -66,7 +70,7 @@ export const gradients: AboveFunction = (above, { activation, target }) => {
 
 /** Compiles nothing until it is asked. `dispose` it when done. */
 export function tapModel(options: TapModelOptions): TapModel {
-  const { engine, network, weights, tap, imageSize = [network.inputShape[0], network.inputShape[1]], signal } = options;
+  const { engine, network, weights, tap, imageSize = [network.inputShape[0], network.inputShape[1]], signal, onShare } = options;
   const { chunk = rowsWithin({ network, imageSize }) } = options;
   checkTaps('tapModel', network, [tap]);
   const { stride } = network.taps.find(({ name }) => name === tap) as Network['taps'][number];
@@ -96,6 +100,7 @@ export function tapModel(options: TapModelOptions): TapModel {
     tap,
     classes: network.classes,
     chunk,
+    onShare,
     activations: async (images) => {
       const below = (tensors: NamedTensors): NamedTensors => {
         let activation: tf.Tensor | undefined;

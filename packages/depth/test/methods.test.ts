@@ -1,15 +1,15 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
 import { ndArray, type NdArray, type Network } from '@coda-nets/core';
 import { expectClose, expectNoLeak, randomValues, useBackend } from '@coda-nets/tools/testkit';
 import { attributor } from '../src/attributor.ts';
 import { attributionMethods as methods, methodPresets, presetMethod } from '../src/methods/attribution-methods.ts';
-import type { Method } from '../src/methods/method.ts';
+import type { Method, ProbingMethod } from '../src/methods/method.ts';
 import { occlusionParts } from '../src/methods/occlusion-parts.ts';
 import { quickshift } from '../src/methods/quickshift.ts';
 import { completenessResidual } from '../src/metrics/completeness.ts';
 import { added, PIXELS, pixelImages, pixelNetwork, pixelWeights, twin, type Unit } from './pixel-network.ts';
-import { scores, tapModel } from '../src/tap-model.ts';
+import { scores, tapModel, type TapModel } from '../src/tap-model.ts';
 import { eagerEngine, TOY_BIAS, toyImages, toyNetwork, toyWeights } from './toy-network.ts';
 
 /** Float32 against float64 loops over a few terms. */
@@ -381,6 +381,65 @@ describe('occlusion of parts of the map', () => {
       expect(found.toSorted()).toEqual(starts.flatMap((y) => starts.map((x) => `${y},${x}`)).toSorted());
     }
   });
+});
+
+test('parts of a map are cut out when they are asked for: no array is larger than a call of the network, or the map', async () => {
+  const [h, w, channels, chunk] = [48, 40, 6, 16] as const;
+  const activations = ndArray('float32', [2, h, w, channels], randomValues(2 * h * w * channels, 9));
+  // f of an image is the sum of its squares: nothing reaches beyond its place
+  const squares = (data: Float32Array): number => data.reduce((sum, x) => sum + x * x, 0);
+  const model = (locality: TapModel['locality'], calls: number[] = []): TapModel => ({
+    tap: 'made',
+    classes: 1,
+    chunk,
+    locality,
+    resized: () => model(locality, calls),
+    activations: () => Promise.reject(new Error('not asked for')),
+    run: (_, { activation }) => {
+      const { shape, data } = activation as NdArray<'float32'>;
+      const size = data.length / (shape[0] as number);
+      calls.push(data.length);
+      const logit = Float32Array.from({ length: shape[0] as number }, (_, n) => squares(data.subarray(n * size, (n + 1) * size)));
+      return Promise.resolve({ logit: ndArray('float32', [logit.length, 1], logit) });
+    },
+    dispose: () => Promise.resolve(),
+  });
+  const method = methods.occlusion({ window: 8, stride: 2 }) as ProbingMethod;
+  const targets = Int32Array.of(0, 0);
+  const whole = await method.attribute(model(undefined), activations, targets);
+  const [calls, made]: number[][] = [[], []] as [number[], number[]];
+  const plain = Float32Array;
+  vi.stubGlobal(
+    'Float32Array',
+    new Proxy(plain, {
+      construct: (target, [of]: [number]) => {
+        if (typeof of === 'number') made.push(of);
+        return new target(of);
+      },
+    }),
+  );
+  const parts = await method.attribute(model({ stride: 1, reach: 0 }, calls), activations, targets).finally(() => vi.unstubAllGlobals());
+  expectClose(parts.data, whole.data, { rtol: 1e-4, relativeTo: 'largest' });
+  expect(made.length).toBeGreaterThan(calls.length - 1);
+  expect(Math.max(...made)).toBe(Math.max(...calls));
+  expect(Math.max(...made)).toBeLessThan(activations.data.length);
+});
+
+test('a method that probes tells which share of one call is done, over all of its taps', async () => {
+  const toy = toyNetwork({ stem: true });
+  const shares: number[] = [];
+  const { attribute, dispose } = await attributor({
+    engine: eagerEngine,
+    network: toy,
+    weights: toyWeights(toy),
+    method: methods.intGrad({ steps: 4 }),
+    taps: ['input', 'layer1'],
+    chunk: 2,
+    onShare: (share) => shares.push(share),
+  });
+  await attribute(toyImages(1));
+  await dispose();
+  expect(shares).toEqual([0.25, 0.5, 0.75, 1]);
 });
 
 test('parts are planned at once for the largest maps there are', () => {

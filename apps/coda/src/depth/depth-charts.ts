@@ -21,9 +21,14 @@ const WIDTH = 960;
 const LEGEND = 22;
 /** Room for the numbers and the name of the vertical axis. */
 const LEFT = 62;
+const SAME = ' Where methods agree, the first covers the others.';
+/** Room for the names of facets. */
+const FACET_TOP = 32;
 const SHARE = { domain: [0, 1], grid: true, ticks: 5, labelArrow: 'none', labelAnchor: 'center' } as const;
-/** Of a letter at 13 px. */
-const LETTER = 7.4;
+/** Of letters at 13 px in the widest of the fonts: an m, an i, any other. */
+const LETTERS = { wide: 12.5, narrow: 4.6, other: 8.2 } as const;
+/** Names of more taps than that would lie on each other. */
+const MOST_NAMED = 13;
 
 export function depthCharts(results: DepthResults): readonly DepthChart[] {
   const names = [...new Set(results.models.flatMap(({ methods }) => methods.map(({ name }) => name)))];
@@ -59,8 +64,8 @@ function boxes(results: DepthResults, model: ModelResult, index: number, colours
     {
       height: 350,
       marginLeft: LEFT,
-      marginBottom: 24,
-      marginTop: 50,
+      marginBottom: 46,
+      marginTop: 14,
       fx: { domain: model.taps.map(({ name }) => name), label: 'tap, from the input to the output', labelAnchor: 'center', padding: 0.12 },
       x: { domain: methods, axis: null, padding: 0.15 },
       y: { ...SHARE, label: 'localisation, share in the class’s cell' },
@@ -97,22 +102,26 @@ function profiles(results: DepthResults, colours: Colours): DepthChart {
       })),
     ),
   );
+  // where two are the same, the first method is to be seen
+  const below = rows.toReversed();
   const methods = [...colours.keys()];
   const depths = models.flatMap((model) => model.methods.map(({ interpretableDepth }) => interpretableDepth?.threshold));
   const threshold = depths.find((tau) => tau !== undefined) ?? 0.5;
   const most = Math.max(...models.map(({ taps }) => taps.length)) - 1;
+  const taps = models[0]?.taps ?? [];
+  const named = !many && taps.length <= MOST_NAMED;
   const at = { x: 'depth', y: 'median', stroke: 'method', ...(many && { fx: 'model' }) } as const;
   const svg = draw(
     {
       height: 330,
       marginLeft: LEFT,
-      marginBottom: 40,
-      marginTop: many ? 44 : 14,
+      marginBottom: 46,
+      marginTop: many ? FACET_TOP : 14,
       x: {
         domain: [0, most],
         ticks: Array.from({ length: most + 1 }, (_, i) => i),
-        tickFormat: String,
-        label: 'taps from the output: 0 is the last layer, the input is on the right',
+        tickFormat: named ? (depth: number) => taps.at(-1 - depth)?.name ?? '' : String,
+        label: named ? 'tap, from the output to the input' : 'taps from the output: 0 is the last layer, the input is on the right',
         labelArrow: 'none',
         labelAnchor: 'center',
       },
@@ -122,14 +131,14 @@ function profiles(results: DepthResults, colours: Colours): DepthChart {
       marks: [
         Plot.ruleY([1 / gridList.n ** 2], { stroke: INK, strokeDasharray: '3 3' }),
         Plot.ruleY([threshold], { stroke: INK, strokeOpacity: 0.35 }),
-        Plot.line(rows, { ...at, strokeWidth: 2 }),
+        Plot.line(below, { ...at, strokeWidth: 2 }),
         Plot.dot(
-          rows.filter(({ exact }) => exact),
-          { ...at, fill: 'method', r: 3.5 },
+          below.filter(({ exact }) => !exact),
+          { ...at, fill: '#ffffff', r: 3.5 },
         ),
         Plot.dot(
-          rows.filter(({ exact }) => !exact),
-          { ...at, fill: '#ffffff', r: 3.5 },
+          below.filter(({ exact }) => exact),
+          { ...at, fill: 'method', r: 3.5 },
         ),
       ],
     },
@@ -145,8 +154,7 @@ function profiles(results: DepthResults, colours: Colours): DepthChart {
   return {
     id: 'depth-profile',
     title: 'Depth profile',
-    caption:
-      'Median localisation, from the output (left) towards the input. Filled: contributions that sum to the score; hollow: everything else. Dashed: uniform maps; grey line: the threshold of interpretable depth.',
+    caption: `Median localisation, from the output (left) towards the input. Filled: contributions that sum to the score; hollow: everything else. Dashed: uniform maps; grey line: the threshold of interpretable depth.${SAME}`,
     svg,
   };
 }
@@ -166,13 +174,14 @@ function removals(model: ModelResult, index: number, colours: Colours): DepthCha
       })),
     );
     const methods = [...new Set(curves.map(({ method }) => method))];
+    const images = curves[0]?.images ?? 0;
     const svg = draw(
       {
         height: 310,
         marginLeft: LEFT,
-        marginBottom: 40,
-        marginTop: 44,
-        fx: { label: null, padding: 0.08 },
+        marginBottom: 46,
+        marginTop: FACET_TOP,
+        fx: { label: null, domain: ['least important first', 'most important first'], padding: 0.08 },
         x: {
           label: 'positions removed, % of all',
           labelArrow: 'none',
@@ -182,7 +191,7 @@ function removals(model: ModelResult, index: number, colours: Colours): DepthCha
         },
         y: { ...SHARE, label: 'probability of the true class' },
         color: { domain: methods, range: methods.map((name) => colours.get(name) as string) },
-        marks: [Plot.line(rows, { x: 'share', y: 'p', stroke: 'method', fx: 'order', strokeWidth: 2 })],
+        marks: [Plot.line(rows.toReversed(), { x: 'share', y: 'p', stroke: 'method', fx: 'order', strokeWidth: 2 })],
       },
       methods.map((name) => ({ name, colour: colours.get(name) as string })),
       `Probability of the true class of ${model.name} as positions of ${tap} are removed`,
@@ -190,7 +199,7 @@ function removals(model: ModelResult, index: number, colours: Colours): DepthCha
     return {
       id: `removal-${index}-${tap.replaceAll(/[^\w.-]/g, '_')}`,
       title: `${model.name}: removal at ${tap}`,
-      caption: `Mean probability of the true class over ${curves[0]?.images ?? 0} test images. Least first: higher is better; most first: lower is better.`,
+      caption: `Mean probability of the true class over ${images} test ${images === 1 ? 'image' : 'images'}. Least first: higher is better; most first: lower is better.${SAME}`,
       svg,
     };
   });
@@ -222,6 +231,11 @@ function legendMark({ colour, mark }: LegendEntry, left: number, top: number): s
   }
 }
 
+function textWidth(text: string): number {
+  const kinds = [...text].map((letter) => (/[mwMW]/.test(letter) ? 'wide' : /[fijlrtI.,: ]/.test(letter) ? 'narrow' : 'other'));
+  return kinds.reduce((sum, kind) => sum + LETTERS[kind], 0);
+}
+
 /** A plot below its legend, which takes as many lines as it needs, as one SVG with all it needs. */
 function draw(options: Plot.PlotOptions, legend: readonly LegendEntry[], label: string): string {
   const { document } = parseHTML('<!doctype html><html><body></body></html>');
@@ -235,7 +249,7 @@ function draw(options: Plot.PlotOptions, legend: readonly LegendEntry[], label: 
   for (const style of svg.querySelectorAll('style')) style.remove();
   let [left, top] = [LEFT, 8];
   const entries = legend.map((entry) => {
-    const width = 17 + LETTER * entry.name.length + 18;
+    const width = 17 + textWidth(entry.name) + 18;
     if (left > LEFT && left + width > WIDTH) [left, top] = [LEFT, top + LEGEND];
     const text = `${legendMark(entry, left, top)}<text x="${left + 17}" y="${top + 10}">${escapeHtml(entry.name)}</text>`;
     left += width;

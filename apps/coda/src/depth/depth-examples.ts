@@ -18,6 +18,10 @@ export interface DepthExample {
   readonly picture: Picture;
 }
 
+/** Seen on bright and dark images. */
+const FRAME = [255, 210, 0] as const;
+/** Of a name below a tile. */
+const LETTERS = 15;
 /** Pixels of a tile; grids are enlarged by whole factors. */
 const TILE = 96;
 
@@ -83,9 +87,28 @@ export async function depthExamples(
   }
   return chosen.map((example, i) => {
     const { shape, data } = tiled(work.images, gridList, example.grid);
-    const image = pictureOf(ndArray('float32', shape.slice(1), data));
-    return { ...example, tap: tap.tap, picture: mapGrid(image, rows[i] ?? [], { tile: TILE, label: `cell ${example.cell}` }) };
+    const image = framed(pictureOf(ndArray('float32', shape.slice(1), data)), gridList.n, example.cell);
+    return {
+      ...example,
+      tap: tap.tap,
+      picture: mapGrid(image, rows[i] ?? [], { tile: TILE, label: work.classNames[example.targetClass]?.slice(0, LETTERS) ?? '' }),
+    };
   });
+}
+
+/** A frame around the cell, of one pixel for each 48 of the grid's side. */
+function framed(picture: Picture, n: number, cell: number): Picture {
+  const { width, height } = picture;
+  const data = picture.data.slice();
+  const thick = Math.max(1, Math.round(width / 48));
+  const [top, left] = [(Math.floor(cell / n) * height) / n, ((cell % n) * width) / n];
+  const inner = (at: number, from: number, length: number): boolean => at >= from + thick && at < from + length - thick;
+  for (let y = top; y < top + height / n; y++) {
+    for (let x = left; x < left + width / n; x++) {
+      if (!inner(y, top, height / n) || !inner(x, left, width / n)) data.set(FRAME, 4 * (y * width + x));
+    }
+  }
+  return { width, height, data };
 }
 
 type StoredMaps = readonly { readonly shape: readonly number[]; readonly data: readonly number[] }[];

@@ -28,6 +28,7 @@ export interface DepthWork {
   readonly split: ImageSplit;
   /** The first images of the split, float32 in [0, 1]: what grids are drawn from. */
   readonly images: NdArray<'float32'>;
+  readonly classNames: readonly string[];
   readonly n: number;
   readonly grids: number;
   readonly threshold: GridPreset['threshold'];

@@ -19,23 +19,25 @@ export async function measuredRemoval(model: DepthModel, planned: PlannedMethod,
   if (images === 0) return results;
   for (const tap of planned.removalTaps) {
     const bar = io.progress(`${model.name}, ${planned.name}, removal at ${tap}`, images, 'images');
-    const remover = lazyRemover(model, planned, tap, work);
+    let first = 0;
+    const remover = lazyRemover(model, planned, tap, work, (share) => bar.update(first + share * Math.min(IMAGES_A_PART, images - first)));
     const done: RemovalPart[] = [];
     try {
-      for (let first = 0; first < images; first += IMAGES_A_PART) {
+      for (; first < images; first += IMAGES_A_PART) {
         if (!isOf(work.share ?? wholeWork, first / IMAGES_A_PART)) continue;
         const count = Math.min(IMAGES_A_PART, images - first);
+        const from = first;
         const key = { part: 'removal', ...keyOf(model, planned, work), tap, first, count, ...REMOVAL };
         signal.throwIfAborted();
         done.push(
           await parts.once(
             key,
-            () => remover.remove(first, count),
+            () => remover.remove(from, count),
             (part) => isRemovalOf(part, count),
           ),
         );
-        bar.update(first + count);
       }
+      bar.update(images);
     } finally {
       bar.stop();
       await remover.dispose();
@@ -69,9 +71,12 @@ function lazyRemover(
   { method }: PlannedMethod,
   tap: string,
   { engine, split, signal }: DepthWork,
+  onShare: (share: number) => void,
 ): { remove(first: number, count: number): Promise<RemovalPart>; dispose(): Promise<void> } {
   let opened: Promise<Awaited<ReturnType<typeof attributor>>> | undefined;
-  const model = tapModel({ engine, network, weights, tap, signal });
+  /** Two orders, half of the work each. */
+  let before = 0;
+  const model = tapModel({ engine, network, weights, tap, signal, onShare: (share) => onShare(before + share / 2) });
   return {
     remove: async (first, count) => {
       opened ??= attributor({ engine, network, weights, method, taps: [tap], signal });
@@ -81,7 +86,10 @@ function lazyRemover(
       const { taps } = await (await opened).attribute(images, [...targets]);
       const [{ maps }] = taps as [(typeof taps)[number]];
       const given = { model, activations: await model.activations(images), targets: Int32Array.from(targets), maps, ...REMOVAL };
-      const [least, most] = [await pixelRemoval({ ...given, order: 'least' }), await pixelRemoval({ ...given, order: 'most' })];
+      before = 0;
+      const least = await pixelRemoval({ ...given, order: 'least' });
+      before = 0.5;
+      const most = await pixelRemoval({ ...given, order: 'most' });
       const curves = ({ values }: typeof least): number[][] => values.map((curve) => curve.map(shortened));
       return { removed: least.removed, least: curves(least), most: curves(most) };
     },

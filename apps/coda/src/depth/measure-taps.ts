@@ -55,10 +55,11 @@ async function measuredParts(
   const size = onePass ? GRIDS_A_PART.onePass : GRIDS_A_PART.probing;
   const label = `${model.name}, ${methods.map(({ name }) => name).join(', ')}${onePass ? '' : ` at ${taps.join()}`}`;
   const bar = io.progress(label, grids.length, 'grids');
-  const profilers = lastProfiler(model, taps, work);
+  let start = 0;
+  const profilers = lastProfiler(model, taps, work, (share) => bar.update(start + share));
   const done = methods.map((): (readonly TapProfile[])[] => []);
   try {
-    for (let start = 0; start < grids.length; start += size) {
+    for (; start < grids.length; start += size) {
       if (!isOf(work.share ?? wholeWork, start / size)) continue;
       const part = grids.slice(start, start + size);
       const keyFor = (method: PlannedMethod): JsonObject => ({
@@ -78,7 +79,9 @@ async function measuredParts(
       }
       const missing = methods.filter((method) => !known.has(method));
       if (missing.length > 0) {
+        bar.update(start, 'compiling');
         const profiler = await profilers.of(missing);
+        bar.update(start);
         const measured = await profiler.measure(part, (grid) => bar.update(start + grid));
         for (const [i, method] of missing.entries()) {
           const value = (measured[i] as readonly TapProfile[]).map(rounded);
@@ -88,8 +91,8 @@ async function measuredParts(
         }
       }
       for (const [i, method] of methods.entries()) done[i]?.push(known.get(method) as readonly TapProfile[]);
-      bar.update(Math.min(grids.length, start + size));
     }
+    bar.update(grids.length);
   } finally {
     bar.stop();
     await profilers.dispose();
@@ -102,11 +105,12 @@ interface Profiler {
   dispose(): Promise<void>;
 }
 
-/** Compiles for the methods that are asked for, and keeps that until others are. */
+/** Compiles for the methods that are asked for, and keeps that until others are. `onShare`: of a grid, where each is a part. */
 function lastProfiler(
   { network, model: { weights } }: DepthModel,
   taps: readonly string[],
   { engine, images, n, setting, smooth, signal }: DepthWork,
+  onShare: (share: number) => void,
 ): { of(methods: readonly PlannedMethod[]): Promise<Profiler>; dispose(): Promise<void> } {
   const options = { engine, network, weights, images, n, taps, setting, smooth, signal };
   let last: { readonly names: string; readonly profiler: Profiler } | undefined;
@@ -119,7 +123,7 @@ function lastProfiler(
       return jointDepthProfiler({ ...options, methods: methods.map(({ method }) => method as OnePassMethod) });
     }
     const [{ method }] = methods as readonly [PlannedMethod];
-    const one = await depthProfiler({ ...options, method });
+    const one = await depthProfiler({ ...options, method, onShare });
     return { measure: async (grids, onGrid) => [await one.measure(grids, onGrid)], dispose: () => one.dispose() };
   };
   return {

@@ -15,8 +15,11 @@ export interface DepthReportOptions {
 
 const style = `
 .wide{margin:0 0 22px;background:#fff;color:#1d2128;border:1px solid var(--line);border-radius:12px;padding:12px 14px}
-.wide figcaption{color:#5a616d}.wide h3{margin-bottom:6px}.wide svg{display:block;width:100%;height:auto}
+.wide figcaption{color:#5a616d}.wide h3{margin-bottom:6px}.wide svg{display:block;width:100%;min-width:700px;height:auto}
 .wide img{display:block;max-width:none;image-rendering:pixelated}
+.examples{position:relative;left:50%;transform:translateX(-50%);width:min(1270px,100vw - 40px)}
+.numbers table{font-size:.84rem}.numbers thead th{white-space:normal;vertical-align:bottom;max-width:7em}
+.numbers th,.numbers td{padding-right:12px}.numbers .text{text-align:left}.numbers tbody th{vertical-align:top}
 `;
 
 export async function renderDepthReport({ results, charts, examples }: DepthReportOptions): Promise<string> {
@@ -33,8 +36,8 @@ export async function renderDepthReport({ results, charts, examples }: DepthRepo
     `${gridList.n} × ${gridList.n} images, at every tap from the output to the input. All methods and models are scored on the same grids, which results.json holds. `,
     `Preset ${escapeHtml(preset)}, scoring ${results.scoring}${results.setting === 'difull' ? '; control: every cell went through the network alone' : ''}.</p>${depthTiles(results)}</header><main>`,
     `<section><h2>Figures</h2>${charts.map(chartFigure).join('')}</section>`,
-    `<section><h2>Every number</h2>${models.map((model) => modelTable(model, results)).join('')}</section>`,
     shown.length === 0 ? '' : `<section><h2>Best, median and worst grid</h2>${howToRead}${shown.join('')}</section>`,
+    `<section><h2>Every number</h2>${models.map((model) => modelTable(model, results)).join('')}</section>`,
     `<section><h2>What each number means</h2>${meanings(results)}</section></main>`,
     `<footer class="foot">Written by coda-nets ${escapeHtml(results.versions.coda)}, Node ${escapeHtml(results.versions.node)}, ${escapeHtml(results.versions.engine)}. `,
     `Seed ${results.seed}. Data: ${escapeHtml(results.data.name)}, test split.</footer></body></html>\n`,
@@ -43,12 +46,13 @@ export async function renderDepthReport({ results, charts, examples }: DepthRepo
 
 function depthTiles({ models }: DepthResults): string {
   const tiles = models.flatMap((model) =>
-    model.methods.slice(0, 3).flatMap(({ name, interpretableDepth: depth }) => {
+    model.methods.flatMap(({ name, interpretableDepth: depth }) => {
       if (depth === null) return [];
       const { taps, of, interval, deepest } = depth;
-      const range = `${interval.low} to ${interval.high} at ${Math.round(100 * interval.confidence)} %`;
+      const range = `${Math.round(100 * interval.confidence)} % interval ${interval.low} to ${interval.high}`;
+      const whose = models.length > 1 ? `${escapeHtml(model.name)}, ` : '';
       return [
-        `<div><dt>${escapeHtml(model.name)}, ${escapeHtml(name)}</dt><dd>${taps} of ${of} taps</dd><dt>${range}${deepest === null ? '' : `, down to <code>${escapeHtml(deepest)}</code>`}</dt></div>`,
+        `<div><dt>Interpretable depth, ${whose}${escapeHtml(name)}</dt><dd>${taps} of ${of} taps</dd><dt>${deepest === null ? '' : `down to <code>${escapeHtml(deepest)}</code>; `}${range}</dt></div>`,
       ];
     }),
   );
@@ -56,26 +60,27 @@ function depthTiles({ models }: DepthResults): string {
 }
 
 function chartFigure({ title, caption, svg }: DepthChart): string {
-  return `<figure class="wide"><h3>${escapeHtml(title)}</h3>${svg}<figcaption>${escapeHtml(caption)}</figcaption></figure>`;
+  return `<figure class="wide"><h3>${escapeHtml(title)}</h3><div class="scroll">${svg}</div><figcaption>${escapeHtml(caption)}</figcaption></figure>`;
 }
 
 function modelTable(model: ModelResult, { scoring }: DepthResults): string {
   const rows = model.methods.flatMap((method) =>
-    method.taps.map((tap) => {
+    method.taps.map((tap, i) => {
       const { mean, median, lowerQuartile, upperQuartile } = valuesOf(tap, scoring).summary;
       const cells = [mean, median, lowerQuartile, upperQuartile, tap.upsample.summary.median, tap.negativeMass.median].map((x) =>
         x.toFixed(3),
       );
       const kind = tap.exact ? 'exact' : method.method === 'contributions' ? 'gradient × activation' : 'post hoc';
-      return `<tr><th scope="row">${escapeHtml(method.name)}</th><td><code>${escapeHtml(tap.tap)}</code></td><td>${tap.size.join('×')}</td><td>${kind}</td>${cells
+      const head = i > 0 ? '' : `<th scope="rowgroup" class="text" rowspan="${method.taps.length}">${escapeHtml(method.name)}</th>`;
+      return `<tr>${head}<td class="text"><code>${escapeHtml(tap.tap)}</code></td><td>${tap.size.join('×')}</td><td class="text">${kind}</td>${cells
         .map((cell) => `<td>${cell}</td>`)
-        .join('')}<td>${scientificHtml(tap.residual.median)}</td><td>${scientificHtml(tap.residual.max)}</td></tr>`;
+        .join('')}<td>${residualHtml(tap.residual.median)}</td><td>${residualHtml(tap.residual.max)}</td></tr>`;
     }),
   );
   const removal = model.methods.flatMap(({ name, removal: curves }) =>
     curves.map(
       ({ tap, order, mean, meanOfCurve }) =>
-        `<tr><th scope="row">${escapeHtml(name)}</th><td><code>${escapeHtml(tap)}</code></td><td>${order} first</td><td>${(mean[0] ?? NaN).toFixed(3)}</td><td>${(mean.at(-1) ?? NaN).toFixed(3)}</td><td>${meanOfCurve.toFixed(3)}</td></tr>`,
+        `<tr><th scope="row" class="text">${escapeHtml(name)}</th><td class="text"><code>${escapeHtml(tap)}</code></td><td class="text">${order} first</td><td>${(mean[0] ?? NaN).toFixed(3)}</td><td>${(mean.at(-1) ?? NaN).toFixed(3)}</td><td>${meanOfCurve.toFixed(3)}</td></tr>`,
     ),
   );
   const head = [
@@ -94,7 +99,7 @@ function modelTable(model: ModelResult, { scoring }: DepthResults): string {
   ];
   const removalHead = ['method', 'tap', 'order', 'start', 'end', 'mean of curve'];
   const table = (names: readonly string[], body: readonly string[]): string =>
-    `<div class="scroll"><table><thead><tr>${names.map((name) => `<th scope="col">${name}</th>`).join('')}</tr></thead><tbody>${body.join('')}</tbody></table></div>`;
+    `<div class="scroll"><table><thead><tr>${names.map((name) => `<th scope="col"${TEXT.has(name) ? ' class="text"' : ''}>${name}</th>`).join('')}</tr></thead><tbody>${body.join('')}</tbody></table></div>`;
   return [
     `<details class="numbers" open><summary>${escapeHtml(model.name)}: localisation (${scoring}), completeness, negative mass</summary>${table(head, rows)}</details>`,
     removal.length === 0
@@ -103,16 +108,28 @@ function modelTable(model: ModelResult, { scoring }: DepthResults): string {
   ].join('');
 }
 
-const howToRead =
-  '<p>In front the grid; then a map a tap, a row a method, for one class: <span class="for">red speaks for it</span>, <span class="against">blue against it</span>. Full colour is the 99.5th percentile of each map, so compare patterns, not shades. The number is the localisation.</p>';
+/** With as many places as the other columns, where that says anything. */
+function residualHtml(x: number): string {
+  return x >= 0.001 ? x.toFixed(3) : scientificHtml(x);
+}
+
+/** Columns that are no numbers. */
+const TEXT: ReadonlySet<string> = new Set(['method', 'tap', 'kind', 'order']);
+
+const howToRead = [
+  '<p>In front the grid, with a frame around the cell of the class that is explained; then a map a tap, from the input to the output, a row a method: <span class="for">red speaks for the class</span>, <span class="against">blue against it</span>. ',
+  'Full colour is the 99.5th percentile of each map, so compare patterns, not shades. The number is the share of what is red that lies in the frame.</p>',
+  '<p class="scale" aria-hidden="true"><span>against</span><i></i><span>for the class</span></p>',
+].join('');
 
 async function exampleFigure(model: ModelResult, example: DepthExample, { classNames, gridList }: DepthResults): Promise<string> {
   const { rank, grid, cell, targetClass, score, tap, picture } = example;
   const place = `row ${Math.floor(cell / gridList.n) + 1}, column ${(cell % gridList.n) + 1}`;
   const name = classNames[targetClass] ?? `class ${targetClass}`;
   const uri = `data:image/png;base64,${Buffer.from(await encodePng(picture)).toString('base64')}`;
-  const text = `${model.name}, ${rank} grid (number ${grid}): ${name}, ${place}; ${(model.methods[0] as ModelResult['methods'][number]).name} at ${tap} localises ${score.toFixed(3)}`;
-  return `<figure class="wide"><h3>${escapeHtml(`${model.name}: ${rank}`)}</h3><div class="scroll"><img src="${uri}" alt="${escapeHtml(text)}"></div><figcaption>${escapeHtml(text)}</figcaption></figure>`;
+  const by = (model.methods[0] as ModelResult['methods'][number]).name;
+  const text = `Grid ${grid + 1} of ${gridList.grids.length}, the ${rank} by the mean localisation of ${by} at ${tap}. Explained: ${name}, ${place}, the ${rank} cell of the grid, localisation ${score.toFixed(3)}.`;
+  return `<figure class="wide examples"><h3>${escapeHtml(`${model.name}: ${rank} grid`)}</h3><div class="scroll"><img src="${uri}" alt="${escapeHtml(text)}"></div><figcaption>${escapeHtml(text)}</figcaption></figure>`;
 }
 
 function meanings({ gridList: { n, threshold }, models, smooth }: DepthResults): string {

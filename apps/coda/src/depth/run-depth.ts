@@ -81,6 +81,7 @@ export async function runDepth(options: DepthRunOptions): Promise<DepthRun | und
     engine,
     split,
     images,
+    classNames: dataset.classNames,
     n: options.cells ?? protocol.n,
     grids: options.grids ?? protocol.count,
     threshold: protocol.threshold,

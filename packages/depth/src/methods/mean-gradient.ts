@@ -5,7 +5,10 @@ import { overSamples, type Sampling } from './over-samples.ts';
 
 /** [N, h, w, C], added in float64. */
 export async function meanGradient<S>(
-  sampling: Pick<Sampling<S>, 'model' | 'activations' | 'samples' | 'draw' | 'perturb'> & { readonly targets: Int32Array },
+  sampling: Pick<Sampling<S>, 'model' | 'samples' | 'draw' | 'perturb'> & {
+    readonly activations: NdArray<'float32'>;
+    readonly targets: Int32Array;
+  },
 ): Promise<NdArray<'float32'>> {
   const { activations, samples } = sampling;
   const size = activations.data.length / Math.max(1, activations.shape[0] ?? 0);

@@ -4,7 +4,7 @@ import { scores, type ScoreKind } from '../tap-model.ts';
 import { positiveInteger } from './check-options.ts';
 import type { ProbingMethod } from './method.ts';
 import { occlusionParts, type OcclusionPart } from './occlusion-parts.ts';
-import { overSamples, rowsOfTargets } from './over-samples.ts';
+import { overSamples, rowsOfTargets, type RowsOnDemand } from './over-samples.ts';
 
 export interface OcclusionOptions {
   /** Side of the window in positions of the tap. Default 8. */
@@ -44,7 +44,7 @@ export function occlusion({ window = 8, stride = 2, score = 'logit' }: Occlusion
       const partOf = (n: number): OcclusionPart => parts[n % parts.length] as OcclusionPart;
       await overSamples({
         model: height === h && width === w ? model : model.resized(size),
-        activations: cutOut(activations, size, parts),
+        activations: partsOf(activations, size, parts),
         // sample 0 blanks nothing, as do those for which a part has no window
         samples: 1 + Math.max(...parts.map(({ windows }) => windows.length)),
         draw: (s) => s - 1,
@@ -82,19 +82,23 @@ function starts(length: number, window: number, stride: number): number[] {
   return Array.from({ length: count }, (_, i) => i * stride);
 }
 
-/** [N, h, w, C] → [N·parts, height, width, C] */
-function cutOut({ shape, data }: NdArray<'float32'>, [height, width]: readonly [number, number], parts: readonly OcclusionPart[]) {
+/** [N, h, w, C] → [N·parts, height, width, C], each cut out when it is asked for: together they are many times the map, each place in many of them. */
+function partsOf(
+  { shape, data }: NdArray<'float32'>,
+  [height, width]: readonly [number, number],
+  parts: readonly OcclusionPart[],
+): RowsOnDemand {
   const [images = 0, h = 0, w = 0, channels = 0] = shape;
   const line = width * channels;
-  const cut = new Float32Array(images * parts.length * height * line);
-  let to = 0;
-  for (let n = 0; n < images; n++) {
-    for (const { at } of parts) {
-      for (let y = 0; y < height; y++, to += line) {
-        const from = ((n * h + at[0] + y) * w + at[1]) * channels;
-        cut.set(data.subarray(from, from + line), to);
+  return {
+    shape: [images * parts.length, height, width, channels],
+    write: (row, n) => {
+      const [top, left] = (parts[n % parts.length] as OcclusionPart).at;
+      const image = Math.floor(n / parts.length);
+      for (let y = 0; y < height; y++) {
+        const from = ((image * h + top + y) * w + left) * channels;
+        row.set(data.subarray(from, from + line), y * line);
       }
-    }
-  }
-  return ndArray('float32', [images * parts.length, height, width, channels], cut);
+    },
+  };
 }

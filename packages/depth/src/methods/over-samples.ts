@@ -2,10 +2,17 @@
 import { ndArray, sizeOf, type NdArray } from '@coda-nets/core';
 import type { AboveFunction, TapModel } from '../tap-model.ts';
 
+/** Rows that are written when they are asked for, where all of them would be many times what they are made from. */
+export interface RowsOnDemand {
+  /** [N, h, w, C] */
+  readonly shape: readonly number[];
+  write(row: Float32Array, n: number): void;
+}
+
 export interface Sampling<S> {
   readonly model: TapModel;
   /** [N, h, w, C] */
-  readonly activations: NdArray<'float32'>;
+  readonly activations: NdArray<'float32'> | RowsOnDemand;
   /** [N], where `ask` wants one. */
   readonly targets?: Int32Array;
   /** Changed copies of each activation. */
@@ -35,11 +42,12 @@ export async function overSamples<S>({
 }: Sampling<S>): Promise<void> {
   const [images = 0, ...shape] = activations.shape;
   const size = sizeOf(shape);
-  const original = Array.from({ length: images }, (_, n) => activations.data.subarray(n * size, (n + 1) * size));
+  const write = 'write' in activations ? activations.write : copyOf(activations.data, size);
+  const total = images * samples;
   // Sample by sample, so that each is drawn once for all images.
   let drawn: { readonly s: number; readonly sample: S } | undefined;
-  for (let start = 0; start < images * samples; start += model.chunk) {
-    const count = Math.min(model.chunk, images * samples - start);
+  for (let start = 0; start < total; start += model.chunk) {
+    const count = Math.min(model.chunk, total - start);
     const data = new Float32Array(count * size);
     const target = new Int32Array(count);
     const asked: { readonly n: number; readonly sample: S }[] = [];
@@ -48,7 +56,7 @@ export async function overSamples<S>({
       const n = (start + i) % images;
       if (drawn?.s !== s) drawn = { s, sample: draw(s) };
       const row = data.subarray(i * size, (i + 1) * size);
-      row.set(original[n] as Float32Array);
+      write(row, n);
       perturb(row, drawn.sample, n);
       target[i] = targets?.[n] ?? 0;
       asked.push({ n, sample: drawn.sample });
@@ -58,7 +66,12 @@ export async function overSamples<S>({
     const answers = (await model.run(ask, inputs))[output] as NdArray<'float32'>;
     const length = answers.data.length / count;
     for (const [i, { n, sample }] of asked.entries()) visit(answers.data.subarray(i * length, (i + 1) * length), sample, n);
+    model.onShare?.((start + count) / total);
   }
+}
+
+function copyOf(data: Float32Array, size: number): RowsOnDemand['write'] {
+  return (row, n) => row.set(data.subarray(n * size, (n + 1) * size));
 }
 
 /** By image, the rows of its targets in [N·m] and their classes: one answer of the network serves all of them. */
