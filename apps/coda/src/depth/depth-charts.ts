@@ -232,7 +232,7 @@ function legendMark({ colour, mark }: LegendEntry, left: number, top: number): s
 }
 
 function textWidth(text: string): number {
-  const kinds = [...text].map((letter) => (/[mwMW]/.test(letter) ? 'wide' : /[fijlrtI.,: ]/.test(letter) ? 'narrow' : 'other'));
+  const kinds = Array.from(text, (letter) => (/[mwMW]/.test(letter) ? 'wide' : /[fijlrtI.,: ]/.test(letter) ? 'narrow' : 'other'));
   return kinds.reduce((sum, kind) => sum + LETTERS[kind], 0);
 }
 
