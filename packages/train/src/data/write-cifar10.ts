@@ -6,10 +6,10 @@ import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodaError } from '@coda-nets/core';
+import { writeFileAtomic } from '@coda-nets/core/node';
 import { cifar10Shape, classNamesText, maxRecordsPerFile, namesFile, packRecords, testFile, trainFiles } from './cifar10-format.ts';
 import { writeManifest } from './dataset-manifest.ts';
 import type { PixelDataset } from './image-dataset.ts';
-import { writeFileAtomic } from './write-file-atomic.ts';
 
 /**
  * Writes `dataset` into `folder` (made where it is missing): the training images spread over five files in order, the
