@@ -238,6 +238,24 @@ describe('coda depth', () => {
     expect(depthTables({ ...named, models: [{ ...first, name: '=1+"1",2' }] })['summary.csv']).toContain(`\n"'=1+""1"",2",contributions`);
   });
 
+  it('sets names of taps upright where they would lie on each other', () => {
+    const [model] = results.models as [DepthResults['models'][number]];
+    const figures = (prefix: string): string[] => {
+      const long = (name: string): string => `${prefix}${name}`;
+      const taps = model.taps.map((tap) => ({ ...tap, name: long(tap.name) }));
+      const methods = model.methods.map((method) => ({
+        ...method,
+        taps: method.taps.map((tap) => ({ ...tap, tap: long(tap.tap) })),
+        removal: [],
+      }));
+      return depthCharts({ ...results, models: [{ ...model, taps, methods }] }).map(({ svg }) => svg);
+    };
+    for (const svg of figures('')) expect(svg).toMatch(/translate\([^)]*\)"[^<]*>input</);
+    for (const svg of figures('backbone.stage.of.many.blocks.')) {
+      expect(svg).toMatch(/rotate\(-90\)[^<]*>…[^<]*blocks\.input</);
+    }
+  });
+
   it('answers wrong calls with the nearest right one', async () => {
     const wrong = async (...more: string[]): Promise<[number, string]> => {
       const { code, err } = await coda(...call('wrong', ...more));

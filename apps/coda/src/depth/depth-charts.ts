@@ -27,8 +27,11 @@ const FACET_TOP = 32;
 const SHARE = { domain: [0, 1], grid: true, ticks: 5, labelArrow: 'none', labelAnchor: 'center' } as const;
 /** Of letters at 13 px in the widest of the fonts: an m, an i, any other. */
 const LETTERS = { wide: 12.5, narrow: 4.6, other: 8.2 } as const;
-/** Names of more taps than that would lie on each other. */
-const MOST_NAMED = 13;
+/** Below a figure whose names of taps stand level. */
+const BOTTOM = 46;
+/** Width of a name that stands upright, and its letters at most. */
+const UPRIGHT = 15;
+const MOST_LETTERS = 24;
 
 export function depthCharts(results: DepthResults): readonly DepthChart[] {
   const names = [...new Set(results.models.flatMap(({ methods }) => methods.map(({ name }) => name)))];
@@ -60,13 +63,15 @@ function boxes(results: DepthResults, model: ModelResult, index: number, colours
   );
   const methods = model.methods.map(({ name }) => name);
   const place = { fx: 'tap', x: 'method' } as const;
+  const taps = model.taps.map(({ name }) => name);
+  const { below, ...names } = namesOfTaps(taps);
   const svg = draw(
     {
-      height: 350,
+      height: 304 + below,
       marginLeft: LEFT,
-      marginBottom: 46,
+      marginBottom: below,
       marginTop: 14,
-      fx: { domain: model.taps.map(({ name }) => name), label: 'tap, from the input to the output', labelAnchor: 'center', padding: 0.12 },
+      fx: { domain: taps, ...names, label: 'tap, from the input to the output', labelAnchor: 'center', padding: 0.12 },
       x: { domain: methods, axis: null, padding: 0.15 },
       y: { ...SHARE, label: 'localisation, share in the class’s cell' },
       color: { domain: methods, range: methods.map((name) => colours.get(name) as string) },
@@ -108,19 +113,21 @@ function profiles(results: DepthResults, colours: Colours): DepthChart {
   const depths = models.flatMap((model) => model.methods.map(({ interpretableDepth }) => interpretableDepth?.threshold));
   const threshold = depths.find((tau) => tau !== undefined) ?? 0.5;
   const most = Math.max(...models.map(({ taps }) => taps.length)) - 1;
-  const taps = models[0]?.taps ?? [];
-  const named = !many && taps.length <= MOST_NAMED;
+  const taps = (models[0]?.taps ?? []).map(({ name }) => name);
+  const named = !many && taps.length * UPRIGHT <= WIDTH - LEFT;
+  const { below: bottom, tickFormat: nameOf, tickRotate } = named ? namesOfTaps(taps) : { below: BOTTOM, tickFormat: String, tickRotate: 0 };
   const at = { x: 'depth', y: 'median', stroke: 'method', ...(many && { fx: 'model' }) } as const;
   const svg = draw(
     {
-      height: 330,
+      height: 284 + bottom,
       marginLeft: LEFT,
-      marginBottom: 46,
+      marginBottom: bottom,
       marginTop: many ? FACET_TOP : 14,
       x: {
         domain: [0, most],
         ticks: Array.from({ length: most + 1 }, (_, i) => i),
-        tickFormat: named ? (depth: number) => taps.at(-1 - depth)?.name ?? '' : String,
+        tickRotate,
+        tickFormat: named ? (depth: number) => nameOf(taps.at(-1 - depth) ?? '') : String,
         label: named ? 'tap, from the output to the input' : 'taps from the output: 0 is the last layer, the input is on the right',
         labelArrow: 'none',
         labelAnchor: 'center',
@@ -234,6 +241,14 @@ function legendMark({ colour, mark }: LegendEntry, left: number, top: number): s
 function textWidth(text: string): number {
   const kinds = Array.from(text, (letter) => (/[mwMW]/.test(letter) ? 'wide' : /[fijlrtI.,: ]/.test(letter) ? 'narrow' : 'other'));
   return kinds.reduce((sum, kind) => sum + LETTERS[kind], 0);
+}
+
+/** How the names of taps stand below a figure: level where each has the room, else upright, with `below` as much room as they take. Of long ones the end, in which they differ. */
+function namesOfTaps(taps: readonly string[]): { below: number; tickRotate: number; tickFormat: (name: string) => string } {
+  const tickFormat = (name: string): string => (name.length > MOST_LETTERS ? `…${name.slice(1 - MOST_LETTERS)}` : name);
+  const widest = Math.max(...taps.map((name) => textWidth(tickFormat(name))));
+  if (widest + 10 <= (WIDTH - LEFT) / taps.length) return { below: BOTTOM, tickRotate: 0, tickFormat };
+  return { below: BOTTOM - 10 + Math.ceil(widest), tickRotate: -90, tickFormat };
 }
 
 /** A plot below its legend, which takes as many lines as it needs, as one SVG with all it needs. */

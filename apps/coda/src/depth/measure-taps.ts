@@ -79,8 +79,7 @@ async function measuredParts(
       }
       const missing = methods.filter((method) => !known.has(method));
       if (missing.length > 0) {
-        bar.update(start, 'compiling');
-        const profiler = await profilers.of(missing);
+        const profiler = await profilers.of(missing, () => bar.update(start, 'compiling'));
         bar.update(start);
         const measured = await profiler.measure(part, (grid) => bar.update(start + grid));
         for (const [i, method] of missing.entries()) {
@@ -111,7 +110,7 @@ function lastProfiler(
   taps: readonly string[],
   { engine, images, n, setting, smooth, signal }: DepthWork,
   onShare: (share: number) => void,
-): { of(methods: readonly PlannedMethod[]): Promise<Profiler>; dispose(): Promise<void> } {
+): { of(methods: readonly PlannedMethod[], onCompile: () => void): Promise<Profiler>; dispose(): Promise<void> } {
   const options = { engine, network, weights, images, n, taps, setting, smooth, signal };
   let last: { readonly names: string; readonly profiler: Profiler } | undefined;
   const dispose = async (): Promise<void> => {
@@ -127,9 +126,10 @@ function lastProfiler(
     return { measure: async (grids, onGrid) => [await one.measure(grids, onGrid)], dispose: () => one.dispose() };
   };
   return {
-    of: async (methods) => {
+    of: async (methods, onCompile) => {
       const names = methods.map(({ name }) => name).join();
       if (last?.names !== names) {
+        onCompile();
         await dispose();
         last = { names, profiler: await compiled(methods) };
       }
