@@ -97,7 +97,7 @@ async function demo({ out, again }: DemoOptions, io: CommandIo): Promise<void> {
   const run = await interruptible((signal) => trainDemo({ dataset, engine, out, io, signal }));
   if (!run.finished) {
     io.say(
-      `Interrupted, ${run.step === 0 ? 'nothing trained yet' : `step ${run.step} of ${run.totalSteps} is saved`}; go on with: ${demoLine(out)}`,
+      `Interrupted, ${run.step === 0 ? 'nothing trained yet' : `step ${run.step} of ${run.totalSteps} is saved, the stem’s features are in memory alone and will be computed again`}; go on with: ${demoLine(out)}`,
     );
     throw new Interrupted();
   }

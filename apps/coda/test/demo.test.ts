@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runDemo } from '../src/run-demo.ts';
 import { trainPresets } from '../src/train-presets.ts';
-import { beginnings, heard } from './run-coda.ts';
+import { heard } from './run-coda.ts';
 
 let folder = '';
 
@@ -48,7 +48,7 @@ describe('the demo’s command line', () => {
     };
     for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
     const { code, out, err } = await demo('--out', folder);
-    expect([code, err]).toEqual([0, expect.stringMatching(beginnings)]);
+    expect([code, err]).toEqual([0, '']);
     expect(out).toContain(`The demo in ${folder} is finished.\n  test accuracy          86.56 %   (training 6 min 16 s)\n`);
     expect(out).toContain('1.30e-7');
     expect(out).toContain('4.80e-6');

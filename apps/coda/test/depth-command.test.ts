@@ -46,7 +46,7 @@ describe('coda depth', () => {
     const stopped = await codaInterruptedAt(/grids of 2 × 2/, ...call('whole'));
     expect([stopped.code, stopped.out]).toEqual([
       1,
-      expect.stringContaining('interrupted; what was measured is saved, go on with: coda depth'),
+      expect.stringContaining('interrupted; what was finished is saved, go on with: coda depth'),
     ]);
     const { code, out, err } = await coda(...call('whole'));
     expect([code, err]).toEqual([0, expect.any(String)]);
@@ -192,12 +192,18 @@ describe('coda depth', () => {
     expect(await files()).toEqual(['figures', 'localisation.csv', 'parts', 'removal.csv', 'report.html', 'results.json', 'summary.csv']);
     expect(await files('figures')).toEqual([
       'depth-profile.png',
+      'depth-profile.svg',
       ...[0, 1].flatMap((i) => ['best', 'median', 'worst'].map((rank) => `example-${i}-${rank}.png`)),
       'localisation-0.png',
+      'localisation-0.svg',
       'localisation-1.png',
+      'localisation-1.svg',
       'removal-0-input.png',
+      'removal-0-input.svg',
       'removal-0-layer2.0.png',
+      'removal-0-layer2.0.svg',
       'removal-1-input.png',
+      'removal-1-input.svg',
     ]);
     expect(await sharp(join(folder, 'whole/figures/localisation-0.png')).metadata()).toMatchObject({ format: 'png', width: 1920 });
     const rows = (await readFile(join(folder, 'whole/localisation.csv'), 'utf8')).trim().split('\n');
@@ -223,6 +229,7 @@ describe('coda depth', () => {
       'not exact',
       'probability of the true class',
       'positions removed, % of all',
+      'begin with the images that the network is surest of',
     ]) {
       expect(html).toContain(text);
     }

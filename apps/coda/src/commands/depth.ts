@@ -1,5 +1,5 @@
 /** `coda depth` */
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import {
   defineCommand,
   engineOf,
@@ -48,11 +48,10 @@ export function depthCommand(): Command {
     .requiredOption('--out <dir>', 'folder of the report; an interrupted analysis goes on by the same call')
     .option('--methods <names>', 'between commas, or all of the preset (default: those that take one pass)', nameList)
     .option('--preset <name>', 'whose parameters and grids', oneOf(...presetNames), 'coda2021')
-    .option(
-      '--probe-at <taps>',
-      'where methods that probe are measured: taps between commas, cut (the deepest exact tap) or all',
-      nameList,
-      ['cut'],
+    .addOption(
+      new Option('--probe-at <taps>', 'where methods that probe are measured: taps between commas, cut (the deepest exact tap) or all')
+        .argParser(nameList)
+        .default(['cut'], 'cut'),
     )
     .option('--grids <n>', 'the most grids (default: the preset’s, 500)', wholeNumber(1))
     .option('--cells <n>', 'cells along each side of a grid (default: the preset’s, 3)', wholeNumber(2))
@@ -75,7 +74,7 @@ async function depthIn({ group, io, threads }: Member, models: string[], options
   if (options.probeAt.length === 0) throw usageError('depth: --probe-at', 'no tap is named', 'names between commas, cut or all');
   const controller = new AbortController();
   const stop = (): void => {
-    io.say('stopping after what is being measured; Ctrl-C once more ends at once');
+    io.say('stopping at the next call of the network; Ctrl-C once more ends at once');
     controller.abort(new Interrupted());
   };
   process.once('SIGINT', stop);
@@ -101,7 +100,7 @@ async function depthIn({ group, io, threads }: Member, models: string[], options
     io.result({ out: options.out, files, models: depths(results) });
   } catch (error) {
     if (!(error instanceof Interrupted)) throw error;
-    io.say(`interrupted; what was measured is saved, go on with: ${sameLine(command, models)}`);
+    io.say(`interrupted; what was finished is saved, go on with: ${sameLine(command, models)}`);
     throw error;
   } finally {
     process.off('SIGINT', stop);

@@ -1,5 +1,5 @@
 /** `coda setup tensorflow` */
-import { planTensorFlow, removeTensorFlow, tensorFlowFolder, type TensorFlowPlan } from '@coda-nets/tensorflow-setup';
+import { gpuReport, planTensorFlow, removeTensorFlow, tensorFlowFolder, type TensorFlowPlan } from '@coda-nets/tensorflow-setup';
 import { Command } from 'commander';
 import { createInterface } from 'node:readline/promises';
 import type { CommandIo } from '../command-io.ts';
@@ -37,6 +37,9 @@ export function setupCommand(): Command {
 async function setUp(options: Options, io: CommandIo): Promise<void> {
   const plan = await planTensorFlow(options);
   for (const line of planLines(plan)) io.say(line);
+  const { problem } = gpuReport();
+  if (options.gpu === true && problem !== undefined)
+    io.say(`No program could use a GPU here now: ${problem}. It can be set up before that is mended.`);
   if (!(await agreed(options, io, 'Go on?'))) return;
   const controller = new AbortController();
   const stop = (): void => controller.abort();

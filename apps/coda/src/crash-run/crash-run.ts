@@ -10,7 +10,7 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readJson } from '../read-json.ts';
 import { readMetrics } from '../report/read-metrics.ts';
-import { ended, killAt, POLL_MS, start, stepsSoFar } from './training-process.ts';
+import { killTrainingAt, POLL_MS, startTraining, stepsSoFar, trainingEnded } from './training-process.ts';
 
 export interface CrashRunOptions {
   /** What stands before `train …`: the program and its arguments. */
@@ -93,13 +93,13 @@ export async function crashRun(options: CrashRunOptions): Promise<CrashRunResult
     const first = Math.max(from, (progress.kills.at(-1)?.step ?? 0) + 1);
     const target = first + random.below(Math.max(1, to - first + 1));
     // at a moment within a step, not between two
-    await killAt(await start(options, parts), options, parts, target, Math.min(stepMs, 1000) * random.uniform());
+    await killTrainingAt(await startTraining(options, parts), options, parts, target, Math.min(stepMs, 1000) * random.uniform());
     const kill = { step: stepsSoFar(parts), resumesAt: await lastCheckpoint(parts) };
     await note({ kills: [...progress.kills, kill], disturbedSeconds: progress.disturbedSeconds + (performance.now() - begun) / 1000 });
     say(`killed after step ${kill.step}; goes on from ${kill.resumesAt}`);
   }
   const begun = performance.now();
-  await ended(await start(options, parts), options);
+  await trainingEnded(await startTraining(options, parts), options);
   const disturbedSeconds = progress.disturbedSeconds + (performance.now() - begun) / 1000;
   say(`disturbed: ${disturbedSeconds.toFixed(0)} s`);
 
@@ -169,14 +169,14 @@ export function killMoments(
 
 async function undisturbed(options: CrashRunOptions, out: string): Promise<NonNullable<CrashRunProgress['undisturbed']>> {
   const begun = performance.now();
-  const child = await start(options, out);
+  const child = await startTraining(options, out);
   const samples: number[] = [];
   // from the first step on: before it the process still grows
   const timer = setInterval(() => {
     const bytes = residentBytesOf(child.pid);
     if (bytes !== undefined && stepsSoFar(out) > 0) samples.push(bytes);
   }, 10 * POLL_MS);
-  await ended(child, options).finally(() => clearInterval(timer));
+  await trainingEnded(child, options).finally(() => clearInterval(timer));
   return { seconds: (performance.now() - begun) / 1000, memoryByQuarter: quarters(samples) };
 }
 

@@ -10,7 +10,7 @@ import type { CrashRunOptions } from './crash-run.ts';
 export const POLL_MS = 20;
 
 /** Goes on where there is a run. */
-export async function start(
+export async function startTraining(
   { command: [program, ...words], config, data, more = [], signal }: CrashRunOptions,
   out: string,
 ): Promise<ChildProcess> {
@@ -20,7 +20,7 @@ export async function start(
 }
 
 /** Rejects with a CodaError that has its last words where it fails. */
-export function ended(child: ChildProcess, { config }: CrashRunOptions): Promise<void> {
+export function trainingEnded(child: ChildProcess, { config }: CrashRunOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     let said = '';
     child.stderr?.on('data', (text: unknown) => (said = (said + String(text)).slice(-2000)));
@@ -40,7 +40,13 @@ export function ended(child: ChildProcess, { config }: CrashRunOptions): Promise
 }
 
 /** Kills it when it has done `target` steps and `delayMs` more. Throws where it fails, or ends by itself before. */
-export async function killAt(child: ChildProcess, options: CrashRunOptions, out: string, target: number, delayMs: number): Promise<void> {
+export async function killTrainingAt(
+  child: ChildProcess,
+  options: CrashRunOptions,
+  out: string,
+  target: number,
+  delayMs: number,
+): Promise<void> {
   let sent = false;
   const timer = setInterval(() => {
     if (stepsSoFar(out) < target) return;
@@ -48,7 +54,7 @@ export async function killAt(child: ChildProcess, options: CrashRunOptions, out:
     setTimeout(() => (sent = child.kill('SIGKILL')), delayMs);
   }, POLL_MS);
   try {
-    await ended(child, options);
+    await trainingEnded(child, options);
   } catch (error) {
     if (sent && child.signalCode === 'SIGKILL') return;
     throw error;

@@ -115,7 +115,11 @@ function profiles(results: DepthResults, colours: Colours): DepthChart {
   const most = Math.max(...models.map(({ taps }) => taps.length)) - 1;
   const taps = (models[0]?.taps ?? []).map(({ name }) => name);
   const named = !many && taps.length * UPRIGHT <= WIDTH - LEFT;
-  const { below: bottom, tickFormat: nameOf, tickRotate } = named ? namesOfTaps(taps) : { below: BOTTOM, tickFormat: String, tickRotate: 0 };
+  const {
+    below: bottom,
+    tickFormat: nameOf,
+    tickRotate,
+  } = named ? namesOfTaps(taps) : { below: BOTTOM, tickFormat: String, tickRotate: 0 };
   const at = { x: 'depth', y: 'median', stroke: 'method', ...(many && { fx: 'model' }) } as const;
   const svg = draw(
     {

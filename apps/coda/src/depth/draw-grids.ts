@@ -1,5 +1,5 @@
 /** The grids that all models of a depth analysis are measured on. How they are drawn: `confidentGrids`. */
-import { confidentGrids, type GridList } from '@coda-nets/depth';
+import { confidentGrids, gridPresets, type GridList } from '@coda-nets/depth';
 import { classify } from '../classify.ts';
 import type { DepthModel, DepthWork } from './depth-work.ts';
 
@@ -29,4 +29,11 @@ function isOf({ grids }: GridList, n: number, limit: number, labels: ArrayLike<n
       return images.length === n * n && classes.length === n * n && images.every((i, k) => i >= 0 && i < limit && labels[i] === classes[k]);
     })
   );
+}
+
+/** What to know of figures from fewer grids than the preset has; undefined where there are as many. */
+export function fewGrids(drawn: number, preset: string): string | undefined {
+  const { count } = gridPresets[Object.hasOwn(gridPresets, preset) ? (preset as keyof typeof gridPresets) : 'coda2021'];
+  if (drawn >= count) return undefined;
+  return `The grids begin with the images that the network is surest of: figures from ${drawn} come out higher than from the preset’s ${count}, and intervals of few grids are too narrow.`;
 }

@@ -5,6 +5,7 @@ import { reportStyle } from '../report/report-style.ts';
 import type { DepthChart } from './depth-charts.ts';
 import type { DepthExample } from './depth-examples.ts';
 import { valuesOf, type DepthResults, type ModelResult } from './depth-results.ts';
+import { fewGrids } from './draw-grids.ts';
 
 export interface DepthReportOptions {
   readonly results: DepthResults;
@@ -34,7 +35,7 @@ export async function renderDepthReport({ results, charts, examples }: DepthRepo
     `<title>${escapeHtml(title)}</title><style>${reportStyle}${style}</style></head><body>`,
     `<header class="top"><h1>${escapeHtml(title)}</h1><p class="intro">Which share of a class’s positive attribution lies in its own image, in ${gridList.grids.length} grids of `,
     `${gridList.n} × ${gridList.n} images, at every tap from the output to the input. All methods and models are scored on the same grids, which results.json holds. `,
-    `Preset ${escapeHtml(preset)}, scoring ${results.scoring}${results.setting === 'difull' ? '; control: every cell went through the network alone' : ''}.</p>${depthTiles(results)}</header><main>`,
+    `Preset ${escapeHtml(preset)}, scoring ${results.scoring}${results.setting === 'difull' ? '; control: every cell went through the network alone' : ''}. ${fewGrids(gridList.grids.length, preset) ?? ''}</p>${depthTiles(results)}</header><main>`,
     `<section><h2>Figures</h2>${charts.map(chartFigure).join('')}</section>`,
     shown.length === 0 ? '' : `<section><h2>Best, median and worst grid</h2>${howToRead}${shown.join('')}</section>`,
     `<section><h2>Every number</h2>${models.map((model) => modelTable(model, results)).join('')}</section>`,

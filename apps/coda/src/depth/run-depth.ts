@@ -17,7 +17,7 @@ import { depthTables } from './depth-csv.ts';
 import { depthExamples, referenceTap } from './depth-examples.ts';
 import { DEPTH_SCHEMA_VERSION, depthResultsSchema, type DepthResults } from './depth-results.ts';
 import { imagesIn, type DepthModel, type DepthWork, type PlannedMethod } from './depth-work.ts';
-import { drawGrids } from './draw-grids.ts';
+import { drawGrids, fewGrids } from './draw-grids.ts';
 import { measureModel } from './measure-depth.ts';
 import { isOnePass, methodNames, namedMethod } from './named-method.ts';
 import { renderDepthReport } from './render-depth-report.ts';
@@ -104,6 +104,8 @@ export async function runDepth(options: DepthRunOptions): Promise<DepthRun | und
   const fewer =
     drawn < work.grids ? ` and not ${work.grids}: no more images are classified right with a probability above ${work.threshold}` : '';
   io.say(`${drawn} grids of ${work.n} × ${work.n}${fewer}`);
+  const few = fewGrids(drawn, preset);
+  if (few !== undefined) io.say(few);
   const share = shard ?? { index: group.rank, count: group.size };
   if (share.count > 1) {
     for (const [i, model] of models.entries()) await measureModel(model, planned[i] ?? [], gridList, { ...work, share });
@@ -142,7 +144,10 @@ export async function runDepth(options: DepthRunOptions): Promise<DepthRun | und
   io.begin('drawing the report');
   const charts = depthCharts(results);
   await mkdir(join(out, 'figures'), { recursive: true });
-  for (const chart of charts) await write(`figures/${chart.id}.png`, await chartPng(chart));
+  for (const chart of charts) {
+    await write(`figures/${chart.id}.png`, await chartPng(chart));
+    await write(`figures/${chart.id}.svg`, chart.svg);
+  }
   for (const [i, all] of examples.entries()) {
     for (const { rank, picture } of all) await write(`figures/example-${i}-${rank}.png`, await encodePng(picture));
   }
