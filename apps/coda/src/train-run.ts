@@ -1,14 +1,14 @@
 /** A training as the command line and the demo run it: preset or config, stem, run folder, bars. */
 import type { Engine, ProcessGroup } from '@coda-nets/core';
-import { storedConfig, train, type TrainConfig, type TrainEvent } from '@coda-nets/train';
+import { storedConfig, train, type TrainConfig } from '@coda-nets/train';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CommandIo } from './command-io.ts';
 import { prepareTraining, type TrainingChoice } from './prepare-training.ts';
-import type { Progress } from './progress.ts';
 import { readMetrics } from './report/read-metrics.ts';
 import { runMonitor } from './run-monitor.ts';
 import { stemPath } from './stem-file.ts';
+import { trainBars } from './train-bars.ts';
 
 export interface TrainRunOptions extends TrainingChoice {
   readonly engine: Engine;
@@ -70,39 +70,4 @@ export async function isFinished(out: string): Promise<boolean> {
   const config = await storedConfig(out);
   const { epochs } = await readMetrics(out);
   return config !== undefined && (epochs.at(-1)?.epoch ?? 0) >= config.epochs;
-}
-
-/** Draws a training's events: a bar for features, a bar for steps, a line an epoch. */
-function trainBars(io: CommandIo): { onEvent: (event: TrainEvent) => void; stop: () => void } {
-  let bar: Progress | undefined;
-  let shown = '';
-  const show = (label: string, total: number, unit: string): Progress => {
-    if (shown === label && bar !== undefined) return bar;
-    bar?.stop();
-    shown = label;
-    bar = io.progress(label, total, unit);
-    return bar;
-  };
-  return {
-    onEvent: (event) => {
-      if (event.type === 'compile') io.begin('compiling the training step');
-      if (event.type === 'features') show(`features (${event.split})`, event.total, 'images').update(event.done);
-      if (event.type === 'step')
-        show('training', event.totalSteps, 'steps').update(
-          event.step,
-          `loss ${event.loss.toFixed(4)}, ${event.imagesPerSecond.toFixed(0)} images/s`,
-        );
-      if (event.type === 'notice') io.say(event.message);
-      if (event.type === 'bad-image') io.say(`left out: ${event.file}: ${event.reason}`);
-      if (event.type === 'epoch') {
-        bar?.stop();
-        bar = undefined;
-        const held = event.validation === undefined ? '' : `, validation accuracy ${(100 * event.validation.top1).toFixed(2)} %`;
-        io.say(
-          `epoch ${event.epoch}/${event.epochs}: loss ${event.trainLoss.toFixed(4)}, accuracy ${(100 * event.trainAccuracy).toFixed(2)} %${held}`,
-        );
-      }
-    },
-    stop: () => bar?.stop(),
-  };
 }

@@ -1,6 +1,8 @@
 /** What long work says where there is no terminal: little. */
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { commandIo } from '../src/command-io.ts';
 import { progressBar } from '../src/progress.ts';
+import { trainBars } from '../src/train-bars.ts';
 
 let lines: string[] = [];
 beforeEach(() => {
@@ -54,4 +56,16 @@ it('of slow work the part that is under way counts, and time from where the prep
     'slow: 0.25/20 grids, 4 min 40 s each, 1 h 32 min left\n',
     'slow: 1/20 grids, 4 min 40 s each, 1 h 28 min left\n',
   ]);
+});
+
+it('a long validation is told of, as the training before it', () => {
+  // after the line of the test before
+  vi.advanceTimersByTime(2_000_000);
+  const bars = trainBars(commandIo(true));
+  for (let done = 0; done <= 30; done++) {
+    bars.onEvent({ type: 'validation', done: 100 * done, total: 3000 });
+    vi.advanceTimersByTime(1000);
+  }
+  bars.stop();
+  expect(lines).toEqual(['validation: 1000/3000 images, 100/s, 20 s left\n']);
 });

@@ -27,18 +27,24 @@ export async function isAnyAborted(group: ProcessGroup, signal: AbortSignal | un
 
 /**
  * Does `work`, which does not meet the other ranks, on each rank; where it throws a CodaError on some, every rank throws that of the first of them, with its name. Else
- * the others would wait for one that will not come.
+ * the others would wait for one that will not come. What is no CodaError, a defect, is thrown as it is on its rank, and told to the others.
  */
 export async function together(group: ProcessGroup, work: () => Promise<unknown>): Promise<void> {
   if (group.size === 1) return void (await work());
+  const defects: unknown[] = [];
   const failed = await work().then(
     () => null,
     (error: unknown) => {
-      if (!CodaError.isInstance(error)) throw error;
+      if (!CodaError.isInstance(error)) {
+        defects.push(error);
+        const said = error instanceof Error ? error.message : String(error);
+        return { kind: 'unavailable', where: group.name, problem: `failed: ${said}` } satisfies ErrorDetails;
+      }
       const { kind, where, problem, expected, got, hint } = error;
       return { kind, where: `${group.name}: ${where}`, problem, expected, got, hint } satisfies ErrorDetails;
     },
   );
   const first = (await fromEachRank(group, failed, 'whether all have done their part')).find((one) => one !== null);
+  if (defects.length > 0) throw defects[0];
   if (first !== undefined) throw new CodaError(first as ErrorDetails);
 }

@@ -109,15 +109,17 @@ export async function computeFeatures(options: ComputeFeaturesOptions): Promise<
     memory.get(copy)?.put(first, features);
     for (const image of bad) badOfRank.push({ ...image, place: first + image.place });
   };
-  /** Of those that rank 0 has found; undefined where somebody has emptied the folder since. */
-  const read = async (chunk: FeatureChunk): Promise<true | undefined> => {
+  /** Of those that rank 0 has found; computed where somebody has emptied the folder since. */
+  const read = async (chunk: FeatureChunk): Promise<void> => {
     const found = await cache?.open(chunk);
-    if (found === undefined) return undefined;
+    if (found === undefined) return computeInto(chunk, () => undefined);
     const features = new Float32Array(onDisk ? 0 : chunk.count * size);
-    await found.read(0, features);
-    await found.close();
+    try {
+      await found.read(0, features);
+    } finally {
+      await found.close();
+    }
     keep(chunk, { features, bad: found.bad });
-    return true;
   };
   /** Once all ranks have written theirs. Where the folder of the others is not seen here, they are computed again. */
   const openAll = async (): Promise<void> => {
@@ -139,7 +141,7 @@ export async function computeFeatures(options: ComputeFeaturesOptions): Promise<
     let done = 0;
     const tell = (images: number): void => onProgress?.(images, total);
     for (const chunk of chunks.filter((_, i) => inCache.has(i))) {
-      if (group.rank === 0 && (await read(chunk)) === undefined) await computeInto(chunk, () => undefined);
+      await together(group, async () => group.rank === 0 && read(chunk));
       await share(chunk, 0);
       tell((done += chunk.count));
     }

@@ -18,6 +18,7 @@ import { compileGroupedStep } from './grouped-step.ts';
 import { keptFeatures, type KeptFeatures } from './kept-features.ts';
 import { matchesPattern } from './name-patterns.ts';
 import { optimiser } from './optimisers.ts';
+import { rankStatistics } from './rank-statistics.ts';
 import {
   checkRunFolder,
   createRunFolder,
@@ -30,7 +31,7 @@ import {
 } from './run-folder.ts';
 import { withEpochs } from './run-length.ts';
 import { RunWriter } from './run-writer.ts';
-import { rankStatistics, sharedConfig } from './shared-config.ts';
+import { sharedConfig } from './shared-config.ts';
 import { StepClock } from './step-clock.ts';
 import { parseTrainConfig, type TrainConfig } from './train-config.ts';
 import type { TrainOptions, TrainResult } from './train-options.ts';

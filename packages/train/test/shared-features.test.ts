@@ -1,4 +1,5 @@
 /** Kept features that many ranks compute together: each its share, all with the bits of one process. Ranks live in this process; MPI is tested with the command. */
+import { rmSync, writeFileSync } from 'node:fs';
 import { readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { initWeights, Random, type ProcessGroup } from '@coda-nets/core';
@@ -141,6 +142,37 @@ it('a folder that one rank cannot have ends every rank with an error that names 
     expect(said[0]).toMatch(new RegExp(`^rank 1 of 2: ${file}`));
     expect(said[1]).toBe(said[0]);
   }
+});
+
+it('a folder that is lost while rank 0 reads what it has found there ends every rank with the same error', async () => {
+  const cacheFolder = await temporaryFolder();
+  await (await compute(undefined, { cacheFolder })).features?.close();
+  const [key] = (await readdir(cacheFolder)) as [string];
+  let lost = false;
+  // once the first piece is read
+  const onProgress = (): void => {
+    if (lost) return;
+    lost = true;
+    rmSync(join(cacheFolder, key), { recursive: true });
+    writeFileSync(join(cacheFolder, key), 'no folder');
+  };
+  const ranks = localGroup(2).map((group) => compute(group, { cacheFolder, ...(group.rank === 0 && { onProgress }) }));
+  const said = await Promise.all(ranks.map((rank) => rank.then(String, (error: Error) => error.message)));
+  expect(said[0]).toBe(`rank 0 of 2: ${join(cacheFolder, key)}: could not be written (EEXIST)`);
+  expect(said[1]).toBe(said[0]);
+});
+
+it('a defect on one rank stays what it is there, and ends the others with a word of it', async () => {
+  const defect = new Error('out of memory');
+  const engine = watchedEngine(cpu, {
+    onRun: () => {
+      throw defect;
+    },
+  });
+  const ranks = localGroup(2).map((group) => compute(group, group.rank === 0 ? { engine } : {}));
+  const [first, second] = await Promise.allSettled(ranks);
+  expect(first).toMatchObject({ status: 'rejected', reason: defect });
+  expect(second).toMatchObject({ status: 'rejected', reason: { kind: 'unavailable', message: 'rank 0 of 2: failed: out of memory' } });
 });
 
 it('all stop when one is told to, and what a rank has left there is gone on with, but not what is half written', async () => {

@@ -3,7 +3,7 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { CodaError } from '@coda-nets/core';
 import { writeFileAtomic } from '@coda-nets/core/node';
 import { unpackCifar10 } from './cifar10-archives.ts';
@@ -52,7 +52,7 @@ export interface FetchResult {
  * before it is unpacked and every file against its own before it is kept; a file is written beside and renamed. A
  * folder that is whole is left alone.
  *
- * @throws CodaError `unavailable` where no source can be reached, naming the reason for each.
+ * @throws CodaError `unavailable` where no source can be reached, naming the reason for each, and where the folder cannot be written, naming the file.
  */
 export async function fetchCifar10(options: FetchOptions = {}): Promise<FetchResult> {
   return fetchFiles(cifar10Files, options);
@@ -66,13 +66,30 @@ export async function fetchFiles(files: readonly ExpectedFile[], options: FetchO
   } catch (cause) {
     const { code, syscall } = cause as NodeJS.ErrnoException;
     if (CodaError.isInstance(cause) || syscall === undefined) throw cause;
-    throw new CodaError({
+    throw new UnwritableFolder(folder, `${code}, ${syscall}`, cause);
+  }
+}
+
+/** The fault of no source: the next one would come to the same. */
+class UnwritableFolder extends CodaError {
+  constructor(folder: string, reason: string, cause: unknown) {
+    super({
       kind: 'unavailable',
       where: `fetchCifar10: ${folder}`,
-      problem: `the folder cannot be written (${code}, ${syscall})`,
+      problem: `the folder cannot be written (${reason})`,
       hint: 'CIFAR-10 needs 330 MB while it is fetched and 185 MB afterwards.',
       cause,
     });
+  }
+}
+
+/** What writes a file of `folder`, with the error of this one. */
+async function writing(folder: string, file: Promise<void>): Promise<void> {
+  try {
+    await file;
+  } catch (cause) {
+    if (!CodaError.isInstance(cause)) throw cause;
+    throw new UnwritableFolder(folder, `${basename(cause.where)}: ${cause.problem}`, cause);
   }
 }
 
@@ -93,7 +110,7 @@ async function bringInto(folder: string, files: readonly ExpectedFile[], options
         await fetchFrom(source, folder, files, options);
         return { folder, source: source.name, fetched: true };
       } catch (error) {
-        if (signal?.aborted === true || !CodaError.isInstance(error)) throw error;
+        if (signal?.aborted === true || !CodaError.isInstance(error) || error instanceof UnwritableFolder) throw error;
         reasons.push(`${source.name}: ${error.problem}`);
         onProgress?.({ phase: 'failed', source: source.name, done: 0, total: 0, message: error.message });
       }
@@ -155,7 +172,7 @@ async function fetchFrom(
     if (got !== expected) {
       throw new CodaError({ kind: 'mismatch', where: `${source.name}: ${name}`, problem: 'not the known content', expected, got });
     }
-    await writeFileAtomic(join(folder, name), records);
+    await writing(folder, writeFileAtomic(join(folder, name), records));
     report('unpack', ++done, files.length);
   }
   await finish(folder, source.name, files);
@@ -164,8 +181,8 @@ async function fetchFrom(
 
 /** The class names, and last the manifest: it says that all the rest is there. */
 async function finish(folder: string, source: string, files: readonly ExpectedFile[]): Promise<void> {
-  await writeFileAtomic(join(folder, namesFile), classNamesText(cifar10ClassNames));
-  await writeManifest(folder, 'cifar10', source, files);
+  await writing(folder, writeFileAtomic(join(folder, namesFile), classNamesText(cifar10ClassNames)));
+  await writing(folder, writeManifest(folder, 'cifar10', source, files));
 }
 
 /** The source in the manifest when every file is as it was recorded; one that was touched since is hashed again. */
@@ -182,7 +199,7 @@ async function sourceIfWhole(folder: string, files: readonly ExpectedFile[]): Pr
     if ((await hashFile(path, 'sha256')) !== sha256) return undefined;
     touched = true;
   }
-  if (touched) await writeManifest(folder, 'cifar10', manifest.source, files);
+  if (touched) await writing(folder, writeManifest(folder, 'cifar10', manifest.source, files));
   return manifest.source;
 }
 

@@ -1,3 +1,4 @@
+import { mkdirSync } from 'node:fs';
 import { readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodaError } from '@coda-nets/core';
@@ -275,6 +276,26 @@ describe('the folder', () => {
       `fetchCifar10: ${join(file, 'below')}: the folder cannot be written (ENOTDIR, mkdir). CIFAR-10 needs`,
     );
   });
+
+  test.each(['data_batch_3.bin', 'batches.meta.txt', 'coda-dataset.json'])(
+    'where %s cannot be written ends the call at once, and no other source is asked',
+    async (name) => {
+      const [official, png] = [await officialArchive(), await pngArchive()];
+      const [first, second] = [await serve(give(official)), await serve(give(png))];
+      const folder = await temporaryFolder();
+      // found by nobody before the archive is unpacked
+      const onProgress = ({ phase, done }: FetchProgress) =>
+        phase === 'unpack' && done === 0 && mkdirSync(join(folder, name), { recursive: true });
+      const sources = [sourceOf(official, first.url), sourceOf(png, second.url, 'png')];
+      const call = fetchInto(folder, { sources, onProgress });
+      await expect(call).rejects.toThrow(
+        `fetchCifar10: ${folder}: the folder cannot be written (${name}: this is a folder). CIFAR-10 needs 330 MB`,
+      );
+      await expect(call).rejects.toMatchObject({ kind: 'unavailable' });
+      expect(second.requests).toEqual([]);
+      expect(await readdir(folder)).toContain('official.tgz.part');
+    },
+  );
 
   test('two calls at once fetch once', async () => {
     const archive = await officialArchive();
