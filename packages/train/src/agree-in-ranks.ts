@@ -35,8 +35,7 @@ export async function together(group: ProcessGroup, work: () => Promise<unknown>
     () => null,
     (error: unknown) => {
       if (!CodaError.isInstance(error)) throw error;
-      const { kind, where, problem, expected, got, hint } = error;
-      return { kind, where: `${group.name}: ${where}`, problem, expected, got, hint } satisfies ErrorDetails;
+      return error.within(group.name).toJSON();
     },
   );
   const first = (await fromEachRank(group, failed, 'whether all have done their part')).find((one) => one !== null);
