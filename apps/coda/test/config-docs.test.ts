@@ -105,7 +105,10 @@ describe('the examples', () => {
 
     it('a network’s config is not taken for a training’s', async () => {
       const { code, err } = await coda('train', docs('config/coda.json'), '--data', join(folder, 'data'), '--out', join(folder, 'none'));
-      expect([code, err]).toEqual([2, expect.stringMatching(/coda\.json: kind: unknown key; expected one of network, data, epochs/)]);
+      expect([code, err]).toEqual([
+        2,
+        expect.stringMatching(/coda\.json: 11 mistakes\n {2}kind: unknown key; expected one of network, data, epochs/),
+      ]);
     });
   });
 });

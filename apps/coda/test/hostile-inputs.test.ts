@@ -143,7 +143,7 @@ describe('a config whose network is none', () => {
     ['misspelt', { netwrok: { kind: 'resnet', depth: 8 } }, 'netwrok: unknown key; .*Did you mean "network"\\?'],
     ['missing', {}, 'network: not a valid value; expected Object, got nothing'],
     ['empty', { network: {} }, 'network\\.kind: missing'],
-    ['a list', { network: [] }, 'network\\.kind: missing'],
+    ['a list', { network: [] }, 'network: not a valid value; expected an object, got an array'],
     ['null', { network: null }, 'network: not a valid value; expected Object, got null'],
     ['a number', { network: 3 }, 'network: not a valid value; expected Object, got 3'],
   ])('%s is told the key', async (_, keys, text) => {

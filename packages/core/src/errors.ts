@@ -25,7 +25,7 @@ export interface ErrorDetails {
   /** What to do about it, as a whole sentence. */
   readonly hint?: string | undefined;
   /** What went wrong at once, each a whole error: `checkAll` joins them. */
-  readonly parts?: readonly CodaError[] | undefined;
+  readonly parts?: readonly ErrorDetails[] | undefined;
   readonly cause?: unknown;
 }
 
@@ -42,7 +42,8 @@ export class CodaError extends Error {
   readonly [brand] = true;
 
   constructor(details: ErrorDetails) {
-    super(messageOf(details), details.cause === undefined ? undefined : { cause: details.cause });
+    const parts = details.parts?.map((part) => (CodaError.isInstance(part) ? part : new CodaError(part)));
+    super(messageOf(details, parts), details.cause === undefined ? undefined : { cause: details.cause });
     this.name = 'CodaError';
     this.kind = details.kind;
     this.where = details.where;
@@ -50,7 +51,7 @@ export class CodaError extends Error {
     this.expected = details.expected;
     this.got = details.got;
     this.hint = details.hint;
-    this.parts = details.parts;
+    this.parts = parts;
   }
 
   /** True for a CodaError of any copy of this package. */
@@ -61,26 +62,35 @@ export class CodaError extends Error {
   /** The same error seen from further out: `where` is prefixed with the place, the cause is kept. */
   within(place: string): CodaError {
     const parts = this.parts?.map((part) => part.within(place));
-    return new CodaError({ ...this.details(), where: `${place}: ${this.where}`, parts, cause: this.cause ?? this });
+    return new CodaError({ ...this.toJSON(), where: `${place}: ${this.where}`, parts, cause: this.cause ?? this });
   }
 
   /** The same error with what to do about it, from who knows the situation; the cause is kept. */
   withHint(hint: string): CodaError {
-    return new CodaError({ ...this.details(), hint, cause: this.cause ?? this });
+    return new CodaError({ ...this.toJSON(), hint, parts: this.parts, cause: this.cause ?? this });
   }
 
-  private details(): ErrorDetails {
+  /** The same error of another kind, from who knows where the value came from; the cause is kept. */
+  as(kind: ErrorKind): CodaError {
+    const parts = this.parts?.map((part) => part.as(kind));
+    return new CodaError({ ...this.toJSON(), kind, parts, cause: this.cause ?? this });
+  }
+
+  /** Plain data, for another process or thread, where `new CodaError` makes the same error of it; the cause stays here. */
+  toJSON(): ErrorDetails {
     const { kind, where, problem, expected, got, hint, parts } = this;
-    return { kind, where, problem, expected, got, hint, parts };
+    return { kind, where, problem, expected, got, hint, parts: parts?.map((part) => part.toJSON()) };
   }
 }
 
-function messageOf({ where, problem, expected, got, hint, parts = [] }: ErrorDetails): string {
+function messageOf({ where, problem, expected, got, hint }: ErrorDetails, parts: readonly CodaError[] = []): string {
   let text = `${where}: ${problem}`;
   if (expected !== undefined && got !== undefined) text += `; expected ${expected}, got ${got}`;
   else if (expected !== undefined) text += `; expected ${expected}`;
   else if (got !== undefined) text += `; got ${got}`;
-  for (const part of parts.slice(0, maxParts)) text += `\n  ${part.message.replace(`${where}: `, '')}`;
+  const beginning = printable(`${where}: `);
+  for (const { message } of parts.slice(0, maxParts))
+    text += `\n  ${message.startsWith(beginning) ? message.slice(beginning.length) : message}`;
   if (parts.length > maxParts) text += `\n  and ${parts.length - maxParts} more`;
   if (hint !== undefined) text += parts.length === 0 ? `. ${hint}` : `\n${hint}`;
   return printable(text.length > maxMessage ? `${text.slice(0, maxMessage)}…` : text);
@@ -89,7 +99,7 @@ function messageOf({ where, problem, expected, got, hint, parts = [] }: ErrorDet
 /** Names in foreign files go into messages: a long one is not to fill a screen, and none to steer the terminal it is printed on. */
 const maxMessage = 10_000;
 /** A screen; who has mended these sees the others. */
-const maxParts = 20;
+export const maxParts = 20;
 function printable(text: string): string {
   return text.replaceAll(/(?![\n\t])\p{Cc}/gu, '\u{FFFD}');
 }

@@ -44,7 +44,7 @@ export { gradientsAtTaps, type Objective, type TapGradients } from './taps.ts';
 export { linearMap, linearMapAt, linearMapPenalty, type LinearMap, type LinearMapOfImages, type LinearMapOptions } from './linear-map.ts';
 export { oneHot } from './one-hot.ts';
 export { checkWeights, initWeights } from './check-weights.ts';
-export { parseConfig } from './parse-config.ts';
+export { parseConfig, type ConfigMistake } from './parse-config.ts';
 export { checkObject, checkOptions, checkPerImage, checkTensor, described } from './check-argument.ts';
 export { listedNames } from './listed-names.ts';
 export { nearestName } from './nearest-name.ts';

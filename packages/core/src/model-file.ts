@@ -111,8 +111,7 @@ function field<Schema extends v.GenericSchema>(
     return parseConfig(schema, value, place);
   } catch (error) {
     if (!CodaError.isInstance(error)) throw error;
-    const { where: leaf, problem, expected, got, hint } = error;
-    throw new CodaError({ kind: 'malformed', where: leaf, problem, expected, got, hint, cause: error });
+    throw error.as('malformed');
   }
 }
 

@@ -3,13 +3,19 @@
  */
 import * as v from 'valibot';
 import { throwAll } from './check-all.ts';
-import { CodaError } from './errors.ts';
+import { CodaError, maxParts, type ErrorDetails } from './errors.ts';
 import { nearestName } from './nearest-name.ts';
-import { shown } from './shown.ts';
+import { shortened, shown } from './shown.ts';
+
+/** What is wrong at a path: keys of objects, and numbers in lists. */
+export interface ConfigMistake extends Pick<ErrorDetails, 'problem' | 'expected' | 'got'> {
+  readonly path: Keys;
+}
 
 /**
  * The value as `schema` types it, with its defaults filled in. `where` names the config in errors: `config.json`. `further` is asked for what the schema cannot
- * see, also of a value that it has refused, which then is no `Output` in the places that are wrong.
+ * see, also of a value that it has refused, which then is no `Output` in the places that are wrong; what it finds wrong with an object is told in place of what
+ * the schema finds in it.
  * Throws a CodaError of kind `argument`: path to the leaf, what was expected and what came, and for an unknown key the nearest known one. Where several leaves are
  * wrong, all of them, as its `parts`.
  */
@@ -17,50 +23,54 @@ export function parseConfig<Schema extends v.GenericSchema>(
   schema: Schema,
   value: unknown,
   where: string,
-  further: (output: unknown) => readonly CodaError[] = () => [],
+  further: (output: unknown) => readonly ConfigMistake[] = () => [],
 ): v.InferOutput<Schema> {
   const result = v.safeParse(schema, value);
-  const errors = [...schemaErrors(schema, value, where, result.issues ?? []), ...further(result.output)];
-  const places = errors.map((error) => error.where);
+  const others = further(result.output);
+  const replaced = new Set(others.map(({ path }) => idOf(path)));
+  const issues = (result.issues ?? []).filter((issue) => !holdersOf(keysOf(issue)).some((holder) => replaced.has(holder)));
+  const mistakes: readonly Mistake[] = [...schemaMistakes(schema, value, issues), ...others];
   // a leaf has one mistake at a time, and what holds it none of its own
-  const holdsAnother = (place: string): boolean => places.some((other) => ['.', '[', ': '].some((next) => other.startsWith(place + next)));
+  const told = new Set(mistakes.flatMap(({ path }) => holdersOf(path)));
+  const left = mistakes.filter(({ path }) => {
+    const id = idOf(path);
+    if (told.has(id)) return false;
+    told.add(id);
+    return true;
+  });
   throwAll(
     where,
-    errors.filter(({ where: place }, i) => places.indexOf(place) === i && !holdsAnother(place)),
+    left.map(({ path, nearest, ...details }, i) => {
+      // of those that are not shown nobody sees it, and it takes the longest
+      const hint = i < maxParts ? didYouMean(nearest?.()) : undefined;
+      return new CodaError({ kind: 'argument', where: placeOf(where, path), ...details, hint });
+    }),
   );
   return result.output as v.InferOutput<Schema>;
 }
 
+type Keys = readonly (string | number)[];
 type Issue = v.BaseIssue<unknown>;
 type Path = readonly Pick<v.IssuePathItem, 'key' | 'value'>[];
+/** `nearest`: what was meant. */
+type Mistake = ConfigMistake & { readonly nearest?: () => string | undefined };
 
 /** Unknown keys first: a misspelt key is both unknown and missing, and the unknown one is what to correct. */
-function schemaErrors(schema: v.GenericSchema, value: unknown, where: string, issues: readonly Issue[]): CodaError[] {
-  const meant = new Set<string>();
+function schemaMistakes(schema: v.GenericSchema, value: unknown, issues: readonly Issue[]): Mistake[] {
   const unknown = issues.filter(isUnknownKey).flatMap((issue) => {
-    const path = issue.path ?? [];
-    const parent = path.slice(0, -1);
-    const known = keysAt(schema, value, parent);
-    return unknownKeys(issue, known).map((key, i) => {
-      const nearest = nearestName(key, known);
-      if (nearest !== undefined) meant.add(placeOf(where, [...parent, { key: nearest, value: undefined }]));
-      return new CodaError({
-        kind: 'argument',
-        where: placeOf(where, [...parent, { key, value: undefined }]),
-        problem: 'unknown key',
-        // once is enough
-        expected: known.length === 0 || i > 0 ? undefined : `one of ${known.join(', ')}`,
-        hint: didYouMean(nearest),
-      });
-    });
+    const parent = keysOf(issue).slice(0, -1);
+    const known = keysAt(schema, value, (issue.path ?? []).slice(0, -1));
+    return unknownKeys(issue, known).map((key, i) => ({
+      path: [...parent, key],
+      problem: 'unknown key',
+      // once is enough
+      expected: known.length === 0 || i > 0 ? undefined : `one of ${known.join(', ')}`,
+      nearest: () => nearestName(key, known),
+    }));
   });
-  const others = issues.filter((issue) => !isUnknownKey(issue));
-  return [
-    ...unknown,
-    ...others
-      .filter((issue) => issue.input !== undefined || !meant.has(placeOf(where, issue.path ?? [])))
-      .map((issue) => errorOf(schema, value, where, issue)),
-  ];
+  const meant = new Set(unknown.slice(0, maxParts).map(({ path, nearest }) => idOf([...path.slice(0, -1), nearest() ?? ''])));
+  const others = issues.filter((issue) => !isUnknownKey(issue) && (issue.input !== undefined || !meant.has(idOf(keysOf(issue)))));
+  return [...unknown, ...others.map((issue) => mistakeOf(schema, value, issue))];
 }
 
 /** Valibot ends with the first of an object. */
@@ -71,23 +81,35 @@ function unknownKeys(issue: Issue, known: readonly string[]): string[] {
   return [first, ...rest];
 }
 
-function errorOf(schema: v.GenericSchema, value: unknown, where: string, issue: Issue): CodaError {
-  const path = issue.path ?? [];
-  const place = placeOf(where, path);
-  if (isMissingKey(issue)) return new CodaError({ kind: 'argument', where: place, problem: 'missing' });
-  const got = shown(path.length === 0 ? value : path.at(-1)?.value);
-  return new CodaError({
-    kind: 'argument',
-    where: place,
+function mistakeOf(schema: v.GenericSchema, value: unknown, issue: Issue): Mistake {
+  const path = keysOf(issue);
+  if (isMissingKey(issue)) return { path, problem: 'missing' };
+  const got = shown(path.length === 0 ? value : issue.path?.at(-1)?.value);
+  return {
+    path,
     problem: issue.kind === 'validation' ? issue.message.replace(/: .*/, '').toLowerCase() : 'not a valid value',
     expected: issue.expected ?? expectedByType[issue.type],
     got,
-    hint: didYouMean(nearestName(got.replaceAll('"', ''), optionsAt(schema, value, path))),
-  });
+    nearest: () => nearestName(got.replaceAll('"', ''), optionsAt(schema, value, issue.path ?? [])),
+  };
 }
 
-function placeOf(where: string, path: Path): string {
-  const place = path.reduce((text, { key }) => text + (typeof key === 'number' ? `[${key}]` : `.${String(key)}`), '');
+function keysOf({ path }: Issue): Keys {
+  return (path ?? []).map(({ key }) => (typeof key === 'number' ? key : String(key)));
+}
+
+/** The same for the same path only, whatever its keys contain. */
+function idOf(path: Keys): string {
+  return JSON.stringify(path);
+}
+
+/** Of all that a leaf lies in. */
+function holdersOf(path: Keys): string[] {
+  return path.map((_, depth) => idOf(path.slice(0, depth)));
+}
+
+function placeOf(where: string, path: Keys): string {
+  const place = path.reduce<string>((text, key) => text + (typeof key === 'number' ? `[${key}]` : `.${shortened(key)}`), '');
   return place === '' ? where : `${where}: ${place.replace(/^\./, '')}`;
 }
 

@@ -1,9 +1,14 @@
-/** A value from outside in an error message: at most 80 characters of its JSON, however deep and long it is. */
+/** What comes from outside in an error message: at most 80 characters, however deep and long it is. */
 
 const maxLength = 80;
 
+/** A value, as JSON; numbers that JSON has not, by their names. */
 export function shown(value: unknown): string {
-  const text = printed(value, maxLength);
+  return shortened(printed(value, maxLength));
+}
+
+/** A name. */
+export function shortened(text: string): string {
   return text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;
 }
 
@@ -11,7 +16,7 @@ export function shown(value: unknown): string {
 function printed(value: unknown, room: number): string {
   if (room < 0) return '';
   if (typeof value === 'string') return JSON.stringify(value.slice(0, room + 1));
-  if (typeof value === 'bigint') return String(value);
+  if (typeof value === 'bigint' || typeof value === 'number') return String(value);
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'nothing';
   const isArray = Array.isArray(value);
   let text = isArray ? '[' : '{';

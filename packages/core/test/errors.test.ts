@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { CodaError, ndArray, sameShape, sizeOf, zerosArray } from '../src/index.ts';
+import { CodaError, ndArray, sameShape, sizeOf, zerosArray, type ErrorDetails } from '../src/index.ts';
 
 const details = { kind: 'mismatch', where: 'hybrid.cut', problem: 'no such tap' } as const;
 
@@ -32,6 +32,28 @@ describe('CodaError', () => {
     expect(outer.cause).toBe(inner);
     const cause = new Error('disk');
     expect(new CodaError({ ...details, cause }).within('x').cause).toBe(cause);
+  });
+
+  const joined = new CodaError({
+    ...details,
+    problem: '2 mistakes',
+    parts: [new CodaError({ ...details, got: 'a' }), new CodaError(details)],
+  });
+
+  it('can be of another kind, with all its parts', () => {
+    const other = joined.as('malformed');
+    expect(other).toMatchObject({ kind: 'malformed', message: joined.message, cause: joined });
+    expect(other.parts).toMatchObject([{ kind: 'malformed', got: 'a' }, { kind: 'malformed' }]);
+  });
+
+  it.each([
+    ['JSON', (data: ErrorDetails): ErrorDetails => JSON.parse(JSON.stringify(data)) as ErrorDetails],
+    ['a message between threads', (data: ErrorDetails): ErrorDetails => structuredClone(data)],
+  ])('comes through %s with all its parts', (_, sent) => {
+    const received = new CodaError(sent(joined.toJSON()));
+    expect(received.message).toBe('hybrid.cut: 2 mistakes\n  no such tap; got a\n  no such tap');
+    expect(received.parts?.every(CodaError.isInstance)).toBe(true);
+    expect(received.toJSON()).toEqual(joined.toJSON());
   });
 });
 

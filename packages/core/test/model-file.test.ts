@@ -54,6 +54,15 @@ describe('a card', () => {
 });
 
 describe('model file', () => {
+  it('tells of everything that is wrong in its metadata', () => {
+    const error = errorOf(encodeModel({ ...model, preprocessing: { size: [0, 8], layout: 'bgr' } as never }));
+    expect(error.message).toBe(`m.safetensors: metadata "preprocessing": 3 mistakes
+  size[0]: invalid value; expected >=1, got 0
+  layout: not a valid value; expected "rgb", got "bgr". Did you mean "rgb"?
+  range: missing`);
+    expect([error, ...(error.parts ?? [])].map(({ kind }) => kind)).toEqual(['malformed', 'malformed', 'malformed', 'malformed']);
+  });
+
   it('gives back the model, with and without what is optional', () => {
     expect(decodeModel(encodeModel(model), 'm')).toEqual(model);
     const { provenance: _, ...bare } = { ...model, preprocessing: { size: [8, 8], layout: 'rgb', range: [0, 1] } as const };

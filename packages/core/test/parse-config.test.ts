@@ -14,10 +14,14 @@ const schema = v.strictObject({
   ),
 });
 const layers = [{ out: 1, kernel: 3 }];
+/** 10,000 mistakes take less than a second; compared each with each, more than a minute. */
+const manyMistakesMs = 10_000;
 
-function messageOf(value: unknown): string {
+type Further = Parameters<typeof parseConfig>[3];
+
+function messageOf(value: unknown, further?: Further): string {
   try {
-    parseConfig(schema, value, 'config.json');
+    parseConfig(schema, value, 'config.json', further);
   } catch (error) {
     if (!CodaError.isInstance(error)) throw error;
     expect(error.kind).toBe('argument');
@@ -80,6 +84,48 @@ describe('parseConfig', () => {
     ],
   ])('names what is wrong with %j', (value, text) => {
     expect(messageOf(value)).toBe(text);
+  });
+
+  it('knows a place by its path, whatever is in the names of keys', () => {
+    const error = messageOf({ kind: 1, 'kind.of': 1, 'kind[0]': 1, 'kind: ': 1, layers });
+    expect(error).toBe(`config.json: 4 mistakes
+  kind.of: unknown key; expected one of kind, norm, layers, schedule
+  kind[0]: unknown key
+  kind: : unknown key. Did you mean "kind"?
+  kind: not a valid value; expected "coda", got 1`);
+  });
+
+  it('cuts a long name, and tells of the others', () => {
+    expect(messageOf({ kind: 1, layers, ['x'.repeat(20_000)]: 1 })).toBe(`config.json: 2 mistakes
+  ${'x'.repeat(80)}…: unknown key; expected one of kind, norm, layers, schedule
+  kind: not a valid value; expected "coda", got 1`);
+  });
+
+  it('shows a number that JSON has not', () => {
+    expect(messageOf({ kind: 'coda', layers: [{ out: NaN, kernel: 3 }] })).toBe(
+      'config.json: layers[0].out: not a valid value; expected number, got NaN',
+    );
+  });
+
+  it('takes time in proportion to the mistakes', () => {
+    const many = { kind: 'coda', layers, ...Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`unknown${i}`, 1])) };
+    const begin = performance.now();
+    expect(messageOf(many)).toContain('10000 mistakes');
+    expect(performance.now() - begin).toBeLessThan(manyMistakesMs);
+  });
+
+  it('tells of what is found beside the schema: in place of what that finds within, and not where it found the same leaf wrong', () => {
+    const further: Further = () => [
+      { path: ['schedule'], problem: 'an array' },
+      { path: ['layers', 0, 'out'], problem: 'too many' },
+      { path: ['norm'], problem: 'another', expected: 'a', got: 'b' },
+    ];
+    expect(messageOf({ kind: 'coda', layers: [{ out: 0, kernel: 3 }], schedule: { type: 'step', evry: 1 } }, further)).toBe(
+      `config.json: 3 mistakes
+  layers[0].out: invalid value; expected >=1, got 0
+  schedule: an array
+  norm: another; expected a, got b`,
+    );
   });
 
   it('is not fooled by a key named __proto__', () => {

@@ -13,6 +13,11 @@ describe('shown', () => {
     expect(shown(value)).toBe(JSON.stringify(value)),
   );
 
+  it.each([NaN, Infinity, -Infinity])('has a name for %s, which JSON has not', (value) => {
+    expect(shown(value)).toBe(String(value));
+    expect(shown([value])).toBe(`[${value}]`);
+  });
+
   it('ends after 80 characters, however deep or long the value is', () => {
     expect(() => JSON.stringify(deep)).toThrow(RangeError);
     expect(shown(deep)).toBe(`${'['.repeat(80)}…`);

@@ -108,10 +108,8 @@ function answer(id: number, result: () => Omit<Done, 'id'>): void {
   try {
     done = { id, ...result() };
   } catch (error) {
-    if (CodaError.isInstance(error)) {
-      const { kind, where, problem, expected, got, hint } = error;
-      done = { id, error: { kind, where, problem, expected, got, hint } };
-    } else done = { id, error: { kind: 'unavailable', where: 'the thread of MPI', problem: String(error) } };
+    if (CodaError.isInstance(error)) done = { id, error: error.toJSON() };
+    else done = { id, error: { kind: 'unavailable', where: 'the thread of MPI', problem: String(error) } };
   }
   port.postMessage(done);
 }

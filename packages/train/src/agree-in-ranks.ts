@@ -35,13 +35,10 @@ export async function together(group: ProcessGroup, work: () => Promise<unknown>
   const failed = await work().then(
     () => null,
     (error: unknown) => {
-      if (!CodaError.isInstance(error)) {
-        defects.push(error);
-        const said = error instanceof Error ? error.message : String(error);
-        return { kind: 'unavailable', where: group.name, problem: `failed: ${said}` } satisfies ErrorDetails;
-      }
-      const { kind, where, problem, expected, got, hint } = error;
-      return { kind, where: `${group.name}: ${where}`, problem, expected, got, hint } satisfies ErrorDetails;
+      if (CodaError.isInstance(error)) return error.within(group.name).toJSON();
+      defects.push(error);
+      const said = error instanceof Error ? error.message : String(error);
+      return { kind: 'unavailable', where: group.name, problem: `failed: ${said}` } satisfies ErrorDetails;
     },
   );
   const first = (await fromEachRank(group, failed, 'whether all have done their part')).find((one) => one !== null);

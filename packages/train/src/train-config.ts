@@ -1,7 +1,7 @@
 /** Everything a training run is made of, as JSON. Which keys there are, their defaults, their limits; runs nothing. */
 import * as v from 'valibot';
 import { parseConfig, type JsonObject } from '@coda-nets/core';
-import { configValueErrors } from './config-values.ts';
+import { configValueMistakes } from './config-values.ts';
 import { metricNames } from './metrics.ts';
 import { averageSchema, clipSchema, groupSchema, optimiserSchema, scheduleSchema } from './update-config.ts';
 
@@ -202,5 +202,5 @@ export type TrainConfig = Omit<v.InferOutput<typeof trainConfigSchema>, 'network
 
 /** Throws a CodaError that names every leaf that is wrong, and for a misspelt key the nearest right one. */
 export function parseTrainConfig(config: unknown, where = 'train: config'): TrainConfig {
-  return parseConfig(trainConfigSchema, config, where, (parsed) => configValueErrors(config, parsed, where)) as TrainConfig;
+  return parseConfig(trainConfigSchema, config, where, (parsed) => configValueMistakes(config, parsed)) as TrainConfig;
 }

@@ -137,6 +137,17 @@ describe('a value of a wrong type', () => {
     }
   });
 
+  it.each<[unknown, string]>([
+    [[], 'run.json'],
+    [{ ...base, linearMapPenalty: [] }, 'run.json: linearMapPenalty'],
+    [{ ...base, linearMapPenalty: [1, 2] }, 'run.json: linearMapPenalty'],
+    [{ ...base, augmentation: { kind: 'recipe', erase: [] } }, 'run.json: augmentation.erase'],
+  ])('is an array for an object, not the keys it has not: %j', (config, place) => {
+    expect((caught(() => parseTrainConfig(config, 'run.json')) as Error).message).toBe(
+      `${place}: not a valid value; expected an object, got an array`,
+    );
+  });
+
   it.each([null, 7, 'text', true, []])('%j is no config', (value) => {
     expect(() => parseTrainConfig(value, 'run.json')).toThrow(/^run\.json/);
   });
