@@ -185,7 +185,7 @@ describe('a run with a penalty', () => {
       'train: config: linearMapPenalty.weight: invalid value; expected >0, got 0',
     );
     await expect(run(coda, { linearMapPenalty: { lambda: 1, classes: 2 } }, 'no4')).rejects.toThrow(
-      'train: config: linearMapPenalty.lambda: unknown key; expected one of weight, classes',
+      'train: config: 2 mistakes\n  linearMapPenalty.lambda: unknown key; expected one of weight, classes\n  linearMapPenalty.weight: missing',
     );
   });
 });
