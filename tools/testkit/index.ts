@@ -7,4 +7,4 @@ export { fromSource, mpiLaunchers, runRanks, type MpiLauncher, type RankRun } fr
 export { rankImages, rankTraining } from './rank-training.mjs';
 export { randomTensor, randomValues } from './random-tensor.ts';
 export { nameSoftwareGpu } from './software-gpu.ts';
-export { hasBackend, useBackend, type TestBackend } from './use-backend.ts';
+export { hasBackend, useBackend, useReference, type TestBackend } from './use-backend.ts';

@@ -21,9 +21,17 @@ const starters: Readonly<Record<TestBackend, () => Promise<unknown>>> = {
  * gradient. With CODA_TEST_ENGINE=tensorflow in the environment every suite that would run on `cpu` runs on TensorFlow.
  */
 export async function useBackend(name: TestBackend): Promise<void> {
-  const instead = name === 'cpu' && process.env['CODA_TEST_ENGINE'] === 'tensorflow' ? 'tensorflow' : name;
-  tf.env().set('IS_TEST', instead === 'cpu');
-  if (!(await hasBackend(instead)) || !(await tf.setBackend(instead))) throw new Error(`useBackend: backend "${instead}" did not start`);
+  await start(name === 'cpu' && process.env['CODA_TEST_ENGINE'] === 'tensorflow' ? 'tensorflow' : name);
+}
+
+/** `cpu` whatever CODA_TEST_ENGINE says: of suites about kernels of other engines, which are compared with plain JavaScript, edges of whole numbers and all. */
+export async function useReference(): Promise<void> {
+  await start('cpu');
+}
+
+async function start(name: TestBackend): Promise<void> {
+  tf.env().set('IS_TEST', name === 'cpu');
+  if (!(await hasBackend(name)) || !(await tf.setBackend(name))) throw new Error(`useBackend: backend "${name}" did not start`);
   await tf.ready();
 }
 

@@ -4,14 +4,14 @@
  */
 import { ndArray, Random, type NdArray } from '@coda-nets/core';
 import { onnxRuntimeEngine } from '@coda-nets/engine';
-import { expectClose, useBackend } from '@coda-nets/tools/testkit';
+import { expectClose, useReference } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, expect, it } from 'vitest';
 
 /** Sums of a few float32 products. */
 const TOLERANCE = { rtol: 1e-5, atol: 1e-6 } as const;
 
-beforeAll(() => useBackend('cpu'));
+beforeAll(() => useReference());
 
 type Linear = (x: tf.Tensor) => tf.Tensor;
 const as4d = (x: tf.Tensor): tf.Tensor4D => x as tf.Tensor4D;

@@ -4,7 +4,7 @@
  */
 import { meanOverRanksKernel } from '@coda-nets/core';
 import { kernelSupport } from '@coda-nets/onnx';
-import { useBackend } from '@coda-nets/tools/testkit';
+import { useReference } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -19,7 +19,7 @@ const CASES = Number(process.env['CONFORMANCE_CASES'] ?? 16);
 const kernels = new Set<string>();
 
 beforeAll(async () => {
-  await useBackend('cpu');
+  await useReference();
   tf.dispose(tf.add(1, 2));
   // its search for leaks counts what a gradient saves of a result that lies elsewhere
   tf.env().set('IS_TEST', false);

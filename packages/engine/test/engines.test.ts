@@ -1,14 +1,14 @@
 /** Engines as a caller meets them: calls, carried values, dynamic batch, leaks, and the resolver. */
 import { CodaError, ndArray, zerosArray, type Engine } from '@coda-nets/core';
 import { eagerEngine, engineNames, listEngines, onnxRuntimeEngine, resolveEngine, tfjsWebGpuEngine } from '@coda-nets/engine';
-import { nameSoftwareGpu, useBackend } from '@coda-nets/tools/testkit';
+import { nameSoftwareGpu, useReference } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 
-beforeAll(() => useBackend('cpu'));
+beforeAll(() => useReference());
 
 const engines: readonly (readonly [string, () => Promise<Engine>])[] = [
   ['onnxruntime', () => onnxRuntimeEngine({ threads: 1 })],

@@ -2,7 +2,7 @@
 import type { Engine, Signature, TensorFunction } from '@coda-nets/core';
 import { openOnnx } from '@coda-nets/engine';
 import { encodeModel, gpuPasses, runPasses, trace } from '@coda-nets/onnx';
-import { useBackend } from '@coda-nets/tools/testkit';
+import { useReference } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -14,7 +14,7 @@ const SEED = 13;
 const CASES = 3;
 
 beforeAll(async () => {
-  await useBackend('cpu');
+  await useReference();
   tf.dispose(tf.add(1, 2));
   // its search for leaks counts what a gradient saves of a result that lies elsewhere
   tf.env().set('IS_TEST', false);
