@@ -83,7 +83,7 @@ function unknownKeys(issue: Issue, known: readonly string[]): string[] {
 
 function mistakeOf(schema: v.GenericSchema, value: unknown, issue: Issue): Mistake {
   const path = keysOf(issue);
-  if (isMissingKey(issue)) return { path, problem: 'missing' };
+  if (isMissing(issue)) return { path, problem: 'missing' };
   const got = shown(path.length === 0 ? value : issue.path?.at(-1)?.value);
   return {
     path,
@@ -120,8 +120,9 @@ function isUnknownKey(issue: Issue): boolean {
   return issue.kind === 'schema' && issue.expected === 'never' && issue.path?.at(-1)?.origin === 'key';
 }
 
-function isMissingKey(issue: Issue): boolean {
-  return issue.kind === 'schema' && issue.received === 'undefined' && issue.path?.at(-1)?.origin === 'key';
+/** Also of a key that is there and has nothing: what a caller builds often does. */
+function isMissing(issue: Issue): boolean {
+  return issue.kind === 'schema' && issue.received === 'undefined' && typeof issue.path?.at(-1)?.key === 'string';
 }
 
 function didYouMean(name: string | undefined): string | undefined {

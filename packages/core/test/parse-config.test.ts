@@ -40,6 +40,7 @@ describe('parseConfig', () => {
     [3, 'config.json: not a valid value; expected Object, got 3'],
     [undefined, 'config.json: not a valid value; expected Object, got nothing'],
     [{ kind: 'coda' }, 'config.json: layers: missing'],
+    [{ kind: 'coda', layers: undefined }, 'config.json: layers: missing'],
     [{}, 'config.json: 2 mistakes\n  kind: missing\n  layers: missing'],
     [{ kind: 'code', layers }, 'config.json: kind: not a valid value; expected "coda", got "code". Did you mean "coda"?'],
     [{ kind: 'coda', layers: [] }, 'config.json: layers: invalid length; expected >=1, got []'],
