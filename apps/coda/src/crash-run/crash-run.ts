@@ -10,23 +10,14 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readJson } from '../read-json.ts';
 import { readMetrics } from '../report/read-metrics.ts';
-import { killTrainingAt, POLL_MS, startTraining, stepsSoFar, trainingEnded } from './training-process.ts';
+import { killTrainingAt, POLL_MS, startTraining, stepsSoFar, trainingEnded, type TrainingCall } from './training-process.ts';
 
-export interface CrashRunOptions {
-  /** What stands before `train …`: the program and its arguments. */
-  readonly command: readonly [string, ...string[]];
-  /** A config file with `logEverySteps` 1. */
-  readonly config: string;
-  readonly data: string;
+export interface CrashRunOptions extends TrainingCall {
   /** `undisturbed`, `disturbed` and `progress.json` are made in it. */
   readonly out: string;
   readonly kills: number;
   readonly seed: number;
-  /** Further words of the call. */
-  readonly more?: readonly string[];
   readonly say?: (line: string) => void;
-  /** Ends the training that runs; called again, it goes on. */
-  readonly signal?: AbortSignal;
 }
 
 interface Kill {

@@ -3,7 +3,18 @@
  *
  *     node apps/coda/dist/crash-run/main.js --out DIR     # --help for the rest
  */
-import { cifar10ClassNames, dataFolder, loadBatch, openCifar10, openDataset, syntheticDataset, type PixelDataset } from '@coda-nets/train';
+import { Random } from '@coda-nets/core';
+import {
+  cifar10ClassNames,
+  dataFolder,
+  loadBatch,
+  openCifar10,
+  openDataset,
+  parseTrainConfig,
+  syntheticDataset,
+  type PixelDataset,
+  type TrainConfigInput,
+} from '@coda-nets/train';
 import { parseHybridConfig } from '@coda-nets/hybrid';
 import { resolveEngine } from '@coda-nets/engine';
 import { Command, InvalidArgumentError } from 'commander';
@@ -39,7 +50,7 @@ interface Options {
 /** Validation images of each class. */
 const testPerClass = 5;
 /** Of the training images, spread evenly: the running statistics of a stem nobody trained are theirs. */
-const statisticImages = 32;
+const statisticImages = 64;
 
 const fittedPresets = Object.keys(trainPresets).filter((name) => trainPresets[name]?.fitted !== undefined);
 const io = commandIo(false);
@@ -66,7 +77,7 @@ const command = new Command('crash-run')
     const recipe = trainPresets[preset]?.fitted?.({ classes, trainImages: classes * perClass, size, epochs, batch });
     if (recipe === undefined) throw new Error(`${preset} is no preset for ImageNet`);
     const network = { ...recipe.network, stem: options.trainStem === true ? 'trained' : 'frozen' };
-    const stem = options.trainStem === true ? undefined : (options.stem ?? (await seededStem(options, data, network)));
+    const stem = options.trainStem === true ? undefined : (options.stem ?? (await seededStem(options, data, { ...recipe, network })));
     const kept = options.cacheFeatures === true;
     const config = join(out, 'config.json');
     const changed = { network, seed, logEverySteps: 1, checkpointEverySteps: 10, ...(kept && { cacheFeatures: true, featureCopies: 1 }) };
@@ -120,15 +131,17 @@ async function sourceImages(classes: number, perClass: number, seed: number): Pr
   return { source: syntheticDataset({ classes, perClass, testPerClass, seed }), name: 'synthetic images' };
 }
 
-async function seededStem({ out, seed, size }: Options, data: string, network: Parameters<typeof parseHybridConfig>[0]): Promise<string> {
+async function seededStem({ out, seed, size }: Options, data: string, recipe: TrainConfigInput): Promise<string> {
   const path = join(out, 'stem.safetensors');
   if (existsSync(path)) return path;
   const split = (await openDataset(data)).split('train');
   const count = Math.min(statisticImages, split.length);
   const places = Array.from({ length: count }, (_, i) => Math.floor((i * split.length) / count));
-  const images = await loadBatch(split, places, { size: [size, size] });
+  const { resize, augmentation } = parseTrainConfig(recipe);
+  // as training draws them: what a policy does to an image moves the statistics of every layer
+  const images = await loadBatch(split, places, { size: [size, size], resize, augmentation }, Random.seeded(seed).split('statistics'));
   const { engine } = await resolveEngine();
-  await writeSeededStem(path, { backbone: parseHybridConfig(network).backbone, images, engine, seed });
+  await writeSeededStem(path, { backbone: parseHybridConfig(recipe.network).backbone, images, engine, seed });
   io.say(`${path}: a stem of drawn weights`);
   return path;
 }

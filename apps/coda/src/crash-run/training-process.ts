@@ -4,14 +4,26 @@ import { storedConfig } from '@coda-nets/train';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { CrashRunOptions } from './crash-run.ts';
 
 /** Between two looks at a training. */
 export const POLL_MS = 20;
 
+/** What is started: `PROGRAM … train CONFIG --data DATA …`. */
+export interface TrainingCall {
+  /** What stands before `train …`: the program and its arguments. */
+  readonly command: readonly [string, ...string[]];
+  /** A config file with `logEverySteps` 1. */
+  readonly config: string;
+  readonly data: string;
+  /** Further words of the call. */
+  readonly more?: readonly string[];
+  /** Ends the training that runs; called again, it goes on. */
+  readonly signal?: AbortSignal;
+}
+
 /** Goes on where there is a run. */
 export async function startTraining(
-  { command: [program, ...words], config, data, more = [], signal }: CrashRunOptions,
+  { command: [program, ...words], config, data, more = [], signal }: TrainingCall,
   out: string,
 ): Promise<ChildProcess> {
   const resume = (await storedConfig(out)) === undefined ? [] : ['--resume'];
@@ -20,7 +32,7 @@ export async function startTraining(
 }
 
 /** Rejects with a CodaError that has its last words where it fails. */
-export function trainingEnded(child: ChildProcess, { config }: CrashRunOptions): Promise<void> {
+export function trainingEnded(child: ChildProcess, { config }: TrainingCall): Promise<void> {
   return new Promise((resolve, reject) => {
     let said = '';
     child.stderr?.on('data', (text: unknown) => (said = (said + String(text)).slice(-2000)));
@@ -40,13 +52,7 @@ export function trainingEnded(child: ChildProcess, { config }: CrashRunOptions):
 }
 
 /** Kills it when it has done `target` steps and `delayMs` more. Throws where it fails, or ends by itself before. */
-export async function killTrainingAt(
-  child: ChildProcess,
-  options: CrashRunOptions,
-  out: string,
-  target: number,
-  delayMs: number,
-): Promise<void> {
+export async function killTrainingAt(child: ChildProcess, call: TrainingCall, out: string, target: number, delayMs: number): Promise<void> {
   let sent = false;
   const timer = setInterval(() => {
     if (stepsSoFar(out) < target) return;
@@ -54,7 +60,7 @@ export async function killTrainingAt(
     setTimeout(() => (sent = child.kill('SIGKILL')), delayMs);
   }, POLL_MS);
   try {
-    await trainingEnded(child, options);
+    await trainingEnded(child, call);
   } catch (error) {
     if (sent && child.signalCode === 'SIGKILL') return;
     throw error;

@@ -35,9 +35,17 @@ function imagesAt(split: ImageSplit, indices: ArrayLike<number>): BatchImages {
   return { kind: 'pixels', shape: split.imageShape, data };
 }
 
-/** The images `indices` of `split`, [n, H, W, C] in [0, 1], made here and now. Throws a CodaError for the first that cannot be read. */
-export async function loadBatch(split: ImageSplit, indices: ArrayLike<number>, recipe: BatchRecipe): Promise<NdArray<'float32'>> {
-  const made = await makeBatch(batchTask(split, indices, recipe));
+/**
+ * The images `indices` of `split`, [n, H, W, C] in [0, 1], made here and now; `random` is needed by every augmentation but `none`. Throws a CodaError for the first that cannot
+ * be read.
+ */
+export async function loadBatch(
+  split: ImageSplit,
+  indices: ArrayLike<number>,
+  recipe: BatchRecipe,
+  random?: Random,
+): Promise<NdArray<'float32'>> {
+  const made = await makeBatch(batchTask(split, indices, recipe, random));
   const [bad] = made.bad;
   if (bad !== undefined) throw new CodaError({ kind: 'malformed', where: bad.file, problem: bad.reason });
   return imagesOfBatch(made, recipe.size);

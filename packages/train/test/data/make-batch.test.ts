@@ -13,6 +13,7 @@ import {
   batchMaker,
   batchTask,
   flipAndCrop,
+  loadBatch,
   openDataset,
   syntheticDataset,
   type Augmentation,
@@ -65,6 +66,14 @@ describe('a recipe', () => {
       for (let y = 0; y < 16; y++) for (let x = 0; x < 16; x++) for (let c = 0; c < 3; c++) twin.push(at(y, columnOf(place, x), c));
       expect(Array.from(images.slice(place * 768, (place + 1) * 768))).toEqual(twin);
     }
+  });
+
+  it('is for batches at once, too', async () => {
+    const recipe = { size, augmentation: { kind: 'recipe', flip: true, crop: { kind: 'random', pad: 3 } } } as const;
+    const { data, shape } = await loadBatch(pixels, indices, recipe, Random.seeded(4));
+    expect(shape).toEqual([4, 16, 16, 3]);
+    expect(Array.from(data)).toEqual(Array.from((await make(recipe.augmentation)).images));
+    await expect(loadBatch(pixels, indices, recipe)).rejects.toThrow('makeBatch: random: the augmentation recipe needs random numbers');
   });
 
   it('cuts a window out of the padded image', async () => {
