@@ -141,7 +141,7 @@ it('all mistakes of a config, and of the network in it, are told at once', async
 describe('a config whose network is none', () => {
   it.each<[string, object, string]>([
     ['misspelt', { netwrok: { kind: 'resnet', depth: 8 } }, 'netwrok: unknown key; .*Did you mean "network"\\?'],
-    ['missing', {}, 'network: not a valid value; expected Object, got nothing'],
+    ['missing', {}, 'network: missing'],
     ['empty', { network: {} }, 'network\\.kind: missing'],
     ['a list', { network: [] }, 'network: not a valid value; expected an object, got an array'],
     ['null', { network: null }, 'network: not a valid value; expected Object, got null'],

@@ -193,7 +193,7 @@ describe('codaNetwork', () => {
     [
       'a missing key',
       { ...small, temperature: undefined },
-      'codaNetwork: config: temperature: not a valid value; expected number, got nothing',
+      'codaNetwork: config: temperature: missing',
     ],
     [
       'an unknown norm',
