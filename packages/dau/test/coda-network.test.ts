@@ -190,11 +190,7 @@ describe('codaNetwork', () => {
       { ...small, layers: [{ out: 2, kernel: 3, rnk: 3 }] },
       'codaNetwork: config: layers[0].rnk: unknown key; expected one of out, kernel, stride, padding, rank. Did you mean "rank"?',
     ],
-    [
-      'a missing key',
-      { ...small, temperature: undefined },
-      'codaNetwork: config: temperature: missing',
-    ],
+    ['a missing key', { ...small, temperature: undefined }, 'codaNetwork: config: temperature: missing'],
     [
       'an unknown norm',
       { ...small, norm: 'squash' },
