@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The `coda` executable. */
+import './thread-pool-size.ts';
 import { runCli } from './cli.ts';
 import { surviveClosedOutputs } from './closed-outputs.ts';
 

@@ -1,6 +1,7 @@
 /** ONNX files on disk: one, or one with a second beside it for the weights. */
 import { CodaError } from '@coda-nets/core';
 import { writeFileAtomic } from '@coda-nets/core/node';
+import { randomBytes } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Graph } from '../graph.ts';
@@ -33,7 +34,7 @@ export async function writeOnnx(path: string, graph: Graph, options: WriteOption
   }
   const dataPath = `${path}.data`;
   const { model, data, dataBytes } = encodeModelWithData(graph, basename(dataPath), modelOptions);
-  const staged = `${dataPath}.tmp-${process.pid}`;
+  const staged = `${dataPath}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`;
   await writeFileAtomic(staged, data);
   try {
     await rm(path, { force: true });
