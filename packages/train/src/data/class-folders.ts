@@ -2,7 +2,7 @@
  * A folder with a folder for each class, in which its images lie, or one folder further down (as TinyImageNet's `images`). Listed in the order of the
  * names' code units, so that class numbers are torchvision's for the same tree. Decodes nothing.
  */
-import { readdir, stat } from 'node:fs/promises';
+import { lstat, readdir, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { CodaError } from '@coda-nets/core';
 import type { ImageFile } from './image-file.ts';
@@ -48,15 +48,20 @@ async function listImages(root: string, path: string, depth: number): Promise<re
   return files;
 }
 
-/** A file that cannot be looked at is an image that cannot be read: told of, and counted, with the others. */
-export async function imageFile(root: string, name: string): Promise<ImageFile> {
+/** A file that cannot be looked at is an image that cannot be read: told of, and counted, with the others. `missing`: what is said of one that is not there. */
+export async function imageFile(root: string, name: string, missing = 'not there any more'): Promise<ImageFile> {
   const path = join(root, name);
   try {
     const { size, mtimeMs, ctimeMs } = await stat(path);
     return { name, path, offset: 0, bytes: size, touched: `${mtimeMs} ${ctimeMs}` };
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const refused = code === 'ENOENT' ? 'a link that leads nowhere' : `cannot be looked at (${code ?? String(error)})`;
+    const isLink = await lstat(path).then(
+      () => true,
+      () => false,
+    );
+    const absent = isLink ? 'a link that leads nowhere' : missing;
+    const refused = code === 'ENOENT' ? absent : `cannot be looked at (${code ?? String(error)})`;
     return { name, path, offset: 0, bytes: 0, touched: '', refused };
   }
 }

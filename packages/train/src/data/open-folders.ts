@@ -68,8 +68,9 @@ async function firstWithEntries(root: string, lists: string, names: readonly str
 
 async function testSplit(root: string, lists: string, folder: string, classIds: readonly string[]): Promise<FileSplit> {
   const list = await listedLabels(root, lists, folder);
-  if (list !== undefined) return listedSplit(root, list, classIds);
-  const own = await folderNames(join(root, folder));
+  // the list stays where a script has sorted its images into folders of their classes; TinyImageNet's `images` may
+  const own = (await folderNames(join(root, folder))).filter((name) => `${folder}/${name}` !== list?.folder);
+  if (list !== undefined && !own.some((name) => classIds.includes(name))) return listedSplit(root, list, classIds);
   const unknown = own.find((name) => !classIds.includes(name));
   if (unknown !== undefined) {
     throw new CodaError({
@@ -114,6 +115,7 @@ async function listedSplit(root: string, { where, folder, lines }: ListedLabels,
   const numbers = new Map(classIds.map((id, c) => [id, c]));
   const files: ImageFile[] = [];
   const labels: number[] = [];
+  const missing = `named in ${basename(where)}, but not there`;
   for (const [i, [name, id]] of lines.entries()) {
     const label = numbers.get(id);
     // a name of a list must not lead out of the folder
@@ -125,8 +127,17 @@ async function listedSplit(root: string, { where, folder, lines }: ListedLabels,
         got: JSON.stringify(label === undefined ? id : name),
       });
     }
-    files.push(await imageFile(root, `${folder}/${name}`));
+    files.push(await imageFile(root, `${folder}/${name}`, missing));
     labels.push(label);
+  }
+  const [first] = files;
+  if (first !== undefined && files.every(({ refused }) => refused === missing)) {
+    throw new CodaError({
+      kind: 'malformed',
+      where,
+      problem: 'none of the images that are named here is there',
+      expected: files.length === 1 ? first.name : `${first.name} and ${files.length - 1} more`,
+    });
   }
   return fileSplit(files, Uint16Array.from(labels));
 }

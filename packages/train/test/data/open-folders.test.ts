@@ -76,6 +76,38 @@ describe('folders of classes', () => {
     }
   });
 
+  it('validation images that were sorted into folders of their classes, the list still beside them', async () => {
+    const ids = ['n01', 'n02'];
+    const kaggle = await temporaryFolder();
+    await writeTree(kaggle, 'train', ids, 1);
+    await writeTree(kaggle, 'val', ids, 2, 50);
+    await put(join(kaggle, 'LOC_val_solution.csv'), 'ImageId,PredictionString\nILSVRC2012_val_00000001,n02 1 2 3 4\n');
+    const tiny = await temporaryFolder();
+    await writeTree(tiny, 'train', ids, 1);
+    await writeTree(tiny, 'val', ids, 2, 50);
+    await put(join(tiny, 'val/images/val_0.JPEG'), await picture(0, 9));
+    await put(join(tiny, 'val/val_annotations.txt'), 'val_0.JPEG\tn02\t0\t0\t1\t1\n');
+    for (const root of [kaggle, tiny]) {
+      const split = (await openDataset(root)).split('test');
+      expect(files(split)).toEqual(['val/n01/0.png', 'val/n01/1.JPEG', 'val/n02/0.png', 'val/n02/1.JPEG']);
+      expect(labels(split)).toEqual([0, 0, 1, 1]);
+    }
+  });
+
+  it('a list whose images are not there is refused, and a single one that is missing is told of', async () => {
+    const root = await temporaryFolder();
+    await writeTree(root, 'train', ['n01', 'n02'], 1);
+    await put(join(root, 'val/val_annotations.txt'), 'val_0.JPEG\tn02\nval_1.JPEG\tn01\n');
+    await expect(openDataset(root)).rejects.toThrow(
+      'val_annotations.txt: none of the images that are named here is there; expected val/images/val_0.JPEG and 1 more',
+    );
+    await put(join(root, 'val/images/val_1.JPEG'), await picture(0, 9));
+    const split = (await openDataset(root)).split('test');
+    await expect(loadBatch(split, [0], { size: [8, 8] })).rejects.toThrow(
+      'val/images/val_0.JPEG: named in val_annotations.txt, but not there',
+    );
+  });
+
   it('any folder with a folder for each class, which has no test split', async () => {
     const root = await temporaryFolder();
     await writeTree(root, '.', ['cat', 'dog'], 2);
