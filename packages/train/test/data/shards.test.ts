@@ -1,5 +1,6 @@
 /** Tar shards: what is in them, hostile ones, and an order that is shuffled and reads from front to back. */
-import { writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { Random } from '@coda-nets/core';
@@ -24,6 +25,11 @@ async function samples(label: number, count: number, from: number): Promise<Entr
   }
   return all;
 }
+
+const whole = tarOf([
+  { name: 'a.png', data: 'x' },
+  { name: 'a.cls', data: '0' },
+]);
 
 describe('shards', () => {
   it('of a folder and by pattern: samples, labels, names of classes, a test split', async () => {
@@ -68,6 +74,14 @@ describe('shards', () => {
     const { members } = await indexTar(path);
     expect(members.map(({ name, bytes }) => [name, bytes])).toEqual(theirs);
     expect(theirs).toHaveLength(6);
+  });
+
+  it('takes an archive with one block at its end, or padded to the usual record', async () => {
+    const path = join(await temporaryFolder(), 'a.tar');
+    for (const bytes of [whole.subarray(0, -512), Buffer.concat([whole, Buffer.alloc(10_240 - 512)])]) {
+      await writeFile(path, bytes);
+      expect((await indexTar(path)).members).toHaveLength(2);
+    }
   });
 
   it('labels that are missing, no numbers or none of the classes are told of one by one, and so are links, devices and names that lead out', async () => {
@@ -142,11 +156,29 @@ describe('shards', () => {
       /a header of 100001 bytes; expected at most 65536/,
     ],
     ['is empty', Buffer.alloc(1024), /there is no image with a label in these archives/],
+    ['is cut off before a header', whole.subarray(0, 1024), /byte 1024: the archive was cut off: there is no end/],
+    ['is cut off in a header', whole.subarray(0, 1224), /byte 1024: the archive was cut off: 200 bytes of a header are left/],
+    ['is cut off in the padding of a file', whole.subarray(0, 1000), /the archive was cut off: there is no end/],
+    [
+      'has zeros from some place on',
+      Buffer.concat([whole.subarray(0, 1024), Buffer.alloc(20_480)]),
+      /byte 1024: the archive ends here, and the file does not; expected at most 11264 bytes of padding, got 20480\. Fetch it again/,
+    ],
+    ['has another behind it', Buffer.concat([whole, whole]), /byte 3072: something follows the end of the archive/],
+    ['has no byte', Buffer.alloc(0), /an empty file, not an archive/],
   ])('is refused where it %s', async (_, bytes, message) => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'bad.tar'), bytes);
     await expect(openDataset(folder)).rejects.toThrow(message);
   });
+});
+
+it('a folder or a pipe that is called an archive is refused', async () => {
+  const folder = await temporaryFolder();
+  await mkdir(join(folder, 'a.tar'));
+  await expect(openDataset(folder)).rejects.toThrow(/a\.tar: not a regular file/);
+  execFileSync('mkfifo', [join(folder, 'b.tar')]);
+  await expect(indexTar(join(folder, 'b.tar'))).rejects.toThrow(/b\.tar: not a regular file/);
 });
 
 describe('shardOrder', () => {
