@@ -124,8 +124,14 @@ async function readShards(paths: readonly string[], classes: number, order: Shar
       lengths.push(shard.length);
     }
   }
-  if (files.length === 0) {
-    throw new CodaError({ kind: 'malformed', where: paths[0] ?? 'shards', problem: 'there is no image with a label in these archives' });
+  if (files.every(({ refused }) => refused !== undefined)) {
+    const [first] = files;
+    throw new CodaError({
+      kind: 'malformed',
+      where: paths[0] ?? 'shards',
+      problem: 'there is no image with a label in these archives',
+      got: first === undefined ? undefined : `${first.name}: ${first.refused}`,
+    });
   }
   return fileSplit(files, Uint16Array.from(labels), (random: Random) => shardOrder(lengths, order, random));
 }
@@ -151,10 +157,12 @@ async function readShard(path: string, classes: number): Promise<readonly Sample
     for (const { key, image, label } of groups(members)) {
       if (image === undefined) continue;
       const value = label === undefined ? undefined : await labelIn(file, label);
-      if (value === undefined) add(key, 0, nothing, 'there is no label beside this image');
-      else if (!Number.isInteger(value) || value < 0 || value >= classes)
-        add(key, 0, nothing, `the label ${value} is none of the ${classes} classes`);
-      else add(image.name, value, image);
+      const number = classNumber(value);
+      if (label === undefined) add(key, 0, nothing, 'there is no label beside this image');
+      else if (value === undefined) add(key, 0, nothing, `no label can be read from ${label.name}`);
+      else if (number === undefined || number >= classes)
+        add(key, 0, nothing, `the label ${JSON.stringify(number ?? value).slice(0, 80)} is none of the ${classes} classes`);
+      else add(image.name, number, image);
     }
     for (const { name, reason } of refused) add(name, 0, nothing, reason);
     return samples;
@@ -185,16 +193,21 @@ function groups(members: readonly TarMember[]): readonly Group[] {
   return all;
 }
 
-/** NaN: not a number. */
-async function labelIn(file: Awaited<ReturnType<typeof open>>, { name, offset, bytes }: TarMember): Promise<number> {
-  if (bytes > maxLabelBytes) return NaN;
+/** As it stands there, of JSON any value; undefined where there is none. */
+async function labelIn(file: Awaited<ReturnType<typeof open>>, { name, offset, bytes }: TarMember): Promise<unknown> {
+  if (bytes > maxLabelBytes) return undefined;
   const buffer = Buffer.alloc(bytes);
   await file.read(buffer, 0, bytes, offset);
   const text = buffer.toString('utf8').trim();
-  if (name.toLowerCase().endsWith('.cls')) return text === '' ? NaN : Number(text);
+  if (name.toLowerCase().endsWith('.cls')) return text;
   try {
-    return Number((JSON.parse(text) as { label?: unknown } | null)?.label ?? NaN);
+    return (JSON.parse(text) as { label?: unknown } | null)?.label;
   } catch {
-    return NaN;
+    return undefined;
   }
+}
+
+function classNumber(label: unknown): number | undefined {
+  const value = typeof label === 'string' && /^\d+$/.test(label.trim()) ? Number(label) : label;
+  return Number.isInteger(value) && (value as number) >= 0 ? (value as number) : undefined;
 }

@@ -121,9 +121,9 @@ describe('shards', () => {
     );
     expect(reasons.map((reason) => reason.replace(/n{100,}/, 'n…'))).toEqual([
       'train.tar/alone: there is no label beside this image',
-      'train.tar/word: the label NaN is none of the 2 classes',
+      'train.tar/word: the label "cat" is none of the 2 classes',
       'train.tar/far: the label 7 is none of the 2 classes',
-      'train.tar/json: the label NaN is none of the 2 classes',
+      'train.tar/json: no label can be read from json.json',
       'train.tar/link.png: a SymbolicLink in an archive is not an image',
       'train.tar/hard.png: a Link in an archive is not an image',
       'train.tar/zero.png: a CharacterDevice in an archive is not an image',
@@ -131,6 +131,46 @@ describe('shards', () => {
       'train.tar//root.png: a name that leads out of the archive',
       'train.tar/n…: a name of 5004 bytes',
     ]);
+  });
+
+  it.each([
+    ['{"label":1}', 1],
+    ['{"label":"1"}', 1],
+    ['{"label":" 1 "}', 1],
+    ['{"label":""}', 'the label "" is none of the 2 classes'],
+    ['{"label":" "}', 'the label " " is none of the 2 classes'],
+    ['{"label":false}', 'the label false is none'],
+    ['{"label":true}', 'the label true is none'],
+    ['{"label":[]}', 'the label [] is none'],
+    ['{"label":[1]}', 'the label [1] is none'],
+    ['{"label":"1e0"}', 'the label "1e0" is none'],
+    ['{"label":0.5}', 'the label 0.5 is none'],
+    ['{"label":-1}', 'the label -1 is none'],
+    ['{"label":null}', 'the label null is none'],
+    ['{"text":"no label"}', 'no label can be read from b.json'],
+    ['null', 'no label can be read from b.json'],
+  ])('of %s the label is %s', async (json, expected) => {
+    const folder = await temporaryFolder();
+    const image = await picture(0, 1);
+    const entries = [
+      { name: 'a.png', data: image },
+      { name: 'a.cls', data: '0' },
+      { name: 'b.png', data: image },
+      { name: 'b.json', data: json },
+    ];
+    await writeFile(join(folder, 'train.tar'), tarOf(entries));
+    await writeFile(join(folder, 'classes.txt'), 'cat\ndog\n');
+    const split = (await openDataset(folder)).split('train') as FileSplit;
+    const { refused } = split.file(1);
+    expect(refused ?? split.labels[1]).toEqual(typeof expected === 'number' ? expected : expect.stringContaining(expected));
+  });
+
+  it('archives of which no image has a label are refused', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'train.tar'), tarOf([{ name: 'a.png', data: 'x' }]));
+    await expect(openDataset(folder)).rejects.toThrow(
+      'train.tar: there is no image with a label in these archives; got train.tar/a: there is no label beside this image',
+    );
   });
 
   it.each([
