@@ -2,8 +2,8 @@
  * A folder with a folder for each class, in which its images lie, or one folder further down (as TinyImageNet's `images`). Listed in the order of the
  * names' code units, so that class numbers are torchvision's for the same tree. Decodes nothing.
  */
-import { lstat, readdir, stat } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { lstat, readdir, realpath, stat } from 'node:fs/promises';
+import { dirname, extname, join } from 'node:path';
 import { CodaError } from '@coda-nets/core';
 import type { ImageFile } from './image-file.ts';
 
@@ -11,7 +11,7 @@ export const imageEndings: ReadonlySet<string> = new Set(['.jpg', '.jpeg', '.png
 /** Files looked at at a time. */
 const concurrency = 64;
 
-/** Names of the folders in `folder`, in order, without hidden ones. */
+/** Names of the folders in `folder`, in order, without hidden ones and the one that macOS packs into archives. */
 export async function folderNames(folder: string): Promise<readonly string[]> {
   const entries = await entriesOf(folder);
   return entries.filter(({ isFolder }) => isFolder).map(({ name }) => name);
@@ -25,17 +25,23 @@ export async function listClassFolders(
 ): Promise<{ files: readonly ImageFile[]; labels: Uint16Array }> {
   const files: ImageFile[] = [];
   const labels: number[] = [];
+  const above = ancestors(await realpath(join(root, folder)));
   for (const [label, name] of names.entries()) {
-    const found = await listImages(root, join(folder, name), 1);
+    const found = await listImages(root, join(folder, name), 1, new Set(above));
     files.push(...found);
     for (let i = 0; i < found.length; i++) labels.push(label);
   }
   return { files, labels: Uint16Array.from(labels) };
 }
 
-/** The images in `<root>/<path>`, and in its folders down to `depth` more. Links are followed: who made the tree made them. */
-async function listImages(root: string, path: string, depth: number): Promise<readonly ImageFile[]> {
-  const entries = await entriesOf(join(root, path));
+/** The images in `<root>/<path>`, and in its folders down to `depth` more. Links are followed, who made the tree made them, but to no folder of `met`. */
+async function listImages(root: string, path: string, depth: number, met: Set<string>): Promise<readonly ImageFile[]> {
+  const folder = join(root, path);
+  // one that cannot be reached is told of where it is listed
+  const real = await realpath(folder).catch(() => folder);
+  if (met.has(real)) return [];
+  met.add(real);
+  const entries = await entriesOf(folder);
   const images = entries.filter(({ name, isFolder }) => !isFolder && imageEndings.has(extname(name).toLowerCase()));
   const files: ImageFile[] = [];
   for (let first = 0; first < images.length; first += concurrency) {
@@ -43,9 +49,15 @@ async function listImages(root: string, path: string, depth: number): Promise<re
     files.push(...(await Promise.all(some.map(({ name }) => imageFile(root, path === '' ? name : `${path}/${name}`)))));
   }
   if (depth > 0) {
-    for (const { name, isFolder } of entries) if (isFolder) files.push(...(await listImages(root, `${path}/${name}`, depth - 1)));
+    for (const { name, isFolder } of entries) if (isFolder) files.push(...(await listImages(root, `${path}/${name}`, depth - 1, met)));
   }
   return files;
+}
+
+/** The folder and those it lies in. */
+function ancestors(folder: string): readonly string[] {
+  const above = dirname(folder);
+  return above === folder ? [folder] : [folder, ...ancestors(above)];
 }
 
 /** A file that cannot be looked at is an image that cannot be read: told of, and counted, with the others. `missing`: what is said of one that is not there. */
@@ -78,7 +90,7 @@ async function entriesOf(folder: string): Promise<readonly { readonly name: stri
   });
   const seen = await Promise.all(
     entries
-      .filter(({ name }) => !name.startsWith('.'))
+      .filter(({ name }) => !name.startsWith('.') && name !== '__MACOSX')
       .map(async (entry) => ({
         name: entry.name,
         isFolder: entry.isSymbolicLink() ? await leadsToFolder(folder, entry.name) : entry.isDirectory(),

@@ -119,6 +119,60 @@ describe('folders of classes', () => {
     await expect(openDataset(root)).rejects.toThrow(/val\/cow: this class is not among those that are trained/);
   });
 
+  it('an archive beside train does not hide its folders', async () => {
+    const root = await temporaryFolder();
+    await writeTree(root, 'train', ['cat', 'dog'], 1);
+    await put(join(root, 'ILSVRC2012_img_train.tar'), 'the archive the folders came from');
+    expect((await openDataset(root)).classNames).toEqual(['cat', 'dog']);
+  });
+
+  it('splits are found in any case, and Train is a class among others where it holds images', async () => {
+    const root = await temporaryFolder();
+    await writeTree(root, 'Train', ['cat', 'dog'], 1);
+    await writeTree(root, 'VAL', ['cat', 'dog'], 2);
+    const dataset = await openDataset(root);
+    expect([dataset.classNames, labels(dataset.split('test'))]).toEqual([
+      ['cat', 'dog'],
+      [0, 0, 1, 1],
+    ]);
+    const vehicles = await temporaryFolder();
+    await writeTree(vehicles, '.', ['Bus', 'Train'], 1);
+    expect((await openDataset(vehicles)).classNames).toEqual(['Bus', 'Train']);
+    await rm(join(vehicles, 'Bus'), { recursive: true });
+    await writeTree(vehicles, '.', ['Test'], 1);
+    await expect(openDataset(vehicles)).rejects.toThrow('Train: not a data set: there is no folder for each class');
+  });
+
+  it('a class without an image is refused by name, and a folder of macOS is no class', async () => {
+    const root = await temporaryFolder();
+    await writeTree(root, 'train', ['cat', 'dog'], 1);
+    await writeTree(root, 'val', ['cat', 'dog'], 1);
+    for (const folder of ['train/__MACOSX', 'train/.cache', 'val/images']) await mkdir(join(root, folder));
+    const dataset = await openDataset(root);
+    expect([dataset.classNames, labels(dataset.split('test'))]).toEqual([
+      ['cat', 'dog'],
+      [0, 1],
+    ]);
+    await mkdir(join(root, 'train/bird'));
+    await expect(openDataset(root)).rejects.toThrow('train/bird: there is no image of this class. Remove the folder, or put');
+    await mkdir(join(root, 'train/cow'));
+    await expect(openDataset(root)).rejects.toThrow('train/bird: there is no image of this class, nor of 1 more.');
+  });
+
+  it('a link back into its own class gives no image twice, and one out of the classes is none', async () => {
+    const root = await temporaryFolder();
+    await writeTree(root, 'train', ['cat', 'dog'], 1);
+    await put(join(root, 'loose.png'), await picture(0, 9));
+    await symlink('.', join(root, 'train/cat/ant'));
+    await symlink('../..', join(root, 'train/cat/out'));
+    expect(files((await openDataset(root)).split('train'))).toEqual(['train/cat/0.png', 'train/dog/0.png']);
+    for (const target of ['..', '.']) {
+      await symlink(target, join(root, 'train/up'));
+      await expect(openDataset(root)).rejects.toThrow('train/up: there is no image of this class');
+      await rm(join(root, 'train/up'));
+    }
+  });
+
   it('its fingerprint is of names and sizes, its version of every touch', async () => {
     const root = await temporaryFolder();
     await writeTree(root, '.', ['a', 'b'], 2);
