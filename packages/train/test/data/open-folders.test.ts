@@ -267,4 +267,15 @@ describe('selectClasses', () => {
   ] as const)('refuses %s', (selection, message) => {
     expect(() => selectClasses(dataset, selection)).toThrow(message);
   });
+
+  test('a name that several classes have is refused with their ids', () => {
+    const twins = { ...dataset, classNames: ['crane', 'bus', 'crane', 'maillot'] };
+    expect(() => selectClasses(twins, ['crane'])).toThrow(
+      'classes: several classes have this name; expected "n0" or "n2", got "crane". Name the class by its id.',
+    );
+    expect(selectClasses(twins, ['n2', 'bus']).classIds).toEqual(['n2', 'n1']);
+    expect(() =>
+      selectClasses({ ...syntheticDataset({ classes: 4, perClass: 3, size: 8 }), classNames: twins.classNames }, ['crane']),
+    ).toThrow('expected "0" or "2", got "crane". Name the class by its number.');
+  });
 });
