@@ -7,7 +7,10 @@ import { dirname, extname, join } from 'node:path';
 import { CodaError } from '@coda-nets/core';
 import type { ImageFile } from './image-file.ts';
 
-export const imageEndings: ReadonlySet<string> = new Set(['.jpg', '.jpeg', '.png', '.webp']);
+/** Of files that lie beside images: lists, boxes, descriptions, arrays, and what Windows leaves. Whatever else is no image shows when it is read. */
+const otherEndings: ReadonlySet<string> = new Set(
+  '.csv .db .htm .html .ini .json .jsonl .mat .md .npy .npz .tsv .txt .xml .yaml .yml'.split(' '),
+);
 /** Files looked at at a time. */
 const concurrency = 64;
 
@@ -17,7 +20,7 @@ export async function folderNames(folder: string): Promise<readonly string[]> {
   return entries.filter(({ isFolder }) => isFolder).map(({ name }) => name);
 }
 
-/** The images of `<folder>/<name>` for each name, with its place in `names` as label. Files that are no images by their ending are left out. */
+/** The images of `<folder>/<name>` for each name, with its place in `names` as label: all files but hidden ones and those of `otherEndings`. */
 export async function listClassFolders(
   root: string,
   folder: string,
@@ -42,7 +45,7 @@ async function listImages(root: string, path: string, depth: number, met: Set<st
   if (met.has(real)) return [];
   met.add(real);
   const entries = await entriesOf(folder);
-  const images = entries.filter(({ name, isFolder }) => !isFolder && imageEndings.has(extname(name).toLowerCase()));
+  const images = entries.filter(({ name, isFolder }) => !isFolder && !otherEndings.has(extname(name).toLowerCase()));
   const files: ImageFile[] = [];
   for (let first = 0; first < images.length; first += concurrency) {
     const some = images.slice(first, first + concurrency);

@@ -213,5 +213,5 @@ export function linesOf(text: string): readonly string[] {
 
 function nonEmpty(split: FileSplit, where: string): FileSplit {
   if (split.length > 0) return split;
-  throw new CodaError({ kind: 'malformed', where, problem: 'there is no image in these folders', expected: '.jpg, .jpeg, .png or .webp' });
+  throw new CodaError({ kind: 'malformed', where, problem: 'there is no image in these folders', expected: 'JPEG, PNG or WebP files' });
 }

@@ -1,18 +1,20 @@
 /**
  * Data sets in tar archives on this machine, as WebDataset has them: the files of a sample follow each other and have one name up to the first dot of
- * its last part; `.jpg`, `.jpeg`, `.png` or `.webp` is the image, `.cls` its label as a number, or `.json` with a `label`. Names of the classes stand in
+ * its last part; the member with an ending of images is the image, `.cls` its label as a number, or `.json` with a `label`. Names of the classes stand in
  * `classes.txt` beside the archives, a line each, where they have any. https://github.com/webdataset/webdataset
  */
 import { open, readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CodaError, type Random } from '@coda-nets/core';
-import { imageEndings } from './class-folders.ts';
 import { fileSplit, type FileSplit, type ImageDataset } from './image-dataset.ts';
 import type { ImageFile } from './image-file.ts';
 import { linesOf, splitOf, textOf } from './open-folders.ts';
 import { shardOrder, type ShardOrderOptions } from './shard-order.ts';
 import { indexTar, type TarMember } from './tar-index.ts';
 
+/** A sample may have more members than its image, so that their names have to say which is; of those below it is one where there is none of these. */
+const imageEndings: ReadonlySet<string> = new Set(['.jpg', '.jpeg', '.png', '.webp']);
+const rareEndings: ReadonlySet<string> = new Set(['.jpe', '.jfif', '.gif', '.bmp', '.tif', '.tiff', '.ppm', '.pgm']);
 /** Enough that neighbours of an archive rarely meet in a batch, and read in few places at a time. */
 const defaultOrder: ShardOrderOptions = { readers: 8, buffer: 10_000 };
 /** A label is a number of a few digits; beside it JSON may hold a caption. */
@@ -154,7 +156,7 @@ async function readShard(path: string, classes: number): Promise<readonly Sample
       });
     };
     const nothing = { offset: 0, bytes: 0 };
-    for (const { key, image, label } of groups(members)) {
+    for (const { key, rare, image = rare, label } of groups(members)) {
       if (image === undefined) continue;
       const value = label === undefined ? undefined : await labelIn(file, label);
       const number = classNumber(value);
@@ -174,6 +176,7 @@ async function readShard(path: string, classes: number): Promise<readonly Sample
 interface Group {
   readonly key: string;
   image?: TarMember;
+  rare?: TarMember;
   label?: TarMember;
 }
 
@@ -188,6 +191,7 @@ function groups(members: readonly TarMember[]): readonly Group[] {
     let group = all.at(-1);
     if (group?.key !== key) all.push((group = { key }));
     if (imageEndings.has(ending)) group.image ??= member;
+    else if (rareEndings.has(ending)) group.rare ??= member;
     else if (ending === '.cls' || (ending === '.json' && group.label === undefined)) group.label = member;
   }
   return all;

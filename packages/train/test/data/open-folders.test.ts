@@ -119,6 +119,21 @@ describe('folders of classes', () => {
     await expect(openDataset(root)).rejects.toThrow(/val\/cow: this class is not among those that are trained/);
   });
 
+  it('content says what is an image, not its name; texts and what systems leave are passed over', async () => {
+    const root = await temporaryFolder();
+    await writeTree(root, '.', ['b'], 1);
+    const images = ['bare', 'e.gif', 'e.jfif', 'e.tif', 'e.v2'];
+    for (const [i, name] of images.entries()) await put(join(root, 'a', name), await picture(0, i, { format: 'jpeg' }));
+    await put(join(root, 'a/film.mp4'), 'no image');
+    const others = ['.DS_Store', 'Thumbs.db', 'desktop.ini', 'a.txt', 'a.csv', 'a.json', 'a.XML', 'a.md', 'a.mat', 'a.npy'];
+    for (const name of others) await put(join(root, 'a', name), 'no image');
+    const split = (await openDataset(root)).split('train');
+    expect(files(split)).toEqual([...images, 'film.mp4', 'b/0.png'].map((name) => (name.includes('/') ? name : `a/${name}`)));
+    const size = [8, 8] as const;
+    expect((await loadBatch(split, [0, 1, 2, 3, 4], { size })).shape).toEqual([5, 8, 8, 3]);
+    await expect(loadBatch(split, [5], { size })).rejects.toThrow('a/film.mp4: not an image');
+  });
+
   it('an archive beside train does not hide its folders', async () => {
     const root = await temporaryFolder();
     await writeTree(root, 'train', ['cat', 'dog'], 1);

@@ -165,6 +165,22 @@ describe('shards', () => {
     expect(refused ?? split.labels[1]).toEqual(typeof expected === 'number' ? expected : expect.stringContaining(expected));
   });
 
+  it('images are the members with an ending of images, whatever they hold', async () => {
+    const folder = await temporaryFolder();
+    const entries: Entry[] = [];
+    for (const ending of ['jfif', 'gif', 'bmp', 'tif', 'seg', 'txt']) {
+      entries.push({ name: `${ending}.${ending}`, data: await picture(0, 1) }, { name: `${ending}.cls`, data: '0' });
+    }
+    const both = await picture(0, 2);
+    entries.push({ name: 'both.bmp', data: 'a mask' }, { name: 'both.jpg', data: both }, { name: 'both.cls', data: '0' });
+    await writeFile(join(folder, 'train.tar'), tarOf(entries));
+    const split = (await openDataset(folder)).split('train') as FileSplit;
+    expect(Array.from({ length: split.length }, (_, i) => split.file(i).name)).toEqual(
+      ['jfif.jfif', 'gif.gif', 'bmp.bmp', 'tif.tif', 'both.jpg'].map((name) => `train.tar/${name}`),
+    );
+    expect((await loadBatch(split, [0, 1, 2, 3], { size: [8, 8] })).shape).toEqual([4, 8, 8, 3]);
+  });
+
   it('archives of which no image has a label are refused', async () => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'train.tar'), tarOf([{ name: 'a.png', data: 'x' }]));
