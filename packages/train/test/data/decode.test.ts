@@ -81,3 +81,15 @@ test('what claims a hundred megapixels is refused before it is decoded, a large 
   const { values } = await decodeBox(large, 'large.jpg', [32, 32], (height, width) => ({ top: 0, left: 0, height, width }));
   for (const [i, v] of [10, 200, 90].entries()) expect(Math.abs((values[i] as number) - v)).toBeLessThan(4);
 });
+
+test('what scaling would make too large is refused, with both sizes', async () => {
+  const line = await sharp({ create: { width: 65_000, height: 1, channels: 3, background: 'red' } })
+    .jpeg()
+    .toBuffer();
+  const refused =
+    'line.jpg: the image is too large once its shorter side has 73 pixels; expected at most 100000000 pixels, got 1 × 65000 scaled to 73 × 4745000';
+  await expect(decodeScaled(line, 'line.jpg', 73)).rejects.toThrow(refused);
+  await expect(decodeImage(line, 'line.jpg', [64, 64], 73)).rejects.toThrow(refused);
+  const { height, width } = await decodeScaled(line, 'line.jpg', 2);
+  expect([height, width]).toEqual([2, 130_000]);
+});
