@@ -1,6 +1,7 @@
 /** Decodes one JPEG, PNG or WebP into RGB bytes of a wanted size. */
 import { CodaError } from '@coda-nets/core';
 import type { Box } from './augment/shape-operations.ts';
+import { isCutOff } from './is-cut-off.ts';
 import { jpegSize } from './jpeg-size.ts';
 import { loadSharp, type Sharp } from './load-sharp.ts';
 
@@ -148,6 +149,7 @@ async function decoding(bytes: Uint8Array, where: string, shape: (image: SharpIm
   }
   const sharp = await loadSharp();
   try {
+    if (isCutOff(bytes)) throw new Error('its end is missing');
     const image = await shape(
       sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', sequentialRead: bytes.length > inMemoryBytes }).autoOrient(),
     );
