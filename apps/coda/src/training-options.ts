@@ -34,7 +34,7 @@ export function withTrainingOptions(command: Command, out: string): Command {
     .option('--stem <file>', 'the model whose weights a hybrid’s stem takes')
     .option('--size <n>', 'sides of the images, of presets for ImageNet (default: 224)', wholeNumber(32))
     .option('--classes <list>', 'only these classes, in this order: so many of the first, or names between commas', classSelection)
-    .option('--limit <n>', 'only the first so many training images', wholeNumber(1))
+    .option('--limit <n>', 'only so many training images, evenly spread', wholeNumber(1))
     .option('--validation-limit <n>', 'only so many images of a test split that is validated on, evenly spread', wholeNumber(1))
     .optionsGroup('How (default: as the preset or config says):')
     .option('--epochs <n>', 'how often every image is seen', wholeNumber(1))

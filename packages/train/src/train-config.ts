@@ -164,7 +164,7 @@ export const trainConfigSchema = v.strictObject({
    */
   alignmentImages: v.optional(count(0, maxAlignmentImages), 16),
   seed: v.optional(count(0, 0xffff_ffff), 0),
-  /** Only the first so many training images. */
+  /** Only so many training images, evenly spread. */
   limit: v.exactOptional(count(1, 1_000_000_000)),
   /** Computes the frozen stem's features once and trains on them. */
   cacheFeatures: v.optional(v.boolean(), false),
