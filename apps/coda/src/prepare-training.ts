@@ -51,6 +51,8 @@ export interface TrainingChoice {
   readonly overrides?: Partial<TrainConfigInput>;
   /** So many images of the test split, where that is validated on. */
   readonly validationLimit?: number | undefined;
+  /** Where kept features are written, too; refused where the config keeps none. */
+  readonly featureCacheFolder?: string | undefined;
 }
 
 export interface PreparedTraining {
@@ -85,11 +87,30 @@ export async function prepareTraining(choice: TrainingChoice): Promise<PreparedT
   }
 }
 
-function checkedConfig(asked: TrainConfigInput, preset: string, { overrides, validationLimit }: TrainingChoice): TrainConfig {
+function checkedConfig(
+  asked: TrainConfigInput,
+  preset: string,
+  { overrides, validationLimit, featureCacheFolder }: TrainingChoice,
+): TrainConfig {
   const config = parseTrainConfig(asked, preset);
   const limit = overrides?.limit;
-  const [limited] = checkAll('train', [() => withValidationLimit(config, validationLimit), () => limit && checkLimit(limit, config)]);
+  const [limited] = checkAll('train', [
+    () => withValidationLimit(config, validationLimit),
+    () => limit && checkLimit(limit, config),
+    () => featureCacheFolder !== undefined && checkKeepsFeatures(config),
+  ]);
   return limited;
+}
+
+function checkKeepsFeatures({ cacheFeatures }: TrainConfig): void {
+  if (cacheFeatures) return;
+  throw new CodaError({
+    kind: 'argument',
+    where: 'train: --feature-cache',
+    problem: 'this training keeps no features',
+    expected: 'a config with "cacheFeatures": true, of a hybrid with a frozen stem',
+    got: 'cacheFeatures false',
+  });
 }
 
 /** Undefined where `config` is none of a network, as `parseTrainConfig` says. */

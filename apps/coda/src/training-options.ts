@@ -44,7 +44,7 @@ export function withTrainingOptions(command: Command, out: string): Command {
     .optionsGroup('Images and features:')
     .option('--workers <n>', 'threads that decode and augment images; they change nothing but the time', wholeNumber(0))
     .option('--max-bad <n>', 'stop when more images than this cannot be read', wholeNumber(0))
-    .option('--feature-cache <dir>', 'keep a frozen stem’s features there, for other runs too')
+    .option('--feature-cache <dir>', 'keep a frozen stem’s features there, for other runs too; of a config with cacheFeatures')
     .option('--no-cache-features', 'compute a frozen stem’s features anew for every batch')
     .optionsGroup('Maps of the same images, in maps/, report.html and TensorBoard:')
     .option('--explain-every <n>', 'epochs from one set of contribution maps to the next; 0: none (default: 1)', wholeNumber(0))

@@ -133,6 +133,28 @@ describe('a wrong call', () => {
     expect([code, err]).toEqual([2, expect.stringMatching(message)]);
   });
 
+  it.each([[['resnet20-cifar10']], [['hybrid-cifar10-resnet20', '--no-cache-features']]])(
+    '%j keeps no features in a cache',
+    async (args) => {
+      const { code, err } = await coda(
+        'train',
+        ...args,
+        '--data',
+        data,
+        '--out',
+        join(folder, 'no'),
+        '--feature-cache',
+        join(folder, 'kept'),
+      );
+      expect([code, err]).toEqual([
+        2,
+        `reading ${data} …\nerror: train: --feature-cache: this training keeps no features; ` +
+          'expected a config with "cacheFeatures": true, of a hybrid with a frozen stem, got cacheFeatures false\n',
+      ]);
+      expect(existsSync(join(folder, 'no'))).toBe(false);
+    },
+  );
+
   it('a limit on a validation that is not of the test split is refused', async () => {
     const call = ['train', 'hybrid-cifar10-resnet20', '--data', data, '--out', join(folder, 'no'), '--validation-limit', '5'];
     const { code, err } = await coda(...call);
