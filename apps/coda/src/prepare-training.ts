@@ -23,7 +23,7 @@ import {
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildNetwork } from './build-network.ts';
-import { readConfig } from './read-json.ts';
+import { isConfigFile, readConfig } from './read-json.ts';
 import { checkedStem, stemPath } from './stem-file.ts';
 import { trainPreset, type TrainPreset } from './train-presets.ts';
 
@@ -65,7 +65,7 @@ export interface PreparedTraining {
 
 export async function prepareTraining(choice: TrainingChoice): Promise<PreparedTraining> {
   const { data, dataset, out, resume = false, cut, overrides = {} } = choice;
-  const isFile = choice.preset?.endsWith('.json') === true;
+  const isFile = choice.preset !== undefined && isConfigFile(choice.preset);
   const stored = resume && !isFile ? await storedConfig(out) : undefined;
   const preset = choice.preset ?? join(out, 'config.json');
   const source = await sourceOf(choice, stored);
@@ -165,7 +165,7 @@ async function sourceOf(
   stored: TrainConfig | undefined,
 ): Promise<TrainPreset> {
   if (preset === undefined) return { config: stored ?? (await configToResume(out)) };
-  const source: TrainPreset = preset.endsWith('.json')
+  const source: TrainPreset = isConfigFile(preset)
     ? { config: (await readConfig(preset)) as unknown as TrainConfigInput }
     : trainPreset(preset);
   const { fitted } = source;

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { classSelection } from './class-selection.ts';
 import { codaCommand } from './coda-command.ts';
 import { oneOf, positiveNumber, usageError, wholeNumber, type CommonOptions } from './define-command.ts';
+import { isConfigFile, readConfig } from './read-json.ts';
 import { quoted } from './quoted.ts';
 
 export interface TrainingOptions extends CommonOptions {
@@ -29,7 +30,7 @@ export interface TrainingOptions extends CommonOptions {
 export function withTrainingOptions(command: Command, out: string): Command {
   return command
     .optionsGroup('What is trained:')
-    .option('--data <name>', 'a data set by name, its folder, or a pattern of .tar files')
+    .option('--data <name>', 'a data set by name, its folder, or a pattern of .tar files (default: as the config says)')
     .requiredOption('--out <dir>', out)
     .option('--stem <file>', 'the model whose weights a hybrid’s stem takes')
     .option('--size <n>', 'sides of the images, of presets for ImageNet (default: 224)', wholeNumber(32))
@@ -68,9 +69,11 @@ export function overridesOf(options: TrainingOptions, command: Command): Partial
   };
 }
 
-/** Throws a CodaError where `--data` was not given. */
-export function neededData({ data }: TrainingOptions, command: string): string {
+/** What `--data` says, or else the config file. Throws a CodaError where neither does. */
+export async function neededData({ data }: TrainingOptions, preset: string | undefined, command: string): Promise<string> {
   if (data !== undefined) return data;
+  const { data: named } = preset !== undefined && isConfigFile(preset) ? await readConfig(preset) : {};
+  if (typeof named === 'string') return named;
   throw usageError(`${command}: --data`, 'is missing', `a data set: ${datasetNames.join(', ')}, a folder, or a pattern of .tar files`);
 }
 

@@ -88,7 +88,7 @@ const validationSchema = v.variant('kind', [
 export const trainConfigSchema = v.strictObject({
   /** The network's config; `kind` names its builder. Not looked into here. */
   network: v.looseObject({ kind: v.string() }),
-  /** What `--data` said, for people and for running it again. */
+  /** The data set, for people and for running it again: the command takes it where `--data` says no other. */
   data: v.exactOptional(v.string()),
   /** May be another number where a run goes on: its schedule is then that of the new number. */
   epochs: count(1, maxEpochs),
