@@ -64,14 +64,15 @@ export interface PreparedTraining {
 export async function prepareTraining(choice: TrainingChoice): Promise<PreparedTraining> {
   const { data, dataset, out, resume = false, cut, overrides = {} } = choice;
   const isFile = choice.preset?.endsWith('.json') === true;
-  const stored = resume && !isFile ? await storedConfig(out) : undefined;
+  const before = resume ? await storedConfig(out) : undefined;
+  const stored = isFile ? undefined : before;
   const preset = choice.preset ?? join(out, 'config.json');
   const source = await sourceOf(choice, stored);
   const asked: TrainConfigInput = { ...source.config, ...stored, network: source.config.network, data, ...overrides };
   const [parsed, built] = checkAll(preset, [() => checkedConfig(asked, preset, choice), () => networkOf(asked.network, cut, preset)]);
   // only where the config is refused there is none
   const network = built as Network;
-  const named = choice.stem === undefined ? parsed.stem : { path: choice.stem };
+  const named = choice.stem === undefined ? (parsed.stem ?? before?.stem) : { path: choice.stem };
   const config = { ...parsed, network: network.config };
   const { classNames } = config.classes === undefined ? dataset : selectClasses(dataset, config.classes);
   if (named === undefined) return { network, config, classNames, initialWeights: undefined };
@@ -81,7 +82,8 @@ export async function prepareTraining(choice: TrainingChoice): Promise<PreparedT
   } catch (error) {
     // whose weights are in a checkpoint needs the file no more
     if (!resume || choice.stem !== undefined || !existsSync(join(out, 'checkpoints'))) throw error;
-    return { network, config, classNames, initialWeights: undefined };
+    const stem = named.sha256 === undefined ? (before?.stem ?? named) : named;
+    return { network, config: { ...config, stem }, classNames, initialWeights: undefined };
   }
 }
 

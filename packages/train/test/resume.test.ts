@@ -181,6 +181,9 @@ describe('a run folder', () => {
     await refused({ schedule: { kind: 'cosine', end: 0.1, warmup: 5 } }, `schedule.warmup: ${another} 4, got 5`);
     await refused({ limit: 39 }, `limit: ${another} nothing, got 39`);
     await refused({ optimiser: { kind: 'sgd' } }, `optimiser.kind: ${another} "adam", got "sgd"`);
+    await refused({ initFrom: 'other.safetensors' }, `initFrom: ${another} nothing, got "other.safetensors"`);
+    const sha256 = '0'.repeat(64);
+    await refused({ stem: { path: 'other.safetensors', sha256 } }, `stem.sha256: ${another} nothing, got "${sha256}"`);
 
     const other = syntheticDataset({ classes: 4, perClass: 10, size: side, seed: 1 });
     await expect(run(out, {}, { resume: true, dataset: other })).rejects.toThrow(
