@@ -82,8 +82,20 @@ export async function writeCheckpoint(folder: string, { state, weights, slots }:
   await rename(path, join(folder, `.${name}.old`)).catch(ignoreMissing);
   await rename(beside, path);
   await syncFolder(folder);
-  await tidy(folder);
+  await tidy(folder, state.step);
   return path;
+}
+
+/** Throws a CodaError where there is a checkpoint: a run that is begun beside those of another would be resumed from them. */
+export async function refuseCheckpoints(folder: string): Promise<void> {
+  const [newest] = await listCheckpoints(folder);
+  if (newest === undefined) return;
+  throw new CodaError({
+    kind: 'argument',
+    where: folder,
+    problem: `there is a checkpoint of another run in this folder, of step ${newest}`,
+    hint: 'Choose another folder, or delete this one if that run is not needed any more.',
+  });
 }
 
 /** Steps of the checkpoints in `folder`, newest first; none where there is no folder. */
@@ -117,9 +129,10 @@ async function read(path: string): Promise<NamedArrays> {
   return decodeSafetensors(await readFileBytes(path, { maxBytes }), path).tensors;
 }
 
-/** Removes what killed writers left, and all but the newest checkpoints. Renamed first: a half-removed one must not look whole. */
-async function tidy(folder: string): Promise<void> {
-  for (const step of (await listCheckpoints(folder)).slice(kept)) {
+/** Removes what killed writers left, and all checkpoints but that of `written` and the newest others. Renamed first: a half-removed one must not look whole. */
+async function tidy(folder: string, written: number): Promise<void> {
+  const others = (await listCheckpoints(folder)).filter((step) => step !== written);
+  for (const step of others.slice(kept - 1)) {
     await rename(join(folder, String(step)), join(folder, `.${step}.old`)).catch(ignoreMissing);
   }
   for (const name of await readdir(folder)) {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { CodaError, oneProcess, type Network, type ProcessGroup, type RankStatistics } from '@coda-nets/core';
 import { BadImages } from './bad-images.ts';
 import { checkRecipe } from './check-recipe.ts';
-import type { Checkpoint } from './checkpoint.ts';
+import { refuseCheckpoints, type Checkpoint } from './checkpoint.ts';
 import { mixes, smoothingOf } from './data/augmentation.ts';
 import { batchMaker, defaultWorkers, type BatchMaker } from './data/batch-maker.ts';
 import { BatchSampler } from './data/batch-sampler.ts';
@@ -73,9 +73,12 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   return withFolderLock(
     out,
     async () => {
-      if (resume) await checkRunFolder(out, config);
-      else await refuseRun(out);
       const folderOf = join(out, 'checkpoints');
+      if (resume) await checkRunFolder(out, config);
+      else {
+        await refuseRun(out);
+        await refuseCheckpoints(folderOf);
+      }
       const checkpoint = resume ? await lastCheckpoint(folderOf, onEvent) : undefined;
       if (resume && checkpoint === undefined)
         onEvent?.({ type: 'notice', message: `There is no checkpoint in ${out} yet: starting from the beginning.` });

@@ -1,5 +1,5 @@
 /** The run folder: what is refused, what survives a spoiled disk, and that a resumed run is the undisturbed one to the last bit. */
-import { cp, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Engine } from '@coda-nets/core';
 import { readModel } from '@coda-nets/core/node';
@@ -196,6 +196,29 @@ describe('a run folder', () => {
     // what changes neither weights nor measurements may change, and stays changed
     expect((await run(out, { checkpointEverySteps: 2, data: 'elsewhere' }, { resume: true })).finished).toBe(true);
     expect(await storedConfig(out)).toMatchObject({ checkpointEverySteps: 2, data: 'elsewhere', epochs: 3 });
+  });
+
+  it('takes none beside checkpoints of another, which would be resumed from', async () => {
+    const out = await temporaryFolder();
+    await run(out, {}, { stopAt: 12 });
+    for (const name of ['config.json', 'metrics.jsonl']) await rm(join(out, name));
+    await expect(run(out)).rejects.toMatchObject({
+      kind: 'argument',
+      message:
+        `${join(out, 'checkpoints')}: there is a checkpoint of another run in this folder, of step 12. ` +
+        'Choose another folder, or delete this one if that run is not needed any more.',
+    });
+    expect(await readdir(out)).not.toContain('config.json');
+    await rm(join(out, 'checkpoints'), { recursive: true });
+    expect((await run(out)).finished).toBe(true);
+  });
+
+  it('keeps the checkpoint that was written last, whatever is beside it', async () => {
+    const out = await temporaryFolder();
+    await run(out, {}, { stopAt: 5 });
+    for (const step of ['100', '101']) await mkdir(join(out, 'checkpoints', step));
+    await run(out, {}, { resume: true, stopAt: 6 });
+    expect(await checkpointsOf(out)).toEqual([6, 101]);
   });
 
   it('keeps the last two checkpoints and says when another engine goes on', async () => {
