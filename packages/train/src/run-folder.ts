@@ -1,7 +1,7 @@
 /** The folder a training run lives in: its config, its metrics, where its checkpoints and models are. Layout: see the package's README. */
 import { access, constants, mkdir, open, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { CodaError } from '@coda-nets/core';
+import { CodaError, listedNames } from '@coda-nets/core';
 import { readFileBytes, writeFileAtomic } from '@coda-nets/core/node';
 import { checkSameConfig } from './same-config.ts';
 import { scalarsOf } from './tensorboard/event-file.ts';
@@ -126,14 +126,14 @@ export async function storedConfig(path: string): Promise<TrainConfig | undefine
   }
 }
 
-/** Opens the folder to write on from a moment (`notice` is told of event files that cannot be written): lines of metrics.jsonl that speak of what comes after are cut off, and void in the event files. */
+/** Opens the folder to write on from a moment (`notice` is told of event files that cannot be written and of damaged lines): lines of metrics.jsonl that speak of what comes after are cut off, and void in the event files. */
 export async function openRunFolder(
   path: string,
   { step, epochEndPending }: RunMoment,
   notice: (message: string) => void = () => undefined,
 ): Promise<RunFolder> {
   const metrics = join(path, 'metrics.jsonl');
-  const lines = await cutMetrics(metrics, { step, epochEndPending });
+  const lines = await cutMetrics(metrics, { step, epochEndPending }, notice);
   const file: FileHandle = await orUnavailable(metrics, open(metrics, 'a'));
   const voidFrom = step === 0 ? 0 : epochEndPending ? step : step + 1;
   const events = await openEventsOrNone(path, voidFrom, notice);
@@ -185,8 +185,11 @@ function placesIn(path: string): Pick<RunFolder, 'path' | 'checkpoints' | 'best'
   };
 }
 
-/** What stays. A line that a killed process left half-written goes too. */
-async function cutMetrics(path: string, moment: RunMoment): Promise<readonly MetricsLine[]> {
+/**
+ * What stays: lines of what is before `moment`. What a killed process left of its last line goes without a word; any other line that is none of metrics goes
+ * alone, and `notice` is told.
+ */
+async function cutMetrics(path: string, moment: RunMoment, notice: (message: string) => void): Promise<readonly MetricsLine[]> {
   let text: string;
   try {
     text = new TextDecoder().decode(await readFileBytes(path, { maxBytes: maxMetricsBytes }));
@@ -194,16 +197,17 @@ async function cutMetrics(path: string, moment: RunMoment): Promise<readonly Met
     if (CodaError.isInstance(error) && isMissing(error.cause)) return [];
     throw error;
   }
-  const lines = text.split('\n').slice(0, -1);
+  const lines = text.split('\n');
   const parsed = lines.map(parsedLine);
-  const end = parsed.findIndex((line) => line === undefined || !isBefore(line, moment));
-  const kept = end === -1 ? lines.length : end;
+  const damaged = parsed.slice(0, -1).flatMap((line, i) => (line === undefined ? [String(i + 1)] : []));
+  if (damaged.length > 0) notice(`Lines of ${path} that are damaged are left out: ${listedNames(damaged)}.`);
+  const isKept = (line: MetricsLine | undefined): boolean => line !== undefined && isBefore(line, moment);
   const cut = lines
-    .slice(0, kept)
+    .filter((_, i) => isKept(parsed[i]))
     .map((line) => `${line}\n`)
     .join('');
   if (cut !== text) await writeFileAtomic(path, cut);
-  return parsed.slice(0, kept) as MetricsLine[];
+  return parsed.filter(isKept) as MetricsLine[];
 }
 
 function parsedLine(line: string): MetricsLine | undefined {

@@ -114,7 +114,7 @@ describe('a spoiled run folder', () => {
       await truncate(join(parts, 'checkpoints/17', file), 20);
       // what a killed process leaves: a line of step 16, which will be done again, and a half-written one
       expect((await metricsOf(parts)).at(-1)).toMatchObject({ type: 'step', step: 16 });
-      await writeFile(join(parts, 'metrics.jsonl'), 'null\n7\n{"type":"step","st', { flag: 'a' });
+      await writeFile(join(parts, 'metrics.jsonl'), '{"type":"step","st', { flag: 'a' });
       const resumed = await run(parts, {}, { resume: true });
       expect(resumed.events.find((event) => event.type === 'start')).toMatchObject({ step: 15 });
       expect(resumed.notices).toEqual([
@@ -126,6 +126,18 @@ describe('a spoiled run folder', () => {
       expect(steps).toEqual([2, 4, 6, 8, 10, 12, 14, 16, 18, 20]);
     },
   );
+
+  it('loses damaged lines of metrics.jsonl alone, with a notice', async () => {
+    const [whole, parts] = [await temporaryFolder(), await temporaryFolder()];
+    await run(whole);
+    await run(parts, {}, { stopAt: 17 });
+    const path = join(parts, 'metrics.jsonl');
+    const [first, second, ...rest] = (await readFile(path, 'utf8')).split('\n');
+    await writeFile(path, [first, '', second, 'null', '{"type":"st', ...rest].join('\n'));
+    const resumed = await run(parts, {}, { resume: true });
+    expect(resumed.notices).toEqual(['Going on at step 17 of 21.', `Lines of ${path} that are damaged are left out: 2, 4, 5.`]);
+    await expectSame(parts, whole);
+  });
 
   it('is not started anew where every checkpoint is spoiled', async () => {
     const out = await temporaryFolder();
