@@ -76,6 +76,7 @@ export async function prepareTraining(choice: TrainingChoice): Promise<PreparedT
   const config = { ...parsed, network: network.config };
   const { classNames } = config.classes === undefined ? dataset : selectClasses(dataset, config.classes);
   if (named === undefined) return { network, config, classNames, initialWeights: undefined };
+  checkTakesStem(network, choice.stem === undefined ? `${preset}: stem` : 'train: --stem');
   try {
     const stem = await checkedStem(named, choice.stem === undefined ? preset : 'train: --stem');
     return { network, config: { ...config, stem }, classNames, initialWeights: await weightsWithStem(network, config, stemPath(stem)) };
@@ -104,7 +105,14 @@ function networkOf(config: unknown, cut: string | undefined, preset: string): Ne
 /** The head's weights are drawn as the trainer draws them; the stem's are taken. */
 async function weightsWithStem(network: Network, { seed }: TrainConfig, stem: string): Promise<NamedArrays> {
   const drawn = initWeights(network, Random.seeded(seed).split('weights'));
-  return withStemWeights(network as Hybrid, drawn, (await readModel(stem)).weights, stem);
+  const { config, weights } = await readModel(stem);
+  // of another kind of network the names of the weights say all
+  return withStemWeights(network as Hybrid, drawn, weights, stem, config.kind === 'resnet' ? config : undefined);
+}
+
+function checkTakesStem({ config: { kind } }: Network, where: string): void {
+  if (kind === 'hybrid') return;
+  throw new CodaError({ kind: 'argument', where, problem: `a stem is for hybrids; this is a ${kind}`, hint: 'Leave it out.' });
 }
 
 /** As `withCut`, with errors in the words of who asked for the cut. */

@@ -93,6 +93,25 @@ describe('a run with --stem', { timeout: STARTS_MS }, () => {
   });
 });
 
+describe('a stem that does not fit', { timeout: STARTS_MS }, () => {
+  it('is refused where its network computes something else with weights of the same shapes', async () => {
+    const raw = join(folder, 'raw.safetensors');
+    const model = await readModel(files.stem);
+    await writeModel(raw, { ...model, config: { ...model.config, normalisation: null } });
+    const { code, err } = await train(await files.config('raw'), 'raw', '--stem', raw);
+    expect([code, err]).toEqual([
+      1,
+      expect.stringMatching(/raw\.safetensors: config: normalisation: the weights were trained in another network .*, got null\. /),
+    ]);
+  });
+
+  it('is refused for a network that is no hybrid, before its file is read', async () => {
+    const config = await files.config('plain', { network: { kind: 'resnet', depth: 8 } });
+    const { code, err } = await train(config, 'plain', '--stem', 'no-such.safetensors');
+    expect([code, err]).toEqual([2, expect.stringContaining('train: --stem: a stem is for hybrids; this is a resnet. Leave it out.')]);
+  });
+});
+
 it('the tuned hybrid has its stem by name, which any machine has', async () => {
   const data = syntheticDataset({ classes: 10, perClass: 20, testPerClass: 1 });
   const preset = 'hybrid-cifar10-resnet20-tuned';
