@@ -122,7 +122,25 @@ export async function readCheckpoint(folder: string, step: number): Promise<Chec
     throw new CodaError({ kind: 'malformed', where: statePath, problem: 'not JSON', cause });
   }
   const state = parseConfig(stateSchema, value, statePath);
+  if (state.step !== step) throw damagedState(statePath, 'step', step, state.step);
   return { state, weights: await read(join(place, 'weights.safetensors')), slots: await read(join(place, 'optimiser.safetensors')) };
+}
+
+/** Throws a CodaError where the state's place in its epoch is not that of its step. */
+export function checkPlace({ step, sampler }: CheckpointState, batch: number, batchesPerEpoch: number, folder: string): void {
+  const place = sampler.epoch * batchesPerEpoch + sampler.position / batch;
+  if (place !== step) throw damagedState(join(folder, String(step), 'state.json'), 'sampler', step, place);
+}
+
+function damagedState(path: string, key: string, step: number, got: number): CodaError {
+  return new CodaError({
+    kind: 'malformed',
+    where: `${path}: ${key}`,
+    problem: 'not of the step that the checkpoint is of',
+    expected: `step ${step}`,
+    got: `step ${got}`,
+    hint: 'To go on from the checkpoint before, delete this one.',
+  });
 }
 
 async function read(path: string): Promise<NamedArrays> {

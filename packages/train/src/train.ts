@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { CodaError, oneProcess, type Network, type ProcessGroup, type RankStatistics } from '@coda-nets/core';
 import { BadImages } from './bad-images.ts';
 import { checkRecipe } from './check-recipe.ts';
-import { refuseCheckpoints, type Checkpoint } from './checkpoint.ts';
+import { checkPlace, refuseCheckpoints, type Checkpoint } from './checkpoint.ts';
 import { mixes, smoothingOf } from './data/augmentation.ts';
 import { batchMaker, defaultWorkers, type BatchMaker } from './data/batch-maker.ts';
 import { BatchSampler } from './data/batch-sampler.ts';
@@ -35,7 +35,16 @@ import { sharedConfig } from './shared-config.ts';
 import { StepClock } from './step-clock.ts';
 import { parseTrainConfig, type TrainConfig } from './train-config.ts';
 import type { TrainOptions, TrainResult } from './train-options.ts';
-import { checkCacheFeatures, checkCheckpoint, checkDataset, firstWeights, lastCheckpoint, splits, type Splits } from './train-start.ts';
+import {
+  checkCacheFeatures,
+  checkCheckpoint,
+  checkDataset,
+  checkSlots,
+  firstWeights,
+  lastCheckpoint,
+  splits,
+  type Splits,
+} from './train-start.ts';
 import { trainingLoop } from './training-loop.ts';
 import { firstState, isDone, resultOf, tellStart, type TrainingRun } from './training-run.ts';
 import { trainingStep, type TrainingStep } from './training-step.ts';
@@ -141,7 +150,9 @@ async function runTraining(
   const stop = new AbortController();
   const options = group.size === 1 ? given : { ...given, signal: stop.signal };
   const step = stepOf(network, { ...config, batch: batchOfRank }, rankStatistics(config, engine, group));
-  const slots = checkpoint?.slots ?? step.firstSlots(weights);
+  const firstSlots = step.firstSlots(weights);
+  if (checkpoint !== undefined) checkSlots(checkpoint, firstSlots, join(given.out, 'checkpoints'));
+  const slots = checkpoint?.slots ?? firstSlots;
   const run = makeRun(options, config, parts, maker, checkpoint);
   tellStart(run);
   if (isDone(run)) return resultOf(run, averagedWeights(weights, slots));
@@ -223,7 +234,10 @@ function makeRun(
       got: String(split.length),
     });
   }
-  if (checkpoint !== undefined) sampler.restore(checkpoint.state.sampler);
+  if (checkpoint !== undefined) {
+    sampler.restore(checkpoint.state.sampler);
+    checkPlace(checkpoint.state, batch, sampler.batchesPerEpoch, join(options.out, 'checkpoints'));
+  }
   const before = checkpoint?.state ?? firstState({ splits: parts, options, config, sampler });
   const state = { ...withEpochs(before, config.epochs, sampler.batchesPerEpoch), config: { ...options.config } };
   const [height, width] = options.network.inputShape;

@@ -1,12 +1,13 @@
 /** The run folder: what is refused, what survives a spoiled disk, and that a resumed run is the undisturbed one to the last bit. */
 import { cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Engine } from '@coda-nets/core';
+import { decodeSafetensors, encodeSafetensors, type Engine, type NdArray } from '@coda-nets/core';
 import { readModel } from '@coda-nets/core/node';
 import { onnxRuntimeEngine } from '@coda-nets/engine';
 import { useBackend } from '@coda-nets/tools/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { storedConfig, syntheticDataset, train, type TrainEvent, type TrainOptions, type TrainResult } from '../src/index.ts';
+import type { CheckpointState } from '../src/checkpoint.ts';
 import { temporaryFolder } from './data/temporary-folder.ts';
 import { side, tinyNetwork } from './tiny-network.ts';
 
@@ -126,6 +127,41 @@ describe('a spoiled run folder', () => {
       expect(steps).toEqual([2, 4, 6, 8, 10, 12, 14, 16, 18, 20]);
     },
   );
+
+  it('goes on from the checkpoint before where the last is one of another step', async () => {
+    const out = await temporaryFolder();
+    await run(out, {}, { stopAt: 17 });
+    const path = join(out, 'checkpoints/17/state.json');
+    const state = JSON.parse(await readFile(path, 'utf8')) as CheckpointState;
+    await writeFile(path, JSON.stringify({ ...state, step: 1 }));
+    const { notices, finished } = await run(out, {}, { resume: true });
+    expect(notices).toEqual([
+      `The checkpoint of step 17 cannot be read (${path}: step: not of the step that the checkpoint is of; expected step 17, got step 1. ` +
+        'To go on from the checkpoint before, delete this one.).',
+      'Going on at step 15 of 21.',
+    ]);
+    expect(finished).toBe(true);
+  });
+
+  it('is refused where the parts of its checkpoint are not of one moment', async () => {
+    const out = await temporaryFolder();
+    await run(out, {}, { stopAt: 17 });
+    const path = join(out, 'checkpoints/17/state.json');
+    const kept = await readFile(path, 'utf8');
+    const state = JSON.parse(kept) as CheckpointState;
+    await writeFile(path, JSON.stringify({ ...state, sampler: { epoch: 2, position: 4 } }));
+    await expect(run(out, {}, { resume: true })).rejects.toThrow(
+      `${path}: sampler: not of the step that the checkpoint is of; expected step 17, got step 15. To go on from`,
+    );
+    await writeFile(path, kept);
+    const slots = join(out, 'checkpoints/17/optimiser.safetensors');
+    const { tensors } = decodeSafetensors(await readFile(slots), slots);
+    const [[first, array], ...rest] = Object.entries(tensors) as [[string, NdArray], ...[string, NdArray][]];
+    await writeFile(slots, encodeSafetensors(Object.fromEntries([...rest, ['other', array]])));
+    await expect(run(out, {}, { resume: true })).rejects.toThrow(
+      `${slots}: missing, unknown or of another shape than this optimiser has: ${first}, other. To go on from`,
+    );
+  });
 
   it('loses damaged lines of metrics.jsonl alone, with a notice', async () => {
     const [whole, parts] = [await temporaryFolder(), await temporaryFolder()];
