@@ -49,7 +49,7 @@ export interface DryRun {
   readonly diskBytes: number;
 }
 
-export interface FinishedRun extends Pick<DryRun, 'step' | 'totalSteps'> {
+interface FinishedRun extends Pick<DryRun, 'step' | 'totalSteps'> {
   readonly finished: true;
 }
 

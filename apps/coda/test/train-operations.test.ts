@@ -146,7 +146,12 @@ describe('--dry-run', () => {
     await mkdir(out);
     await writeFile(join(out, 'config.json'), JSON.stringify(plan.config));
     const second = await coda(...call);
-    expect(second.out).toContain(`there is a run in ${out} already: without --resume, or another folder, this one would be refused.`);
+    expect(second.out).toContain(`this training would be refused: ${out}: there is a run in this folder already. Go on with it with`);
+    await rm(join(out, 'config.json'));
+    await mkdir(join(out, 'checkpoints', '12'), { recursive: true });
+    expect((await coda(...call)).out).toContain(
+      `this training would be refused: ${join(out, 'checkpoints')}: there is a checkpoint of another run in this folder, of step 12. `,
+    );
   });
 
   it('knows of limits, of training images and of the test split', async () => {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { CodaError, decodeSafetensors, encodeSafetensors, parseConfig, type NamedArrays } from '@coda-nets/core';
 import { readFileBytes, syncFolder, writeFileAtomic } from '@coda-nets/core/node';
-import { makeFolder } from './run-folder.ts';
+import { makeFolder } from './make-folder.ts';
 
 const number = v.number();
 /** A run without a penalty adds up nothing. */
@@ -84,18 +84,6 @@ export async function writeCheckpoint(folder: string, { state, weights, slots }:
   await syncFolder(folder);
   await tidy(folder, state.step);
   return path;
-}
-
-/** Throws a CodaError where there is a checkpoint: a run that is begun beside those of another would be resumed from them. */
-export async function refuseCheckpoints(folder: string): Promise<void> {
-  const [newest] = await listCheckpoints(folder);
-  if (newest === undefined) return;
-  throw new CodaError({
-    kind: 'argument',
-    where: folder,
-    problem: `there is a checkpoint of another run in this folder, of step ${newest}`,
-    hint: 'Choose another folder, or delete this one if that run is not needed any more.',
-  });
 }
 
 /** Steps of the checkpoints in `folder`, newest first; none where there is no folder. */

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { CodaError, oneProcess, type Network, type ProcessGroup, type RankStatistics } from '@coda-nets/core';
 import { BadImages } from './bad-images.ts';
 import { checkRecipe } from './check-recipe.ts';
-import { checkPlace, refuseCheckpoints, type Checkpoint } from './checkpoint.ts';
+import { checkPlace, type Checkpoint } from './checkpoint.ts';
 import { mixes, smoothingOf } from './data/augmentation.ts';
 import { batchMaker, defaultWorkers, type BatchMaker } from './data/batch-maker.ts';
 import { BatchSampler } from './data/batch-sampler.ts';
@@ -16,19 +16,11 @@ import { withFolderLock } from './data/folder-lock.ts';
 import { arraysFromFirstRank, fromFirstRank } from './from-first-rank.ts';
 import { compileGroupedStep } from './grouped-step.ts';
 import { keptFeatures, type KeptFeatures } from './kept-features.ts';
+import { makeFolder } from './make-folder.ts';
 import { matchesPattern } from './name-patterns.ts';
 import { optimiser } from './optimisers.ts';
 import { rankStatistics } from './rank-statistics.ts';
-import {
-  checkRunFolder,
-  createRunFolder,
-  makeFolder,
-  openRunFolder,
-  refuseRun,
-  silentRunFolder,
-  storeConfig,
-  type RunFolder,
-} from './run-folder.ts';
+import { checkRunFolder, createRunFolder, openRunFolder, refuseRun, silentRunFolder, storeConfig, type RunFolder } from './run-folder.ts';
 import { withEpochs } from './run-length.ts';
 import { RunWriter } from './run-writer.ts';
 import { sharedConfig } from './shared-config.ts';
@@ -84,10 +76,7 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
     async () => {
       const folderOf = join(out, 'checkpoints');
       if (resume) await checkRunFolder(out, config);
-      else {
-        await refuseRun(out);
-        await refuseCheckpoints(folderOf);
-      }
+      else await refuseRun(out);
       const checkpoint = resume ? await lastCheckpoint(folderOf, onEvent) : undefined;
       if (resume && checkpoint === undefined)
         onEvent?.({ type: 'notice', message: `There is no checkpoint in ${out} yet: starting from the beginning.` });

@@ -1,5 +1,6 @@
 /** `coda train` */
-import { configToResume, openDataset, storedConfig } from '@coda-nets/train';
+import { CodaError } from '@coda-nets/core';
+import { configToResume, openDataset, refuseRun } from '@coda-nets/train';
 import type { Command } from 'commander';
 import type { CommandIo } from '../command-io.ts';
 import { defineCommand, engineOf, ioOf, usageError } from '../define-command.ts';
@@ -79,8 +80,11 @@ async function tellPlan(options: TrainRunOptions): Promise<void> {
     return;
   }
   for (const line of dryRunLines(plan, prepared.config, out, new Date())) io.say(line);
-  if (options.resume !== true && (await storedConfig(out)) !== undefined) {
-    io.say(`there is a run in ${out} already: without --resume, or another folder, this one would be refused.`);
+  if (resumed === undefined) {
+    await refuseRun(out).catch((error: unknown) => {
+      if (!CodaError.isInstance(error)) throw error;
+      io.say(`this training would be refused: ${error.message}`);
+    });
   }
   io.result({ dryRun: true, ...plan, engine: engine.name, config: prepared.config });
 }
