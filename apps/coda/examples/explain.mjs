@@ -4,7 +4,7 @@ import { resolveEngine } from '@coda-nets/engine';
 import { hybrid } from '@coda-nets/hybrid';
 import { loadBatch, openDataset } from '@coda-nets/train';
 
-const model = await readModel('apps/coda/models/hybrid-cifar10-resnet20-tuned.safetensors');
+const model = await readModel('apps/coda/models/hybrid-cifar10-resnet20-40.safetensors');
 const network = hybrid(model.config);
 const { engine } = await resolveEngine();
 const test = (await openDataset('cifar10')).split('test');

@@ -23,7 +23,7 @@ import {
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildNetwork } from './build-network.ts';
-import { readConfig } from './read-json.ts';
+import { isConfigFile, readConfig } from './read-json.ts';
 import { checkedStem, stemPath } from './stem-file.ts';
 import { trainPreset, type TrainPreset } from './train-presets.ts';
 
@@ -51,6 +51,8 @@ export interface TrainingChoice {
   readonly overrides?: Partial<TrainConfigInput>;
   /** So many images of the test split, where that is validated on. */
   readonly validationLimit?: number | undefined;
+  /** Where kept features are written, too; refused where the config keeps none. */
+  readonly featureCacheFolder?: string | undefined;
 }
 
 export interface PreparedTraining {
@@ -63,7 +65,7 @@ export interface PreparedTraining {
 
 export async function prepareTraining(choice: TrainingChoice): Promise<PreparedTraining> {
   const { data, dataset, out, resume = false, cut, overrides = {} } = choice;
-  const isFile = choice.preset?.endsWith('.json') === true;
+  const isFile = choice.preset !== undefined && isConfigFile(choice.preset);
   const before = resume ? await storedConfig(out) : undefined;
   const stored = isFile ? undefined : before;
   const preset = choice.preset ?? join(out, 'config.json');
@@ -88,11 +90,30 @@ export async function prepareTraining(choice: TrainingChoice): Promise<PreparedT
   }
 }
 
-function checkedConfig(asked: TrainConfigInput, preset: string, { overrides, validationLimit }: TrainingChoice): TrainConfig {
+function checkedConfig(
+  asked: TrainConfigInput,
+  preset: string,
+  { overrides, validationLimit, featureCacheFolder }: TrainingChoice,
+): TrainConfig {
   const config = parseTrainConfig(asked, preset);
   const limit = overrides?.limit;
-  const [limited] = checkAll('train', [() => withValidationLimit(config, validationLimit), () => limit && checkLimit(limit, config)]);
+  const [limited] = checkAll('train', [
+    () => withValidationLimit(config, validationLimit),
+    () => limit && checkLimit(limit, config),
+    () => featureCacheFolder !== undefined && checkKeepsFeatures(config),
+  ]);
   return limited;
+}
+
+function checkKeepsFeatures({ cacheFeatures }: TrainConfig): void {
+  if (cacheFeatures) return;
+  throw new CodaError({
+    kind: 'argument',
+    where: 'train: --feature-cache',
+    problem: 'this training keeps no features',
+    expected: 'a config with "cacheFeatures": true, of a hybrid with a frozen stem',
+    got: 'cacheFeatures false',
+  });
 }
 
 /** Undefined where `config` is none of a network, as `parseTrainConfig` says. */
@@ -154,7 +175,7 @@ async function sourceOf(
   stored: TrainConfig | undefined,
 ): Promise<TrainPreset> {
   if (preset === undefined) return { config: stored ?? (await configToResume(out)) };
-  const source: TrainPreset = preset.endsWith('.json')
+  const source: TrainPreset = isConfigFile(preset)
     ? { config: (await readConfig(preset)) as unknown as TrainConfigInput }
     : trainPreset(preset);
   const { fitted } = source;

@@ -15,6 +15,11 @@ export async function readJson(path: string): Promise<JsonValue> {
   }
 }
 
+/** Whether the name is one of a config file, not of a preset. */
+export function isConfigFile(name: string): boolean {
+  return name.toLowerCase().endsWith('.json');
+}
+
 /** A config without its `$schema`, which is for editors. */
 export async function readConfig(path: string): Promise<JsonObject> {
   const value = await readJson(path);

@@ -2,10 +2,11 @@
  * The interpolation between a conventional network and a CoDA network (arXiv 2109.13004, abstract): the same hybrid cut at several depths, each
  * trained in a run folder of its own, and what each gives for what it costs. Goes on where it was interrupted.
  */
+import { CodaError } from '@coda-nets/core';
 import { writeFileAtomic } from '@coda-nets/core/node';
 import { parseHybridConfig } from '@coda-nets/hybrid';
 import { resnetCuts } from '@coda-nets/resnet';
-import { storedConfig } from '@coda-nets/train';
+import { storedConfig, type ImageDataset } from '@coda-nets/train';
 import { join } from 'node:path';
 import { runDepth } from './depth/run-depth.ts';
 import { networkCost } from './network-cost.ts';
@@ -40,12 +41,13 @@ export interface SweepEntry {
   readonly interpretableDepth: { readonly taps: number; readonly of: number } | undefined;
 }
 
-/** Undefined where it was interrupted. Throws a CodaError for a cut that cannot be before anything is trained. */
+/** Undefined where it was interrupted. Throws a CodaError for a cut that cannot be, and for grids without a test split, before anything is trained. */
 export async function sweep(options: SweepOptions): Promise<readonly SweepEntry[] | undefined> {
-  const { out, io, engine, data, grids, seed, signal } = options;
+  const { out, io, engine, data, dataset, grids, seed, signal } = options;
   const cuts = options.cuts ?? (await stagesOf(options));
   const prepared = new Map<string, PreparedTraining>();
   for (const cut of cuts) prepared.set(cut, await prepareTraining({ ...options, ...(await place(out, cut)), cut }));
+  if (grids > 0) checkTestSplit(dataset);
   const entries: SweepEntry[] = [];
   for (const [cut, { network, config }] of prepared) {
     io.say(`\n${cut}: ${join(out, cut)}`);
@@ -69,10 +71,26 @@ export async function sweep(options: SweepOptions): Promise<readonly SweepEntry[
       interpretableDepth: undefined,
     });
   }
-  const results = grids === 0 ? entries : await withDepth(entries, { grids, data, engine, io, signal, seed, out });
-  await writeFileAtomic(join(out, 'results.json'), `${JSON.stringify({ data, cuts: results }, undefined, 2)}\n`);
-  await writeFileAtomic(join(out, 'results.csv'), sweepCsv(results));
+  await writeResults(out, data, entries);
+  if (grids === 0) return entries;
+  const results = await withDepth(entries, { grids, data, engine, io, signal, seed, out });
+  await writeResults(out, data, results);
   return results;
+}
+
+function checkTestSplit(dataset: ImageDataset): void {
+  try {
+    dataset.split('test');
+  } catch (cause) {
+    if (!CodaError.isInstance(cause) || cause.kind !== 'argument') throw cause;
+    const { kind, where, problem, expected } = cause;
+    throw new CodaError({ kind, where: `sweep: --grids: ${where}`, problem, expected, hint: 'Without --grids none is needed.', cause });
+  }
+}
+
+async function writeResults(out: string, data: string, cuts: readonly SweepEntry[]): Promise<void> {
+  await writeFileAtomic(join(out, 'results.json'), `${JSON.stringify({ data, cuts }, undefined, 2)}\n`);
+  await writeFileAtomic(join(out, 'results.csv'), sweepCsv(cuts));
 }
 
 /** A run that is there goes on, and a finished one is finished at once; one of another config is refused by the trainer. */

@@ -18,7 +18,6 @@ export interface TrainRunOptions extends TrainingChoice {
   readonly group?: ProcessGroup;
   /** See `TrainOptions`. */
   readonly workers?: number | undefined;
-  readonly featureCacheFolder?: string | undefined;
 }
 
 export interface TrainRun {

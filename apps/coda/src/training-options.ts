@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { classSelection } from './class-selection.ts';
 import { codaCommand } from './coda-command.ts';
 import { oneOf, positiveNumber, usageError, wholeNumber, type CommonOptions } from './define-command.ts';
+import { isConfigFile, readConfig } from './read-json.ts';
 import { quoted } from './quoted.ts';
 
 export interface TrainingOptions extends CommonOptions {
@@ -29,12 +30,12 @@ export interface TrainingOptions extends CommonOptions {
 export function withTrainingOptions(command: Command, out: string): Command {
   return command
     .optionsGroup('What is trained:')
-    .option('--data <name>', 'a data set by name, its folder, or a pattern of .tar files')
+    .option('--data <name>', 'a data set by name, its folder, or a pattern of .tar files (default: as the config says)')
     .requiredOption('--out <dir>', out)
     .option('--stem <file>', 'the model whose weights a hybrid’s stem takes')
     .option('--size <n>', 'sides of the images, of presets for ImageNet (default: 224)', wholeNumber(32))
     .option('--classes <list>', 'only these classes, in this order: so many of the first, or names between commas', classSelection)
-    .option('--limit <n>', 'only the first so many training images', wholeNumber(1))
+    .option('--limit <n>', 'only so many training images, evenly spread', wholeNumber(1))
     .option('--validation-limit <n>', 'only so many images of a test split that is validated on, evenly spread', wholeNumber(1))
     .optionsGroup('How (default: as the preset or config says):')
     .option('--epochs <n>', 'how often every image is seen', wholeNumber(1))
@@ -44,7 +45,7 @@ export function withTrainingOptions(command: Command, out: string): Command {
     .optionsGroup('Images and features:')
     .option('--workers <n>', 'threads that decode and augment images; they change nothing but the time', wholeNumber(0))
     .option('--max-bad <n>', 'stop when more images than this cannot be read', wholeNumber(0))
-    .option('--feature-cache <dir>', 'keep a frozen stem’s features there, for other runs too')
+    .option('--feature-cache <dir>', 'keep a frozen stem’s features there, for other runs too; of a config with cacheFeatures')
     .option('--no-cache-features', 'compute a frozen stem’s features anew for every batch')
     .optionsGroup('Maps of the same images, in maps/, report.html and TensorBoard:')
     .option('--explain-every <n>', 'epochs from one set of contribution maps to the next; 0: none (default: 1)', wholeNumber(0))
@@ -68,9 +69,11 @@ export function overridesOf(options: TrainingOptions, command: Command): Partial
   };
 }
 
-/** Throws a CodaError where `--data` was not given. */
-export function neededData({ data }: TrainingOptions, command: string): string {
+/** What `--data` says, or else the config file. Throws a CodaError where neither does. */
+export async function neededData({ data }: TrainingOptions, preset: string | undefined, command: string): Promise<string> {
   if (data !== undefined) return data;
+  const { data: named } = preset !== undefined && isConfigFile(preset) ? await readConfig(preset) : {};
+  if (typeof named === 'string') return named;
   throw usageError(`${command}: --data`, 'is missing', `a data set: ${datasetNames.join(', ')}, a folder, or a pattern of .tar files`);
 }
 

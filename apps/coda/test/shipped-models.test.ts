@@ -19,8 +19,8 @@ describe('the shipped models', () => {
     expect(card?.limits.length).toBeGreaterThan(0);
   });
 
-  it('the tuned hybrid: contributions at the cut sum up to the logit', async () => {
-    const { config, weights } = await readModel(`${folder}hybrid-cifar10-resnet20-tuned.safetensors`);
+  it.each(files.filter((name) => name.startsWith('hybrid')))('%s: contributions at the cut sum up to the logit', async (file) => {
+    const { config, weights } = await readModel(folder + file);
     const network = buildNetwork(config as JsonObject, 'hybrid');
     const engine = await onnxRuntimeEngine({ threads: 1 });
     const shape = [4, ...network.inputShape];

@@ -5,7 +5,7 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, truncate, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodeSafetensors, encodeNpy, type NdArray } from '@coda-nets/core';
-import { writeModel } from '@coda-nets/core/node';
+import { readModel, writeModel } from '@coda-nets/core/node';
 import { buildNetwork, openModel } from '../src/index.ts';
 import { imageInputs } from '../src/image-inputs.ts';
 import { explanationFiles } from '../src/write-explanations.ts';
@@ -276,6 +276,22 @@ describe('what a command reads', () => {
     const open = await openModel(hybridFile);
     const taps = open.network.taps.map(({ name }) => name);
     expect(files).toEqual(explanationFiles(join(folder, 'explained'), await imageInputs([picture], open), taps));
+  });
+
+  it('a class that several have the name of, or none', async () => {
+    const [picture, twoCranes] = [join(folder, 'crane.png'), join(folder, 'cranes.safetensors')];
+    await writeFile(picture, await encodePng({ width: 32, height: 32, data: new Uint8Array(32 * 32 * 4) }));
+    const classNames = ['crane', 'a', 'b', 'c', 'd', 'e', 'f', 'crane', 'g', 'h'];
+    await writeModel(twoCranes, { ...(await readModel(hybridFile)), classNames });
+    const explain = async (target: string) => coda('explain', twoCranes, picture, '--target', target, '--out', join(folder, 'cranes'));
+    expect(await explain('crane')).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/several classes have this name; expected 0 or 7, got crane/),
+    });
+    expect(await explain('i')).toMatchObject({
+      code: 2,
+      err: expect.stringMatching(/a number from 0 to 9, or one of crane, a, .*, and 2 more, got i/),
+    });
   });
 });
 

@@ -1,10 +1,11 @@
 /** `coda train` interrupted and taken up again by the line it printed, and what it refuses. */
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { syntheticDataset, writeCifar10 } from '@coda-nets/train';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { trainPreset } from '../src/train-presets.ts';
 import { beginnings, coda, codaInterruptedAt } from './run-coda.ts';
 
 let folder = '';
@@ -105,6 +106,18 @@ describe('an interrupted training', () => {
   });
 });
 
+it('a config file says on which data, whatever the case of its ending; --data says otherwise', async () => {
+  const config = join(folder, 'named.JSON');
+  const { config: preset } = trainPreset('resnet20-cifar10');
+  await writeFile(config, JSON.stringify({ ...preset, data }));
+  // what is wrong is told once the images are read
+  const call = ['train', config, '--out', join(folder, 'named'), '--limit', '4'];
+  const named = await coda(...call);
+  expect([named.code, named.err]).toEqual([2, expect.stringContaining(`reading ${data} …\nerror: train: --limit: too few images`)]);
+  const other = await coda(...call, '--data', 'cifr10');
+  expect([other.code, other.err]).toEqual([2, expect.stringContaining('got "cifr10"')]);
+});
+
 describe('a wrong call', () => {
   it.each([
     [
@@ -132,6 +145,28 @@ describe('a wrong call', () => {
     const { code, err } = await coda('train', ...args);
     expect([code, err]).toEqual([2, expect.stringMatching(message)]);
   });
+
+  it.each([[['resnet20-cifar10']], [['hybrid-cifar10-resnet20', '--no-cache-features']]])(
+    '%j keeps no features in a cache',
+    async (args) => {
+      const { code, err } = await coda(
+        'train',
+        ...args,
+        '--data',
+        data,
+        '--out',
+        join(folder, 'no'),
+        '--feature-cache',
+        join(folder, 'kept'),
+      );
+      expect([code, err]).toEqual([
+        2,
+        `reading ${data} …\nerror: train: --feature-cache: this training keeps no features; ` +
+          'expected a config with "cacheFeatures": true, of a hybrid with a frozen stem, got cacheFeatures false\n',
+      ]);
+      expect(existsSync(join(folder, 'no'))).toBe(false);
+    },
+  );
 
   it('a limit on a validation that is not of the test split is refused', async () => {
     const call = ['train', 'hybrid-cifar10-resnet20', '--data', data, '--out', join(folder, 'no'), '--validation-limit', '5'];

@@ -248,6 +248,11 @@ describe('coda sweep', () => {
         0,
         expect.stringMatching(/\ncut +validation +trained +frozen +multiply-adds +memory +time +depth\n/),
       ]);
+      // what was trained is told of even where depth cannot be measured
+      await rm(join(out, 'results.json'));
+      await writeFile(join(out, 'depth'), 'no folder');
+      expect((await coda(...call, '--grids', '1')).code).not.toBe(0);
+      expect(JSON.parse(await readFile(join(out, 'results.json'), 'utf8'))).toEqual({ data: files.data, cuts });
       const other = await coda(...call, '--batch', '4');
       expect([other.code, other.err]).toEqual([
         2,
@@ -256,6 +261,19 @@ describe('coda sweep', () => {
     },
     SWEEP_MS,
   );
+
+  it('refuses grids without a test split before it trains anything', async () => {
+    const [data, out] = [join(folder, 'classes'), join(folder, 'no-test')];
+    await mkdir(join(data, 'a'), { recursive: true });
+    await sharp({ create: { width: 32, height: 32, channels: 3, background: 'teal' } }).toFile(join(data, 'a/0.png'));
+    const config = await files.config('sweep', { epochs: 1, batch: 1, validation: { kind: 'none' } });
+    const { code, err } = await coda('sweep', config, '--data', data, '--out', out, '--grids', '4');
+    expect([code, err]).toEqual([
+      2,
+      `error: sweep: --grids: ${data}: this data set has no test split; expected a folder val, validation, test beside train, or shards of those names. Without --grids none is needed.\n`,
+    ]);
+    expect(existsSync(out)).toBe(false);
+  });
 
   it('refuses a cut that cannot be before it trains anything, and what has no cut', async () => {
     const out = join(folder, 'refused');

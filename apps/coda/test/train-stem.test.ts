@@ -112,16 +112,18 @@ describe('a stem that does not fit', { timeout: STARTS_MS }, () => {
   });
 });
 
-it('the tuned hybrid has its stem by name, which any machine has', async () => {
+it.each([
+  ['hybrid-cifar10-resnet20-tuned', 'resnet20-cifar10.safetensors'],
+  ['hybrid-cifar10-resnet20-40', 'resnet20-cifar10-40.safetensors'],
+])('%s has its stem by name, which any machine has', async (preset, shipped) => {
   const data = syntheticDataset({ classes: 10, perClass: 20, testPerClass: 1 });
-  const preset = 'hybrid-cifar10-resnet20-tuned';
   const first = await prepareTraining({ preset, data: 'x', dataset: data, out: folder });
   expect(first.config.stem).toEqual({
-    path: 'shipped:resnet20-cifar10.safetensors',
+    path: `shipped:${shipped}`,
     sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string,
   });
   expect(trainPreset(preset).config.stem?.path).toBe(first.config.stem?.path);
-  const path = join(folder, 'tuned.json');
+  const path = join(folder, `${preset}.json`);
   await writeFile(path, JSON.stringify(first.config));
   const again = await prepareTraining({ preset: path, data: 'x', dataset: data, out: folder });
   const [name] = Object.keys(first.network.weights).filter((weight) => weight.startsWith('stem.')) as [string];

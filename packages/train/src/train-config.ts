@@ -88,7 +88,7 @@ const validationSchema = v.variant('kind', [
 export const trainConfigSchema = v.strictObject({
   /** The network's config; `kind` names its builder. Not looked into here. */
   network: v.looseObject({ kind: v.string() }),
-  /** What `--data` said, for people and for running it again. */
+  /** The data set, for people and for running it again: the command takes it where `--data` says no other. */
   data: v.exactOptional(v.string()),
   /** May be another number where a run goes on: its schedule is then that of the new number. */
   epochs: count(1, maxEpochs),
@@ -164,7 +164,7 @@ export const trainConfigSchema = v.strictObject({
    */
   alignmentImages: v.optional(count(0, maxAlignmentImages), 16),
   seed: v.optional(count(0, 0xffff_ffff), 0),
-  /** Only the first so many training images. */
+  /** Only so many training images, evenly spread. */
   limit: v.exactOptional(count(1, 1_000_000_000)),
   /** Computes the frozen stem's features once and trains on them. */
   cacheFeatures: v.optional(v.boolean(), false),

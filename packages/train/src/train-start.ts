@@ -8,20 +8,15 @@ import { checkSameConfig } from './same-config.ts';
 import { parseTrainConfig, type TrainConfig } from './train-config.ts';
 import type { TrainEvent } from './train-events.ts';
 
+const goldenRatio = (1 + Math.sqrt(5)) / 2;
+
 export interface Splits {
   readonly train: ImageSplit;
   readonly validation: ImageSplit | undefined;
 }
 
 export function splits({ limit, validation, seed, batch }: TrainConfig, dataset: ImageDataset): Splits {
-  const all = dataset.split('train');
-  const some =
-    limit === undefined || limit >= all.length
-      ? all
-      : subset(
-          all,
-          Uint32Array.from({ length: limit }, (_, i) => i),
-        );
+  const some = spread(dataset.split('train'), limit);
   let train = some;
   let held: ImageSplit | undefined;
   if (validation.kind === 'held-out') {
@@ -32,12 +27,16 @@ export function splits({ limit, validation, seed, batch }: TrainConfig, dataset:
   return { train, validation: held };
 }
 
-/** `limit` images of a split at equal distances; all where there are no more. */
+/**
+ * `limit` images of a split, one of each of so many equal parts; all where there are no more. The place in a part moves on by the golden ratio: at equal
+ * distances, images dealt round the classes could be of one class alone.
+ */
 function spread(split: ImageSplit, limit: number | undefined): ImageSplit {
   if (limit === undefined || limit >= split.length) return split;
+  const start = (part: number): number => Math.floor((part * split.length) / limit);
   return subset(
     split,
-    Uint32Array.from({ length: limit }, (_, i) => Math.floor((i * split.length) / limit)),
+    Uint32Array.from({ length: limit }, (_, i) => start(i) + Math.floor(((i * goldenRatio) % 1) * (start(i + 1) - start(i)))),
   );
 }
 

@@ -7,7 +7,18 @@ import { readModel, writeModel } from '@coda-nets/core/node';
 import { eagerEngine } from '@coda-nets/engine';
 import { expectClose, expectNoLeak, useBackend } from '@coda-nets/tools/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { BatchSampler, syntheticDataset, train, type PixelSplit, type TrainEvent, type TrainOptions } from '../src/index.ts';
+import {
+  BatchSampler,
+  imageSplit,
+  parseTrainConfig,
+  syntheticDataset,
+  train,
+  type ImageDataset,
+  type PixelSplit,
+  type TrainEvent,
+  type TrainOptions,
+} from '../src/index.ts';
+import { splits } from '../src/train-start.ts';
 import { temporaryFolder } from './data/temporary-folder.ts';
 import { side, tinyNetwork } from './tiny-network.ts';
 import { watchedEngine } from './watched-engine.ts';
@@ -155,12 +166,17 @@ describe('a run', () => {
     expect(new Set([...trained, ...evaluated])).toEqual(new Set(imagesOfSplit(images)));
   });
 
-  it('trains on the first images where it is limited, and validates on the test split where told to', async () => {
+  it('trains on so many images as it is limited to, and validates on the test split where told to', async () => {
     const fed = fedTo();
     const config: Config = { epochs: 1, batch: 4, learningRate: 0.01, limit: 12, validation: { kind: 'test' } };
     const { events } = await run(config, { engine: fed.engine });
     expect(events[0]).toMatchObject({ type: 'start', trainImages: 12, validationImages: 20 });
-    expect(fed.trained.sort()).toEqual(imagesOfSplit(images).slice(0, 12).sort());
+    const all = imagesOfSplit(images);
+    const chosen = fed.trained.map((image) => all.indexOf(image)).toSorted((a, b) => a - b);
+    // one of each twelfth
+    expect(chosen.map((index, i) => index >= Math.floor((i * 40) / 12) && index < Math.floor(((i + 1) * 40) / 12))).toEqual(
+      Array.from({ length: 12 }, () => true),
+    );
     expect(fed.evaluated).toEqual(imagesOfSplit(dataset.split('test')));
   });
 
@@ -168,7 +184,19 @@ describe('a run', () => {
     const fed = fedTo();
     await run({ epochs: 1, batch: 4, learningRate: 0.01, validation: { kind: 'test', limit: 3 } }, { engine: fed.engine });
     const test = imagesOfSplit(dataset.split('test'));
-    expect([test.length, fed.evaluated]).toEqual([20, [test[0], test[6], test[13]]]);
+    expect([test.length, fed.evaluated]).toEqual([20, [test[0], test[10], test[14]]]);
+  });
+
+  it.each([
+    ['sorted by class', (i: number) => Math.floor(i / 40)],
+    ['dealt round the classes', (i: number) => i % 3],
+  ])('a limit leaves every class in a split that is %s', (_, classOf) => {
+    const labels = Uint8Array.from({ length: 120 }, (_unused, i) => classOf(i));
+    const split = imageSplit([1, 1, 3], new Uint8Array(360), labels);
+    const of3: ImageDataset = { name: 'three', classNames: ['a', 'b', 'c'], inputShape: [1, 1, 3], split: () => split };
+    const limited = splits(parseTrainConfig({ network: network.config, epochs: 1, batch: 4, learningRate: 1, limit: 10 }, 'test'), of3);
+    for (const c of [0, 1, 2]) expect(Array.from(limited.train.labels).filter((label) => label === c).length).toBeGreaterThan(2);
+    expect(limited.train.length).toBe(10);
   });
 
   it('validates every so many epochs, and after the last', async () => {

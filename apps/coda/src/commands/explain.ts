@@ -1,5 +1,5 @@
 /** `coda explain` */
-import { CodaError, decodeNpy, nearestName } from '@coda-nets/core';
+import { CodaError, decodeNpy, listedNames, nearestName } from '@coda-nets/core';
 import { readFileBytes } from '@coda-nets/core/node';
 import { gridPresets, type PresetName } from '@coda-nets/depth';
 import type { Command } from 'commander';
@@ -124,15 +124,25 @@ async function targetsOf(
     }
     return Array.from(data as Int32Array, Number);
   }
-  const named = classNames.indexOf(text);
-  const target = named >= 0 ? named : Number(text);
+  const [named, ...others] = [...classNames.keys()].filter((c) => classNames[c] === text);
+  if (named !== undefined && others.length > 0) {
+    throw new CodaError({
+      kind: 'argument',
+      where: 'explain: --target',
+      problem: 'several classes have this name',
+      expected: [named, ...others].join(' or '),
+      got: text,
+      hint: 'Name the class by its number.',
+    });
+  }
+  const target = named ?? Number(text);
   if (text.trim() === '' || !Number.isInteger(target) || target < -1 || target >= classes) {
     const nearest = nearestName(text, classNames);
     throw new CodaError({
       kind: 'argument',
       where: 'explain: --target',
       problem: 'no class of this model',
-      expected: `a number from 0 to ${classes - 1}, or one of ${classNames.join(', ')}`,
+      expected: `a number from 0 to ${classes - 1}, or one of ${listedNames(classNames)}`,
       got: text,
       hint: nearest === undefined ? undefined : `Did you mean ${nearest}?`,
     });

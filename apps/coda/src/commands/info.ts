@@ -8,7 +8,7 @@ import { defineCommand, ioOf, wholeNumber, type CommonOptions } from '../define-
 import { bytesText, networkCost } from '../network-cost.ts';
 import { readModelFile } from '../open-model.ts';
 import { presetList } from '../preset-list.ts';
-import { readConfig } from '../read-json.ts';
+import { isConfigFile, readConfig } from '../read-json.ts';
 
 interface Options extends CommonOptions {
   readonly batch: number;
@@ -91,7 +91,7 @@ function differenceOf(check: () => void): CodaError | undefined {
 
 async function configOf(name: string): Promise<Partial<Pick<Model, 'provenance' | 'card' | 'weights'>> & { config: JsonObject }> {
   if (Object.hasOwn(networkPresets, name)) return { config: networkPresets[name] as JsonObject };
-  if (name.endsWith('.json')) return { config: await readConfig(name) };
+  if (isConfigFile(name)) return { config: await readConfig(name) };
   if (existsSync(name) || /[/\\.]/.test(name)) return readModelFile(name);
   const presets = Object.keys(networkPresets);
   const nearest = presets.find((preset) => preset.endsWith(`-${name}`)) ?? nearestName(name, presets);

@@ -30,7 +30,7 @@ export function sweepCommand(): Command {
     .option('--grids <n>', 'also measure interpretable depth in so many grids of test images; 0: do not', wholeNumber(0), 0)
     .action(async (preset: string, options: Options, self: Command) => {
       const io = ioOf(options);
-      const data = neededData(options, 'sweep');
+      const data = await neededData(options, preset, 'sweep');
       const dataset = await openDataset(data);
       const engine = await engineOf(options, io);
       const results = await interruptible((signal) =>

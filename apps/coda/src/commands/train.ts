@@ -41,7 +41,7 @@ async function trainIn({ group, io, threads }: Member, preset: string | undefine
   const isResumed = options.resume === true;
   if (preset === undefined && !isResumed) throw usageError('train', 'what to train is missing', 'a preset or a config file (.json)');
   const kept = isResumed ? (await configToResume(options.out)).data : undefined;
-  const data = options.data ?? kept ?? neededData(options, 'train');
+  const data = options.data ?? kept ?? (await neededData(options, preset, 'train'));
   io.begin(`reading ${data}`);
   const dataset = await openDataset(data);
   const engine = await engineOf(options, io, threads);

@@ -6,7 +6,7 @@ import type { ImageDataset, ImageSplit, SplitName } from './image-dataset.ts';
 /** How many: the first ones; or which, by name, id or number. */
 export type ClassSelection = number | readonly string[];
 
-/** Throws a CodaError of kind `argument` for a class that is not there, or is named twice. */
+/** Throws a CodaError of kind `argument` for a class that is not there, is named twice, or shares its name with another. */
 export function selectClasses(dataset: ImageDataset, selection: ClassSelection): ImageDataset {
   const { classNames, classIds } = dataset;
   const chosen =
@@ -55,10 +55,20 @@ function firstClasses(all: number, count: number): readonly number[] {
 
 /** By id, by name, and where no class is called so, by number. */
 function classOf({ classNames, classIds = [] }: ImageDataset, wanted: string): number {
-  for (const names of [classIds, classNames]) {
-    const found = names.indexOf(wanted);
-    if (found !== -1) return found;
+  const byId = classIds.indexOf(wanted);
+  if (byId !== -1) return byId;
+  const [found, ...others] = [...classNames.keys()].filter((c) => classNames[c] === wanted);
+  if (found !== undefined && others.length > 0) {
+    throw new CodaError({
+      kind: 'argument',
+      where: 'classes',
+      problem: 'several classes have this name',
+      expected: [found, ...others].map((c) => JSON.stringify(classIds[c] ?? String(c))).join(' or '),
+      got: JSON.stringify(wanted),
+      hint: `Name the class by its ${classIds.length > 0 ? 'id' : 'number'}.`,
+    });
   }
+  if (found !== undefined) return found;
   if (/^\d+$/.test(wanted) && Number(wanted) < classNames.length) return Number(wanted);
   const nearest = nearestName(wanted, [...classNames, ...classIds]);
   throw new CodaError({

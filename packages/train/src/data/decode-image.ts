@@ -1,6 +1,7 @@
 /** Decodes one JPEG, PNG or WebP into RGB bytes of a wanted size. */
 import { CodaError } from '@coda-nets/core';
 import type { Box } from './augment/shape-operations.ts';
+import { isCutOff } from './is-cut-off.ts';
 import { jpegSize } from './jpeg-size.ts';
 import { loadSharp, type Sharp } from './load-sharp.ts';
 
@@ -40,7 +41,7 @@ const shrinksFrom = 2;
  * Decodes `bytes`; `where` names them in errors. Orientation of the camera is applied, alpha is dropped, all colour
  * spaces become sRGB, of an animation the first picture is taken. `target` is [H, W].
  *
- * @throws CodaError `malformed` for what is no whole JPEG, PNG or WebP, `mismatch` for a wrong size with `none`.
+ * @throws CodaError `malformed` for what is no whole JPEG, PNG or WebP or has too many pixels, scaled or not, `mismatch` for a wrong size with `none`.
  */
 export async function decodeImage(
   bytes: Uint8Array,
@@ -54,7 +55,7 @@ export async function decodeImage(
     if (target === undefined || resize === 'none') return image;
     const [height, width] = target;
     if (typeof resize !== 'number') return image.resize({ height, width, fit: resize === 'crop' ? 'cover' : 'fill', kernel });
-    const sides = scaledSides(await orientedSize(image, bytes), resize);
+    const sides = scaledSides(await orientedSize(image, bytes), resize, where);
     // The cut is to the nearest pixel, as torchvision does.
     const [top, left] = [Math.round((sides[0] - height) / 2), Math.round((sides[1] - width) / 2)];
     return image.resize({ height: sides[0], width: sides[1], fit: 'fill', kernel }).extract({ top, left, height, width });
@@ -99,18 +100,31 @@ export function decodeBox(
   });
 }
 
-/** Decodes the image scaled until its shorter side has `side` pixels. Errors as of `decodeImage`. */
+/** Decodes the image scaled until its shorter side has `side` pixels, all of it. Errors as of `decodeImage`. */
 export function decodeScaled(bytes: Uint8Array, where: string, side: number): Promise<DecodedImage> {
   return decoding(bytes, where, async (image) => {
-    const [height, width] = scaledSides(await orientedSize(image, bytes), side);
+    const [height, width] = scaledSides(await orientedSize(image, bytes), side, where);
     return image.resize({ height, width, fit: 'fill', kernel: 'linear' });
   });
 }
 
-/** The shorter side becomes `side`; the longer one is rounded down, as torchvision does. */
-function scaledSides({ height, width }: Size, side: number): [height: number, width: number] {
+/**
+ * The shorter side becomes `side`; the longer one is rounded down, as torchvision does. Throws a CodaError for more pixels than an image may have: a line of
+ * pixels would become a gigabyte.
+ */
+function scaledSides({ height, width }: Size, side: number, where: string): [height: number, width: number] {
   const scale = side / Math.min(height, width);
-  return [height, width].map((d) => Math.max(side, Math.floor(d * scale + 1e-9))) as [number, number];
+  const scaled = [height, width].map((d) => Math.max(side, Math.floor(d * scale + 1e-9))) as [number, number];
+  if (scaled[0] * scaled[1] > maxPixels) {
+    throw new CodaError({
+      kind: 'malformed',
+      where,
+      problem: `the image is too large once its shorter side has ${side} pixels`,
+      expected: `at most ${maxPixels} pixels`,
+      got: `${height} × ${width} scaled to ${scaled.join(' × ')}`,
+    });
+  }
+  return scaled;
 }
 
 async function orientedSize(image: SharpImage, bytes: Uint8Array): Promise<Size> {
@@ -135,6 +149,7 @@ async function decoding(bytes: Uint8Array, where: string, shape: (image: SharpIm
   }
   const sharp = await loadSharp();
   try {
+    if (isCutOff(bytes)) throw new Error('its end is missing');
     const image = await shape(
       sharp(bytes, { limitInputPixels: maxPixels, failOn: 'error', sequentialRead: bytes.length > inMemoryBytes }).autoOrient(),
     );
@@ -142,6 +157,7 @@ async function decoding(bytes: Uint8Array, where: string, shape: (image: SharpIm
     if (info.channels !== 3) throw new Error(`decoded to ${info.channels} channels`);
     return { height: info.height, width: info.width, values: data };
   } catch (cause) {
+    if (CodaError.isInstance(cause)) throw cause;
     const said = cause instanceof Error ? (cause.message.split('\n')[0] as string) : String(cause);
     const tooLarge = said.includes('exceeds pixel limit');
     throw new CodaError({

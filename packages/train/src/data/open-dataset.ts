@@ -9,7 +9,7 @@ import { dataFolder } from './data-cache.ts';
 import type { ImageDataset } from './image-dataset.ts';
 import { openCifar10 } from './open-cifar10.ts';
 import { openCifar10Png } from './open-cifar10-png.ts';
-import { openFolders } from './open-folders.ts';
+import { hasTrainingFolders, openFolders } from './open-folders.ts';
 import { cifar100Files, idxFile, openCifar100, openFashionMnist } from './open-records.ts';
 import { isShardPattern, openShardFolder, openShardPattern } from './open-shards.ts';
 
@@ -53,10 +53,11 @@ async function openFolder(folder: string): Promise<ImageDataset> {
   if (trainFiles.some((file) => names.has(pngOf(file)))) return openCifar10Png(folder);
   if (names.has(cifar100Files.names)) return openCifar100(folder);
   if (idxFile(folder, 'train', 'images-idx3') !== undefined) return openFashionMnist(folder);
-  if ([...names].some((name) => name.endsWith('.tar'))) return openShardFolder(folder);
   // the layout of ImageNet's own archives, three folders down
   const inner = join(folder, 'ILSVRC', 'Data', 'CLS-LOC');
   if (names.has('ILSVRC') && (await isFolder(inner))) return openFolders(inner, folder);
+  // the archive that folders came from may lie beside them
+  if ([...names].some((name) => name.endsWith('.tar')) && !(await hasTrainingFolders(folder))) return openShardFolder(folder);
   const isCifar10 = trainFiles.some((file) => names.has(file)) || (await folderNames(folder)).length === 0;
   return isCifar10 ? openCifar10(folder) : openFolders(folder);
 }

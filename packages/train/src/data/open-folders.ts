@@ -19,7 +19,7 @@ const maxClasses = 65_536;
 /** `lists`: the folder of the lists of names and labels. Throws a CodaError of kind `malformed` where there are no folders of classes, `unreadable` where one cannot be listed. */
 export async function openFolders(root: string, lists = root): Promise<ImageDataset> {
   const names = await folderNames(root);
-  const train = names.includes('train') ? 'train' : '';
+  const train = (await trainingFolder(root, names)) ?? '';
   const test = train === '' ? undefined : await firstWithEntries(root, lists, names);
   const classIds = await folderNames(join(root, train));
   if (classIds.length === 0 || classIds.length > maxClasses) {
@@ -33,6 +33,7 @@ export async function openFolders(root: string, lists = root): Promise<ImageData
   }
   const trained = await listClassFolders(root, train, classIds);
   const splits: { train: FileSplit; test?: FileSplit } = { train: nonEmpty(fileSplit(trained.files, trained.labels), join(root, train)) };
+  expectEachClass(classIds, trained.labels, join(root, train));
   if (test !== undefined) splits.test = nonEmpty(await testSplit(root, lists, test, classIds), join(root, test));
   const readable = await readableNames(lists);
   return {
@@ -42,6 +43,38 @@ export async function openFolders(root: string, lists = root): Promise<ImageData
     inputShape: undefined,
     split: (name) => splitOf(splits, name, root),
   };
+}
+
+/** Whether there is a folder of the training split with folders of classes in it. */
+export async function hasTrainingFolders(root: string): Promise<boolean> {
+  const train = await trainingFolder(root, await folderNames(root));
+  return train !== undefined && (await folderNames(join(root, train))).length > 0;
+}
+
+/** Among the folders `names`; one called Train with images in it is a class beside others. */
+async function trainingFolder(root: string, names: readonly string[]): Promise<string | undefined> {
+  const train = folderCalled(names, 'train');
+  if (train === undefined || train === 'train') return train;
+  const isSplit = names.every((name) => ['train', ...testFolders].includes(name.toLowerCase()));
+  return isSplit || (await folderNames(join(root, train))).length > 0 ? train : undefined;
+}
+
+/** In any case; as it is written where there are several. */
+function folderCalled(names: readonly string[], wanted: string): string | undefined {
+  return names.includes(wanted) ? wanted : names.find((name) => name.toLowerCase() === wanted);
+}
+
+/** As torchvision: such a folder would take a number that no image has, and shift the others. */
+function expectEachClass(classIds: readonly string[], labels: Uint16Array, where: string): void {
+  const present = new Set(labels);
+  const [first, ...others] = classIds.filter((_, c) => !present.has(c));
+  if (first === undefined) return;
+  throw new CodaError({
+    kind: 'malformed',
+    where: join(where, first),
+    problem: `there is no image of this class${others.length === 0 ? '' : `, nor of ${others.length} more`}`,
+    hint: 'Remove the folder, or put its images there.',
+  });
 }
 
 /** The split of that name. Throws a CodaError that says what to do where there is none. */
@@ -58,8 +91,9 @@ export function splitOf<Split>(splits: { readonly train: Split; readonly test?: 
 }
 
 async function firstWithEntries(root: string, lists: string, names: readonly string[]): Promise<string | undefined> {
-  for (const name of testFolders) {
-    if (!names.includes(name)) continue;
+  for (const wanted of testFolders) {
+    const name = folderCalled(names, wanted);
+    if (name === undefined) continue;
     // the test folder of TinyImageNet and ImageNet has no labels
     if ((await folderNames(join(root, name))).length > 0 || (await listedLabels(root, lists, name)) !== undefined) return name;
   }
@@ -68,9 +102,11 @@ async function firstWithEntries(root: string, lists: string, names: readonly str
 
 async function testSplit(root: string, lists: string, folder: string, classIds: readonly string[]): Promise<FileSplit> {
   const list = await listedLabels(root, lists, folder);
-  if (list !== undefined) return listedSplit(root, list, classIds);
-  const own = await folderNames(join(root, folder));
-  const unknown = own.find((name) => !classIds.includes(name));
+  // the list stays where a script has sorted its images into folders of their classes; TinyImageNet's `images` may
+  const own = (await folderNames(join(root, folder))).filter((name) => `${folder}/${name}` !== list?.folder);
+  if (list !== undefined && !own.some((name) => classIds.includes(name))) return listedSplit(root, list, classIds);
+  const { files, labels } = await listClassFolders(root, folder, own);
+  const unknown = own.find((name, c) => !classIds.includes(name) && labels.includes(c));
   if (unknown !== undefined) {
     throw new CodaError({
       kind: 'malformed',
@@ -80,7 +116,6 @@ async function testSplit(root: string, lists: string, folder: string, classIds: 
       got: unknown,
     });
   }
-  const { files, labels } = await listClassFolders(root, folder, own);
   return fileSplit(
     files,
     labels.map((label) => classIds.indexOf(own[label] as string)),
@@ -104,7 +139,7 @@ async function listedLabels(root: string, lists: string, folder: string): Promis
     return { where: tiny, folder: `${folder}/images`, lines };
   }
   const kaggle = join(lists, 'LOC_val_solution.csv');
-  const kaggleText = folder === 'val' ? await textOf(kaggle) : undefined;
+  const kaggleText = folder.toLowerCase() === 'val' ? await textOf(kaggle) : undefined;
   if (kaggleText === undefined) return undefined;
   const rows = linesOf(kaggleText).slice(1);
   return { where: kaggle, folder, lines: rows.map((row) => [`${row.split(',')[0]}.JPEG`, (row.split(',')[1] ?? '').split(' ')[0] ?? '']) };
@@ -114,6 +149,7 @@ async function listedSplit(root: string, { where, folder, lines }: ListedLabels,
   const numbers = new Map(classIds.map((id, c) => [id, c]));
   const files: ImageFile[] = [];
   const labels: number[] = [];
+  const missing = `named in ${basename(where)}, but not there`;
   for (const [i, [name, id]] of lines.entries()) {
     const label = numbers.get(id);
     // a name of a list must not lead out of the folder
@@ -125,8 +161,17 @@ async function listedSplit(root: string, { where, folder, lines }: ListedLabels,
         got: JSON.stringify(label === undefined ? id : name),
       });
     }
-    files.push(await imageFile(root, `${folder}/${name}`));
+    files.push(await imageFile(root, `${folder}/${name}`, missing));
     labels.push(label);
+  }
+  const [first] = files;
+  if (first !== undefined && files.every(({ refused }) => refused === missing)) {
+    throw new CodaError({
+      kind: 'malformed',
+      where,
+      problem: 'none of the images that are named here is there',
+      expected: files.length === 1 ? first.name : `${first.name} and ${files.length - 1} more`,
+    });
   }
   return fileSplit(files, Uint16Array.from(labels));
 }
@@ -168,5 +213,5 @@ export function linesOf(text: string): readonly string[] {
 
 function nonEmpty(split: FileSplit, where: string): FileSplit {
   if (split.length > 0) return split;
-  throw new CodaError({ kind: 'malformed', where, problem: 'there is no image in these folders', expected: '.jpg, .jpeg, .png or .webp' });
+  throw new CodaError({ kind: 'malformed', where, problem: 'there is no image in these folders', expected: 'JPEG, PNG or WebP files' });
 }

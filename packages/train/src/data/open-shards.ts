@@ -1,18 +1,20 @@
 /**
  * Data sets in tar archives on this machine, as WebDataset has them: the files of a sample follow each other and have one name up to the first dot of
- * its last part; `.jpg`, `.jpeg`, `.png` or `.webp` is the image, `.cls` its label as a number, or `.json` with a `label`. Names of the classes stand in
+ * its last part; the member with an ending of images is the image, `.cls` its label as a number, or `.json` with a `label`. Names of the classes stand in
  * `classes.txt` beside the archives, a line each, where they have any. https://github.com/webdataset/webdataset
  */
 import { open, readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CodaError, type Random } from '@coda-nets/core';
-import { imageEndings } from './class-folders.ts';
 import { fileSplit, type FileSplit, type ImageDataset } from './image-dataset.ts';
 import type { ImageFile } from './image-file.ts';
 import { linesOf, splitOf, textOf } from './open-folders.ts';
 import { shardOrder, type ShardOrderOptions } from './shard-order.ts';
 import { indexTar, type TarMember } from './tar-index.ts';
 
+/** A sample may have more members than its image, so that their names have to say which is; of those below it is one where there is none of these. */
+const imageEndings: ReadonlySet<string> = new Set(['.jpg', '.jpeg', '.png', '.webp']);
+const rareEndings: ReadonlySet<string> = new Set(['.jpe', '.jfif', '.gif', '.bmp', '.tif', '.tiff', '.ppm', '.pgm']);
 /** Enough that neighbours of an archive rarely meet in a batch, and read in few places at a time. */
 const defaultOrder: ShardOrderOptions = { readers: 8, buffer: 10_000 };
 /** A label is a number of a few digits; beside it JSON may hold a caption. */
@@ -124,8 +126,14 @@ async function readShards(paths: readonly string[], classes: number, order: Shar
       lengths.push(shard.length);
     }
   }
-  if (files.length === 0) {
-    throw new CodaError({ kind: 'malformed', where: paths[0] ?? 'shards', problem: 'there is no image with a label in these archives' });
+  if (files.every(({ refused }) => refused !== undefined)) {
+    const [first] = files;
+    throw new CodaError({
+      kind: 'malformed',
+      where: paths[0] ?? 'shards',
+      problem: 'there is no image with a label in these archives',
+      got: first === undefined ? undefined : `${first.name}: ${first.refused}`,
+    });
   }
   return fileSplit(files, Uint16Array.from(labels), (random: Random) => shardOrder(lengths, order, random));
 }
@@ -148,13 +156,15 @@ async function readShard(path: string, classes: number): Promise<readonly Sample
       });
     };
     const nothing = { offset: 0, bytes: 0 };
-    for (const { key, image, label } of groups(members)) {
+    for (const { key, rare, image = rare, label } of groups(members)) {
       if (image === undefined) continue;
       const value = label === undefined ? undefined : await labelIn(file, label);
-      if (value === undefined) add(key, 0, nothing, 'there is no label beside this image');
-      else if (!Number.isInteger(value) || value < 0 || value >= classes)
-        add(key, 0, nothing, `the label ${value} is none of the ${classes} classes`);
-      else add(image.name, value, image);
+      const number = classNumber(value);
+      if (label === undefined) add(key, 0, nothing, 'there is no label beside this image');
+      else if (value === undefined) add(key, 0, nothing, `no label can be read from ${label.name}`);
+      else if (number === undefined || number >= classes)
+        add(key, 0, nothing, `the label ${JSON.stringify(number ?? value).slice(0, 80)} is none of the ${classes} classes`);
+      else add(image.name, number, image);
     }
     for (const { name, reason } of refused) add(name, 0, nothing, reason);
     return samples;
@@ -166,6 +176,7 @@ async function readShard(path: string, classes: number): Promise<readonly Sample
 interface Group {
   readonly key: string;
   image?: TarMember;
+  rare?: TarMember;
   label?: TarMember;
 }
 
@@ -180,21 +191,27 @@ function groups(members: readonly TarMember[]): readonly Group[] {
     let group = all.at(-1);
     if (group?.key !== key) all.push((group = { key }));
     if (imageEndings.has(ending)) group.image ??= member;
+    else if (rareEndings.has(ending)) group.rare ??= member;
     else if (ending === '.cls' || (ending === '.json' && group.label === undefined)) group.label = member;
   }
   return all;
 }
 
-/** NaN: not a number. */
-async function labelIn(file: Awaited<ReturnType<typeof open>>, { name, offset, bytes }: TarMember): Promise<number> {
-  if (bytes > maxLabelBytes) return NaN;
+/** As it stands there, of JSON any value; undefined where there is none. */
+async function labelIn(file: Awaited<ReturnType<typeof open>>, { name, offset, bytes }: TarMember): Promise<unknown> {
+  if (bytes > maxLabelBytes) return undefined;
   const buffer = Buffer.alloc(bytes);
   await file.read(buffer, 0, bytes, offset);
   const text = buffer.toString('utf8').trim();
-  if (name.toLowerCase().endsWith('.cls')) return text === '' ? NaN : Number(text);
+  if (name.toLowerCase().endsWith('.cls')) return text;
   try {
-    return Number((JSON.parse(text) as { label?: unknown } | null)?.label ?? NaN);
+    return (JSON.parse(text) as { label?: unknown } | null)?.label;
   } catch {
-    return NaN;
+    return undefined;
   }
+}
+
+function classNumber(label: unknown): number | undefined {
+  const value = typeof label === 'string' && /^\d+$/.test(label.trim()) ? Number(label) : label;
+  return Number.isInteger(value) && (value as number) >= 0 ? (value as number) : undefined;
 }

@@ -2,6 +2,7 @@
  * Where the files of a tar archive lie in it: an archive is read in place, nothing is ever unpacked to disk. Header blocks are node-tar's; the walk from
  * one to the next is here, because it jumps over contents. Names are labels, never paths. Not for compressed archives, which cannot be jumped in.
  */
+import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { Header, Pax } from 'tar';
 import { CodaError } from '@coda-nets/core';
@@ -33,16 +34,22 @@ const maxMetaBytes = 1 << 16;
 const maxNameBytes = 4096;
 /** A shard of a terabyte of the smallest files; beyond it something else is the matter. */
 const maxMembers = 10_000_000;
+/** Two null blocks end an archive, and fill its last record, of 20 blocks as GNU tar, bsdtar and Python write them. Longer runs are what an unfinished download left. */
+const maxPaddingBytes = 22 * block;
 /** Headers are read so many bytes at a time: small files' headers come several in one. */
 const windowBytes = 1 << 16;
 
 /** Throws a CodaError of kind `malformed` that names the archive and the place. */
 export async function indexTar(path: string): Promise<TarIndex> {
-  const file = await open(path, 'r').catch((cause: unknown) => {
+  // a pipe in the place of an archive must not hang the reader
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
     throw new CodaError({ kind: 'unreadable', where: path, problem: `cannot be opened (${(cause as NodeJS.ErrnoException).code})`, cause });
   });
   try {
-    const { size, mtimeMs, ctimeMs } = await file.stat();
+    const stats = await file.stat();
+    if (!stats.isFile()) throw new CodaError({ kind: 'unreadable', where: path, problem: 'not a regular file' });
+    const { size, mtimeMs, ctimeMs } = stats;
+    if (size === 0) throw malformed(path, 'an empty file, not an archive');
     return { ...(await walk(file, path, size)), bytes: size, touched: `${mtimeMs} ${ctimeMs}` };
   } finally {
     await file.close();
@@ -56,12 +63,16 @@ async function walk(file: FileHandle, path: string, size: number): Promise<Pick<
   let longName: string | undefined;
   let extended: Pax | undefined;
   let global: Pax | undefined;
-  for (let at = 0; at + block <= size;) {
+  for (let at = 0; ;) {
+    if (at + block > size) {
+      const left = at < size ? `${size - at} bytes of a header are left` : 'there is no end';
+      throw malformed(`${path}: byte ${at}`, `the archive was cut off: ${left}`);
+    }
     const bytes = await read(at, block);
     const header = new Header(bytes, 0, extended, global);
     if (header.nullBlock) {
-      // one or two of them end an archive; padding after that is nobody's
-      break;
+      expectPadding(path, at, size, await read(at, Math.min(size - at, maxPaddingBytes)));
+      return { members, refused };
     }
     const place = `${path}: byte ${at}`;
     if (!header.cksumValid) {
@@ -101,7 +112,27 @@ async function walk(file: FileHandle, path: string, size: number): Promise<Pick<
     else refused.push({ name: name.slice(0, maxNameBytes), reason });
     if (members.length + refused.length > maxMembers) throw malformed(path, `more than ${maxMembers} members`);
   }
-  return { members, refused };
+}
+
+/** `padding`: what follows the last member at `at`, as far as it may reach. */
+function expectPadding(path: string, at: number, size: number, padding: Buffer): void {
+  const more = padding.findIndex((byte) => byte !== 0);
+  if (more !== -1) {
+    throw malformed(
+      `${path}: byte ${at + more}`,
+      'something follows the end of the archive',
+      'Pack the files of archives that were joined into one, or keep them apart.',
+    );
+  }
+  if (size - at <= maxPaddingBytes) return;
+  throw new CodaError({
+    kind: 'malformed',
+    where: `${path}: byte ${at}`,
+    problem: 'the archive ends here, and the file does not',
+    expected: `at most ${maxPaddingBytes} bytes of padding`,
+    got: `${size - at}`,
+    hint: 'Fetch it again: so looks a download that did not finish. If it is whole, pack it without a larger blocking factor.',
+  });
 }
 
 function reasonAgainst(type: string, name: string): string | undefined {

@@ -1,5 +1,6 @@
 /** Decoding against Pillow: sizes and crops, and files that are not as they should be. */
 import { readFileSync } from 'node:fs';
+import { Random } from '@coda-nets/core';
 import sharp from 'sharp';
 import { describe, expect, it, test } from 'vitest';
 import { decodeBox, decodeImage, decodeScaled } from '../../src/data/decode-image.ts';
@@ -42,6 +43,57 @@ it.each(bad)('$name is refused by name', async (file) => {
   );
 });
 
+describe('a file that is cut off is refused, whatever part of it is decoded', () => {
+  const random = Random.seeded(3);
+  const noise = sharp(
+    Uint8Array.from({ length: 240 * 80 * 3 }, () => random.below(256)),
+    { raw: { height: 240, width: 80, channels: 3 } },
+  );
+  /** A segment APP2, 6 bytes long, as of a thumbnail. */
+  const withThumbnailEnd = (jpeg: Buffer): Buffer =>
+    Buffer.concat([jpeg.subarray(0, 2), Buffer.of(0xff, 0xe2, 0, 6, 0xff, 0xd9, 0, 0), jpeg.subarray(2)]);
+  const ways: readonly ((bytes: Uint8Array) => Promise<unknown>)[] = [
+    (bytes) => decodeImage(bytes, 'cut'),
+    (bytes) => decodeImage(bytes, 'cut', [40, 40], 'crop'),
+    (bytes) => decodeImage(bytes, 'cut', [40, 40], 48),
+    (bytes) => decodeScaled(bytes, 'cut', 48),
+    (bytes) => decodeBox(bytes, 'cut', [40, 40], () => ({ top: 0, left: 0, height: 30, width: 30 })),
+    (bytes) => decodeBox(bytes, 'cut', [20, 20], () => ({ top: 0, left: 0, height: 60, width: 60 })),
+  ];
+  const outcomes = (bytes: Uint8Array): Promise<readonly string[]> =>
+    Promise.all(
+      ways.map((way) =>
+        way(bytes).then(
+          () => 'decoded',
+          (error: unknown) => String(error),
+        ),
+      ),
+    );
+
+  it.each([
+    ['JPEG', () => noise.clone().jpeg().toBuffer()],
+    ['JPEG with an end marker before its scan', async () => withThumbnailEnd(await noise.clone().jpeg().toBuffer())],
+    ['progressive JPEG', () => noise.clone().jpeg({ progressive: true }).toBuffer()],
+    ['PNG', () => noise.clone().png().toBuffer()],
+    ['WebP', () => noise.clone().webp().toBuffer()],
+  ])('%s', async (_, encoded) => {
+    const whole = await encoded();
+    const padded = Buffer.concat([whole, Buffer.alloc(100)]);
+    expect([await outcomes(whole), await outcomes(padded)].flat()).toEqual(Array(2 * ways.length).fill('decoded'));
+    for (const share of [0.99, 0.9, 0.6]) {
+      for (const outcome of await outcomes(whole.subarray(0, Math.floor(share * whole.length)))) {
+        expect(outcome).toMatch(/cut: the image is damaged or cut off; got "/);
+      }
+    }
+  });
+
+  it('JPEG without its end marker', async () => {
+    const whole = await noise.clone().jpeg().toBuffer();
+    const expected = 'CodaError: cut: the image is damaged or cut off; got "its end is missing"';
+    expect(await outcomes(whole.subarray(0, -2))).toEqual(ways.map(() => expected));
+  });
+});
+
 describe('crops', () => {
   const png = new Uint8Array(Buffer.from(golden.crops.png, 'base64'));
   const [centre, small, large] = golden.crops.made as [Required<Shown>, Required<Shown>, Required<Shown>];
@@ -80,4 +132,16 @@ test('what claims a hundred megapixels is refused before it is decoded, a large 
     .toBuffer();
   const { values } = await decodeBox(large, 'large.jpg', [32, 32], (height, width) => ({ top: 0, left: 0, height, width }));
   for (const [i, v] of [10, 200, 90].entries()) expect(Math.abs((values[i] as number) - v)).toBeLessThan(4);
+});
+
+test('what scaling would make too large is refused, with both sizes', async () => {
+  const line = await sharp({ create: { width: 65_000, height: 1, channels: 3, background: 'red' } })
+    .jpeg()
+    .toBuffer();
+  const refused =
+    'line.jpg: the image is too large once its shorter side has 73 pixels; expected at most 100000000 pixels, got 1 × 65000 scaled to 73 × 4745000';
+  await expect(decodeScaled(line, 'line.jpg', 73)).rejects.toThrow(refused);
+  await expect(decodeImage(line, 'line.jpg', [64, 64], 73)).rejects.toThrow(refused);
+  const { height, width } = await decodeScaled(line, 'line.jpg', 2);
+  expect([height, width]).toEqual([2, 130_000]);
 });

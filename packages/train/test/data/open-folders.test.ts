@@ -76,6 +76,38 @@ describe('folders of classes', () => {
     }
   });
 
+  it('validation images that were sorted into folders of their classes, the list still beside them', async () => {
+    const ids = ['n01', 'n02'];
+    const kaggle = await temporaryFolder();
+    await writeTree(kaggle, 'train', ids, 1);
+    await writeTree(kaggle, 'val', ids, 2, 50);
+    await put(join(kaggle, 'LOC_val_solution.csv'), 'ImageId,PredictionString\nILSVRC2012_val_00000001,n02 1 2 3 4\n');
+    const tiny = await temporaryFolder();
+    await writeTree(tiny, 'train', ids, 1);
+    await writeTree(tiny, 'val', ids, 2, 50);
+    await put(join(tiny, 'val/images/val_0.JPEG'), await picture(0, 9));
+    await put(join(tiny, 'val/val_annotations.txt'), 'val_0.JPEG\tn02\t0\t0\t1\t1\n');
+    for (const root of [kaggle, tiny]) {
+      const split = (await openDataset(root)).split('test');
+      expect(files(split)).toEqual(['val/n01/0.png', 'val/n01/1.JPEG', 'val/n02/0.png', 'val/n02/1.JPEG']);
+      expect(labels(split)).toEqual([0, 0, 1, 1]);
+    }
+  });
+
+  it('a list whose images are not there is refused, and a single one that is missing is told of', async () => {
+    const root = await temporaryFolder();
+    await writeTree(root, 'train', ['n01', 'n02'], 1);
+    await put(join(root, 'val/val_annotations.txt'), 'val_0.JPEG\tn02\nval_1.JPEG\tn01\n');
+    await expect(openDataset(root)).rejects.toThrow(
+      'val_annotations.txt: none of the images that are named here is there; expected val/images/val_0.JPEG and 1 more',
+    );
+    await put(join(root, 'val/images/val_1.JPEG'), await picture(0, 9));
+    const split = (await openDataset(root)).split('test');
+    await expect(loadBatch(split, [0], { size: [8, 8] })).rejects.toThrow(
+      'val/images/val_0.JPEG: named in val_annotations.txt, but not there',
+    );
+  });
+
   it('any folder with a folder for each class, which has no test split', async () => {
     const root = await temporaryFolder();
     await writeTree(root, '.', ['cat', 'dog'], 2);
@@ -85,6 +117,75 @@ describe('folders of classes', () => {
     await writeTree(root, 'train', ['cat', 'dog'], 2);
     await writeTree(root, 'val', ['dog', 'cow'], 1);
     await expect(openDataset(root)).rejects.toThrow(/val\/cow: this class is not among those that are trained/);
+  });
+
+  it('content says what is an image, not its name; texts and what systems leave are passed over', async () => {
+    const root = await temporaryFolder();
+    await writeTree(root, '.', ['b'], 1);
+    const images = ['bare', 'e.gif', 'e.jfif', 'e.tif', 'e.v2'];
+    for (const [i, name] of images.entries()) await put(join(root, 'a', name), await picture(0, i, { format: 'jpeg' }));
+    await put(join(root, 'a/film.mp4'), 'no image');
+    const others = ['.DS_Store', 'Thumbs.db', 'desktop.ini', 'a.txt', 'a.csv', 'a.json', 'a.XML', 'a.md', 'a.mat', 'a.npy'];
+    for (const name of others) await put(join(root, 'a', name), 'no image');
+    const split = (await openDataset(root)).split('train');
+    expect(files(split)).toEqual([...images, 'film.mp4', 'b/0.png'].map((name) => (name.includes('/') ? name : `a/${name}`)));
+    const size = [8, 8] as const;
+    expect((await loadBatch(split, [0, 1, 2, 3, 4], { size })).shape).toEqual([5, 8, 8, 3]);
+    await expect(loadBatch(split, [5], { size })).rejects.toThrow('a/film.mp4: not an image');
+  });
+
+  it('an archive beside train does not hide its folders', async () => {
+    const root = await temporaryFolder();
+    await writeTree(root, 'train', ['cat', 'dog'], 1);
+    await put(join(root, 'ILSVRC2012_img_train.tar'), 'the archive the folders came from');
+    expect((await openDataset(root)).classNames).toEqual(['cat', 'dog']);
+  });
+
+  it('splits are found in any case, and Train is a class among others where it holds images', async () => {
+    const root = await temporaryFolder();
+    await writeTree(root, 'Train', ['cat', 'dog'], 1);
+    await writeTree(root, 'VAL', ['cat', 'dog'], 2);
+    const dataset = await openDataset(root);
+    expect([dataset.classNames, labels(dataset.split('test'))]).toEqual([
+      ['cat', 'dog'],
+      [0, 0, 1, 1],
+    ]);
+    const vehicles = await temporaryFolder();
+    await writeTree(vehicles, '.', ['Bus', 'Train'], 1);
+    expect((await openDataset(vehicles)).classNames).toEqual(['Bus', 'Train']);
+    await rm(join(vehicles, 'Bus'), { recursive: true });
+    await writeTree(vehicles, '.', ['Test'], 1);
+    await expect(openDataset(vehicles)).rejects.toThrow('Train: not a data set: there is no folder for each class');
+  });
+
+  it('a class without an image is refused by name, and a folder of macOS is no class', async () => {
+    const root = await temporaryFolder();
+    await writeTree(root, 'train', ['cat', 'dog'], 1);
+    await writeTree(root, 'val', ['cat', 'dog'], 1);
+    for (const folder of ['train/__MACOSX', 'train/.cache', 'val/images']) await mkdir(join(root, folder));
+    const dataset = await openDataset(root);
+    expect([dataset.classNames, labels(dataset.split('test'))]).toEqual([
+      ['cat', 'dog'],
+      [0, 1],
+    ]);
+    await mkdir(join(root, 'train/bird'));
+    await expect(openDataset(root)).rejects.toThrow('train/bird: there is no image of this class. Remove the folder, or put');
+    await mkdir(join(root, 'train/cow'));
+    await expect(openDataset(root)).rejects.toThrow('train/bird: there is no image of this class, nor of 1 more.');
+  });
+
+  it('a link back into its own class gives no image twice, and one out of the classes is none', async () => {
+    const root = await temporaryFolder();
+    await writeTree(root, 'train', ['cat', 'dog'], 1);
+    await put(join(root, 'loose.png'), await picture(0, 9));
+    await symlink('.', join(root, 'train/cat/ant'));
+    await symlink('../..', join(root, 'train/cat/out'));
+    expect(files((await openDataset(root)).split('train'))).toEqual(['train/cat/0.png', 'train/dog/0.png']);
+    for (const target of ['..', '.']) {
+      await symlink(target, join(root, 'train/up'));
+      await expect(openDataset(root)).rejects.toThrow('train/up: there is no image of this class');
+      await rm(join(root, 'train/up'));
+    }
   });
 
   it('its fingerprint is of names and sizes, its version of every touch', async () => {
@@ -180,5 +281,16 @@ describe('selectClasses', () => {
     [['0', 'n0'], 'classes: a class is named twice; got "red disc"'],
   ] as const)('refuses %s', (selection, message) => {
     expect(() => selectClasses(dataset, selection)).toThrow(message);
+  });
+
+  test('a name that several classes have is refused with their ids', () => {
+    const twins = { ...dataset, classNames: ['crane', 'bus', 'crane', 'maillot'] };
+    expect(() => selectClasses(twins, ['crane'])).toThrow(
+      'classes: several classes have this name; expected "n0" or "n2", got "crane". Name the class by its id.',
+    );
+    expect(selectClasses(twins, ['n2', 'bus']).classIds).toEqual(['n2', 'n1']);
+    expect(() =>
+      selectClasses({ ...syntheticDataset({ classes: 4, perClass: 3, size: 8 }), classNames: twins.classNames }, ['crane']),
+    ).toThrow('expected "0" or "2", got "crane". Name the class by its number.');
   });
 });

@@ -1,5 +1,6 @@
 /** Tar shards: what is in them, hostile ones, and an order that is shuffled and reads from front to back. */
-import { writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { Random } from '@coda-nets/core';
@@ -24,6 +25,11 @@ async function samples(label: number, count: number, from: number): Promise<Entr
   }
   return all;
 }
+
+const whole = tarOf([
+  { name: 'a.png', data: 'x' },
+  { name: 'a.cls', data: '0' },
+]);
 
 describe('shards', () => {
   it('of a folder and by pattern: samples, labels, names of classes, a test split', async () => {
@@ -70,6 +76,14 @@ describe('shards', () => {
     expect(theirs).toHaveLength(6);
   });
 
+  it('takes an archive with one block at its end, or padded to the usual record', async () => {
+    const path = join(await temporaryFolder(), 'a.tar');
+    for (const bytes of [whole.subarray(0, -512), Buffer.concat([whole, Buffer.alloc(10_240 - 512)])]) {
+      await writeFile(path, bytes);
+      expect((await indexTar(path)).members).toHaveLength(2);
+    }
+  });
+
   it('labels that are missing, no numbers or none of the classes are told of one by one, and so are links, devices and names that lead out', async () => {
     const folder = await temporaryFolder();
     const image = await picture(0, 1);
@@ -107,9 +121,9 @@ describe('shards', () => {
     );
     expect(reasons.map((reason) => reason.replace(/n{100,}/, 'n…'))).toEqual([
       'train.tar/alone: there is no label beside this image',
-      'train.tar/word: the label NaN is none of the 2 classes',
+      'train.tar/word: the label "cat" is none of the 2 classes',
       'train.tar/far: the label 7 is none of the 2 classes',
-      'train.tar/json: the label NaN is none of the 2 classes',
+      'train.tar/json: no label can be read from json.json',
       'train.tar/link.png: a SymbolicLink in an archive is not an image',
       'train.tar/hard.png: a Link in an archive is not an image',
       'train.tar/zero.png: a CharacterDevice in an archive is not an image',
@@ -117,6 +131,62 @@ describe('shards', () => {
       'train.tar//root.png: a name that leads out of the archive',
       'train.tar/n…: a name of 5004 bytes',
     ]);
+  });
+
+  it.each([
+    ['{"label":1}', 1],
+    ['{"label":"1"}', 1],
+    ['{"label":" 1 "}', 1],
+    ['{"label":""}', 'the label "" is none of the 2 classes'],
+    ['{"label":" "}', 'the label " " is none of the 2 classes'],
+    ['{"label":false}', 'the label false is none'],
+    ['{"label":true}', 'the label true is none'],
+    ['{"label":[]}', 'the label [] is none'],
+    ['{"label":[1]}', 'the label [1] is none'],
+    ['{"label":"1e0"}', 'the label "1e0" is none'],
+    ['{"label":0.5}', 'the label 0.5 is none'],
+    ['{"label":-1}', 'the label -1 is none'],
+    ['{"label":null}', 'the label null is none'],
+    ['{"text":"no label"}', 'no label can be read from b.json'],
+    ['null', 'no label can be read from b.json'],
+  ])('of %s the label is %s', async (json, expected) => {
+    const folder = await temporaryFolder();
+    const image = await picture(0, 1);
+    const entries = [
+      { name: 'a.png', data: image },
+      { name: 'a.cls', data: '0' },
+      { name: 'b.png', data: image },
+      { name: 'b.json', data: json },
+    ];
+    await writeFile(join(folder, 'train.tar'), tarOf(entries));
+    await writeFile(join(folder, 'classes.txt'), 'cat\ndog\n');
+    const split = (await openDataset(folder)).split('train') as FileSplit;
+    const { refused } = split.file(1);
+    expect(refused ?? split.labels[1]).toEqual(typeof expected === 'number' ? expected : expect.stringContaining(expected));
+  });
+
+  it('images are the members with an ending of images, whatever they hold', async () => {
+    const folder = await temporaryFolder();
+    const entries: Entry[] = [];
+    for (const ending of ['jfif', 'gif', 'bmp', 'tif', 'seg', 'txt']) {
+      entries.push({ name: `${ending}.${ending}`, data: await picture(0, 1) }, { name: `${ending}.cls`, data: '0' });
+    }
+    const both = await picture(0, 2);
+    entries.push({ name: 'both.bmp', data: 'a mask' }, { name: 'both.jpg', data: both }, { name: 'both.cls', data: '0' });
+    await writeFile(join(folder, 'train.tar'), tarOf(entries));
+    const split = (await openDataset(folder)).split('train') as FileSplit;
+    expect(Array.from({ length: split.length }, (_, i) => split.file(i).name)).toEqual(
+      ['jfif.jfif', 'gif.gif', 'bmp.bmp', 'tif.tif', 'both.jpg'].map((name) => `train.tar/${name}`),
+    );
+    expect((await loadBatch(split, [0, 1, 2, 3], { size: [8, 8] })).shape).toEqual([4, 8, 8, 3]);
+  });
+
+  it('archives of which no image has a label are refused', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'train.tar'), tarOf([{ name: 'a.png', data: 'x' }]));
+    await expect(openDataset(folder)).rejects.toThrow(
+      'train.tar: there is no image with a label in these archives; got train.tar/a: there is no label beside this image',
+    );
   });
 
   it.each([
@@ -142,11 +212,29 @@ describe('shards', () => {
       /a header of 100001 bytes; expected at most 65536/,
     ],
     ['is empty', Buffer.alloc(1024), /there is no image with a label in these archives/],
+    ['is cut off before a header', whole.subarray(0, 1024), /byte 1024: the archive was cut off: there is no end/],
+    ['is cut off in a header', whole.subarray(0, 1224), /byte 1024: the archive was cut off: 200 bytes of a header are left/],
+    ['is cut off in the padding of a file', whole.subarray(0, 1000), /the archive was cut off: there is no end/],
+    [
+      'has zeros from some place on',
+      Buffer.concat([whole.subarray(0, 1024), Buffer.alloc(20_480)]),
+      /byte 1024: the archive ends here, and the file does not; expected at most 11264 bytes of padding, got 20480\. Fetch it again/,
+    ],
+    ['has another behind it', Buffer.concat([whole, whole]), /byte 3072: something follows the end of the archive/],
+    ['has no byte', Buffer.alloc(0), /an empty file, not an archive/],
   ])('is refused where it %s', async (_, bytes, message) => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'bad.tar'), bytes);
     await expect(openDataset(folder)).rejects.toThrow(message);
   });
+});
+
+it('a folder or a pipe that is called an archive is refused', async () => {
+  const folder = await temporaryFolder();
+  await mkdir(join(folder, 'a.tar'));
+  await expect(openDataset(folder)).rejects.toThrow(/a\.tar: not a regular file/);
+  execFileSync('mkfifo', [join(folder, 'b.tar')]);
+  await expect(indexTar(join(folder, 'b.tar'))).rejects.toThrow(/b\.tar: not a regular file/);
 });
 
 describe('shardOrder', () => {
