@@ -12,6 +12,8 @@ export interface DryRunOptions extends PreparedTraining {
   /** Default: one process. */
   readonly group?: ProcessGroup | undefined;
   readonly workers?: number | undefined;
+  /** The folder of the run that would go on. */
+  readonly resumed?: string | undefined;
   readonly onStep?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }

@@ -2,13 +2,14 @@
  * What a training would be, without a run: its plan from the config, and what its first steps take, measured. The steps are those of the trainer
  * itself, in a temporary folder that is deleted; so is all else that a run would write. Ranks that would train together measure together, and rank 0 has the plan.
  */
-import { oneProcess, type NamedArrays } from '@coda-nets/core';
+import { initWeights, oneProcess, Random, type NamedArrays } from '@coda-nets/core';
 import { evaluate, selectClasses, subset, train } from '@coda-nets/train';
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { freemem, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { peakBytes } from './bench/process-memory.ts';
 import { firstSteps, type DryRunOptions, type FirstSteps, type StartEvent } from './dry-run-steps.ts';
+import { gatherJson } from './in-group.ts';
 import { networkCost, type NetworkCost } from './network-cost.ts';
 import type { PreparedTraining } from './prepare-training.ts';
 
@@ -25,6 +26,8 @@ export interface DryRun {
   readonly stepsPerEpoch: number;
   readonly epochs: number;
   readonly totalSteps: number;
+  /** Where a run goes on; times are those of what is left. */
+  readonly step: number;
   /** Steps that were timed; the median and the slowest of them, and the one before them. */
   readonly measuredSteps: number;
   readonly stepSeconds: number;
@@ -46,20 +49,27 @@ export interface DryRun {
   readonly diskBytes: number;
 }
 
-/** Undefined where `signal` ended it, and on other ranks than 0. */
-export async function dryRun(options: DryRunOptions): Promise<DryRun | undefined> {
+interface FinishedRun extends Pick<DryRun, 'step' | 'totalSteps'> {
+  readonly finished: true;
+}
+
+/** Undefined where `signal` ended it, and on other ranks than 0; of a run that is finished only where it is. */
+export async function dryRun(options: DryRunOptions): Promise<DryRun | FinishedRun | undefined> {
   const { network, config, signal, group = oneProcess } = options;
   const folder = await mkdtemp(join(tmpdir(), 'coda-dry-run-'));
   try {
     const begun = await startOf(options, join(folder, 'plan'));
-    const run = await firstSteps(options, begun, join(folder, 'run'));
+    const { step, totalSteps } = begun;
+    if (begun.finished) return group.rank > 0 ? undefined : { finished: true, step, totalSteps };
+    const run = await firstSteps(measurable(options), begun, join(folder, 'run'));
     if (run === undefined || group.rank > 0) return undefined;
     const { weights, features, waiting, exchanged } = run;
     const [first = NaN, ...rest] = run.stepSeconds;
     const sorted = rest.toSorted((a, b) => a - b);
     const stepSeconds = sorted[Math.floor(sorted.length / 2)] ?? first;
     const featureSeconds = features.secondsPerImage * (features.copies * begun.trainImages + begun.validationImages);
-    const validations = Math.ceil(config.epochs / config.validateEvery);
+    const stepsPerEpoch = totalSteps / config.epochs;
+    const validations = Math.ceil(config.epochs / config.validateEvery) - Math.floor(step / stepsPerEpoch / config.validateEvery);
     const validationSeconds = await secondsOfValidation(options, weights, (validations * begun.validationImages) / group.size);
     if (signal?.aborted === true) return undefined;
     const checkpointBytes = await bytesIn(join(folder, 'run', 'checkpoints'));
@@ -73,9 +83,10 @@ export async function dryRun(options: DryRunOptions): Promise<DryRun | undefined
       exchanged,
       trainImages: begun.trainImages,
       validationImages: begun.validationImages,
-      stepsPerEpoch: begun.totalSteps / config.epochs,
+      stepsPerEpoch,
       epochs: config.epochs,
-      totalSteps: begun.totalSteps,
+      totalSteps,
+      step,
       measuredSteps: rest.length,
       stepSeconds,
       slowestStepSeconds: sorted.at(-1) ?? stepSeconds,
@@ -83,7 +94,7 @@ export async function dryRun(options: DryRunOptions): Promise<DryRun | undefined
       waiting,
       featureSeconds,
       validationSeconds,
-      totalSeconds: featureSeconds + begun.totalSteps * stepSeconds + validationSeconds,
+      totalSeconds: featureSeconds + (totalSteps - step) * stepSeconds + validationSeconds,
       peakBytes: peakBytes(),
       freeBytes: freemem(),
       checkpointBytes,
@@ -92,6 +103,13 @@ export async function dryRun(options: DryRunOptions): Promise<DryRun | undefined
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** A run that goes on has its weights in its checkpoint, and its stem's file may be gone: any others take the same time. */
+function measurable(options: DryRunOptions): DryRunOptions {
+  const { network, config, resumed, initialWeights } = options;
+  if (resumed === undefined || initialWeights !== undefined) return options;
+  return { ...options, initialWeights: initWeights(network, Random.seeded(config.seed).split('weights')) };
 }
 
 /** Numbers that a trained weight has beside it: the optimiser's, its average, the sum of its gradients. */
@@ -110,9 +128,16 @@ class Started extends Error {
   }
 }
 
-/** Every rank by itself: what it says it knows without the others. */
-async function startOf(
-  { network, dataset, engine, config, initialWeights, group = oneProcess }: DryRunOptions,
+/** A new run is planned by every rank by itself; one that goes on by the first, as it would go on: its folder is for one process. */
+async function startOf(options: DryRunOptions, out: string): Promise<StartEvent> {
+  const { resumed, group = oneProcess } = options;
+  if (resumed === undefined) return startIn(options, out);
+  const own = group.rank === 0 ? await startIn(options, resumed) : null;
+  return (await gatherJson(group, own, 'start of the run'))[0] as StartEvent;
+}
+
+async function startIn(
+  { network, dataset, engine, config, initialWeights, resumed, group = oneProcess }: DryRunOptions,
   out: string,
 ): Promise<StartEvent> {
   try {
@@ -122,6 +147,7 @@ async function startOf(
       engine,
       config,
       out,
+      resume: resumed !== undefined,
       group: { ...oneProcess, size: group.size },
       ...(initialWeights !== undefined && { initialWeights }),
       onEvent: (event) => {

@@ -66,24 +66,27 @@ export interface PreparedTraining {
 export async function prepareTraining(choice: TrainingChoice): Promise<PreparedTraining> {
   const { data, dataset, out, resume = false, cut, overrides = {} } = choice;
   const isFile = choice.preset !== undefined && isConfigFile(choice.preset);
-  const stored = resume && !isFile ? await storedConfig(out) : undefined;
+  const before = resume ? await storedConfig(out) : undefined;
+  const stored = isFile ? undefined : before;
   const preset = choice.preset ?? join(out, 'config.json');
   const source = await sourceOf(choice, stored);
   const asked: TrainConfigInput = { ...source.config, ...stored, network: source.config.network, data, ...overrides };
   const [parsed, built] = checkAll(preset, [() => checkedConfig(asked, preset, choice), () => networkOf(asked.network, cut, preset)]);
   // only where the config is refused there is none
   const network = built as Network;
-  const named = choice.stem === undefined ? parsed.stem : { path: choice.stem };
+  const named = choice.stem === undefined ? (parsed.stem ?? before?.stem) : { path: choice.stem };
   const config = { ...parsed, network: network.config };
   const { classNames } = config.classes === undefined ? dataset : selectClasses(dataset, config.classes);
   if (named === undefined) return { network, config, classNames, initialWeights: undefined };
+  checkTakesStem(network, choice.stem === undefined ? `${preset}: stem` : 'train: --stem');
   try {
     const stem = await checkedStem(named, choice.stem === undefined ? preset : 'train: --stem');
     return { network, config: { ...config, stem }, classNames, initialWeights: await weightsWithStem(network, config, stemPath(stem)) };
   } catch (error) {
     // whose weights are in a checkpoint needs the file no more
     if (!resume || choice.stem !== undefined || !existsSync(join(out, 'checkpoints'))) throw error;
-    return { network, config, classNames, initialWeights: undefined };
+    const stem = named.sha256 === undefined ? (before?.stem ?? named) : named;
+    return { network, config: { ...config, stem }, classNames, initialWeights: undefined };
   }
 }
 
@@ -123,7 +126,14 @@ function networkOf(config: unknown, cut: string | undefined, preset: string): Ne
 /** The head's weights are drawn as the trainer draws them; the stem's are taken. */
 async function weightsWithStem(network: Network, { seed }: TrainConfig, stem: string): Promise<NamedArrays> {
   const drawn = initWeights(network, Random.seeded(seed).split('weights'));
-  return withStemWeights(network as Hybrid, drawn, (await readModel(stem)).weights, stem);
+  const { config, weights } = await readModel(stem);
+  // of another kind of network the names of the weights say all
+  return withStemWeights(network as Hybrid, drawn, weights, stem, config.kind === 'resnet' ? config : undefined);
+}
+
+function checkTakesStem({ config: { kind } }: Network, where: string): void {
+  if (kind === 'hybrid') return;
+  throw new CodaError({ kind: 'argument', where, problem: `a stem is for hybrids; this is a ${kind}`, hint: 'Leave it out.' });
 }
 
 /** As `withCut`, with errors in the words of who asked for the cut. */

@@ -200,6 +200,24 @@ describe.runIf(mpiLaunchers.length > 0)('coda train', () => {
   );
 
   it(
+    'says once what is left of a run that would go on',
+    async () => {
+      expect((await coda(...train('coda-1', 'planned', '--epochs', '2'))).code).toBe(0);
+      const plan = async (...more: string[]) =>
+        runRanks(launcher, 2, [main, 'train', '--out', join(folder, 'planned'), '--resume', '--dry-run', ...more], { limit });
+      const left = await plan('--epochs', '3');
+      expect({ code: left.code, err: left.err }).toMatchObject({ code: 0 });
+      expect(left.out.match(/^steps: 10 an epoch of .*, 30 in 3 epochs, of which 20 are done$/gm)?.length).toBe(1);
+      const finished = await plan();
+      expect({ code: finished.code, err: finished.err }).toMatchObject({ code: 0 });
+      expect(finished.out.match(/is finished, at step 20 of 20: nothing is left to do\.$/gm)?.length).toBe(1);
+      const refused = await plan('--epochs', '1');
+      expect(refused.err).toContain('the run to resume is in epoch 2 already');
+    },
+    PATIENCE,
+  );
+
+  it(
     'leaves a run that any number of ranks goes on with when a rank is killed',
     async () => {
       let killed = 0;

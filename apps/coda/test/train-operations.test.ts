@@ -1,7 +1,7 @@
 /** What `coda train` does beside training: maps of the same images, the run's report, the dry run; and `coda sweep`. */
 import { readModel } from '@coda-nets/core/node';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseHTML } from 'linkedom';
@@ -146,7 +146,12 @@ describe('--dry-run', () => {
     await mkdir(out);
     await writeFile(join(out, 'config.json'), JSON.stringify(plan.config));
     const second = await coda(...call);
-    expect(second.out).toContain(`there is a run in ${out} already: without --resume, or another folder, this one would be refused.`);
+    expect(second.out).toContain(`this training would be refused: ${out}: there is a run in this folder already. Go on with it with`);
+    await rm(join(out, 'config.json'));
+    await mkdir(join(out, 'checkpoints', '12'), { recursive: true });
+    expect((await coda(...call)).out).toContain(
+      `this training would be refused: ${join(out, 'checkpoints')}: there is a checkpoint of another run in this folder, of step 12. `,
+    );
   });
 
   it('knows of limits, of training images and of the test split', async () => {
@@ -154,6 +159,34 @@ describe('--dry-run', () => {
     const call = ['train', config, '--data', files.data, '--out', join(folder, 'limited')];
     const { out } = await coda(...call, '--limit', '16', '--validation-limit', '7', '--dry-run', '--json');
     expect(JSON.parse(out)).toMatchObject({ trainImages: 16, validationImages: 7 });
+  });
+
+  it('plans what is left of a run that would go on, and is refused as that would be', async () => {
+    const out = join(folder, 'half');
+    const stem = join(folder, 'half-stem.safetensors');
+    await copyFile(files.stem, stem);
+    const config = await files.config('half', { explainEvery: 0, network: { ...tinyConfig.network, stem: 'frozen' } });
+    expect((await coda('train', config, '--data', files.data, '--out', out, '--stem', stem)).code).toBe(0);
+    const kept = await readFile(join(out, 'config.json'), 'utf8');
+    const plan = async (...more: string[]) => coda('train', '--data', files.data, '--out', out, '--resume', '--dry-run', ...more);
+
+    const finished = await plan();
+    expect([finished.code, finished.out]).toEqual([
+      0,
+      expect.stringContaining(`the run in ${out} is finished, at step 12 of 12: nothing is left to do.\n`),
+    ]);
+    const refused = await plan('--lr', '1');
+    expect([refused.code, refused.err]).toEqual([2, expect.stringContaining('learningRate: the run to resume has another value')]);
+    const shorter = await plan('--epochs', '1');
+    expect([shorter.code, shorter.err]).toEqual([2, expect.stringContaining('epochs: the run to resume is in epoch 2 already')]);
+    // its weights are in the checkpoint
+    await rm(stem);
+    const longer = await plan('--epochs', '6', '--json');
+    const left = JSON.parse(longer.out);
+    expect(left).toMatchObject({ step: 12, totalSteps: 36 });
+    expect(left.totalSeconds).toBeCloseTo(24 * left.stepSeconds + left.validationSeconds, 6);
+    expect(longer.err).toContain('steps: 6 an epoch of batch 8, 36 in 6 epochs, of which 12 are done\n');
+    expect(await readFile(join(out, 'config.json'), 'utf8')).toBe(kept);
   });
 
   it('says it in lines', async () => {

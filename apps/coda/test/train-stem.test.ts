@@ -2,7 +2,7 @@
 import { copyFile, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readModel } from '@coda-nets/core/node';
+import { readModel, writeModel } from '@coda-nets/core/node';
 import { syntheticDataset, type TrainConfig } from '@coda-nets/train';
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -61,6 +61,54 @@ describe('a run with --stem', { timeout: STARTS_MS }, () => {
       expect.stringMatching(/the file is another one than the stem was taken from; expected sha256 [0-9a-f]{64}, got [0-9a-f]{64}\. Name /),
     ]);
     await copyFile(moved, files.stem);
+  });
+
+  it('goes on with the file that it began with, wherever that is by now, and with no other', async () => {
+    const stored = await readFile(configOf('first'), 'utf8');
+    const { stem } = JSON.parse(stored) as TrainConfig;
+    const other = join(folder, 'other.safetensors');
+    await writeModel(other, { ...(await readModel(files.stem)), classNames: Array.from({ length: 10 }, (_, c) => `kind ${c}`) });
+    const sha256 = createHash('sha256')
+      .update(await readFile(other))
+      .digest('hex');
+    const bare = await files.config('bare', { epochs: 1, explainEvery: 0, limit: 18 });
+    const named = await files.config('named', { epochs: 1, explainEvery: 0, limit: 18, stem: { path: other } });
+    for (const [config, ...more] of [[bare, '--stem', other], [named]] as const) {
+      const refused = await train(config, 'first', '--resume', ...more);
+      expect([refused.code, refused.err]).toEqual([
+        2,
+        expect.stringContaining(
+          `config.json: stem.sha256: the run to resume has another value; expected "${stem?.sha256}", got "${sha256}". Resume with `,
+        ),
+      ]);
+    }
+    expect(await readFile(configOf('first'), 'utf8')).toBe(stored);
+    // a config that says nothing of the stem, which a call named
+    expect((await train(bare, 'first', '--resume')).code).toBe(0);
+    expect(JSON.parse(await readFile(configOf('first'), 'utf8'))).toEqual(JSON.parse(stored));
+    const moved = join(folder, 'elsewhere.safetensors');
+    await copyFile(files.stem, moved);
+    expect((await train(bare, 'first', '--resume', '--stem', moved)).code).toBe(0);
+    expect(JSON.parse(await readFile(configOf('first'), 'utf8'))).toMatchObject({ stem: { path: moved, sha256: stem?.sha256 } });
+  });
+});
+
+describe('a stem that does not fit', { timeout: STARTS_MS }, () => {
+  it('is refused where its network computes something else with weights of the same shapes', async () => {
+    const raw = join(folder, 'raw.safetensors');
+    const model = await readModel(files.stem);
+    await writeModel(raw, { ...model, config: { ...model.config, normalisation: null } });
+    const { code, err } = await train(await files.config('raw'), 'raw', '--stem', raw);
+    expect([code, err]).toEqual([
+      1,
+      expect.stringMatching(/raw\.safetensors: config: normalisation: the weights were trained in another network .*, got null\. /),
+    ]);
+  });
+
+  it('is refused for a network that is no hybrid, before its file is read', async () => {
+    const config = await files.config('plain', { network: { kind: 'resnet', depth: 8 } });
+    const { code, err } = await train(config, 'plain', '--stem', 'no-such.safetensors');
+    expect([code, err]).toEqual([2, expect.stringContaining('train: --stem: a stem is for hybrids; this is a resnet. Leave it out.')]);
   });
 });
 

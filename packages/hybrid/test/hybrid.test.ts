@@ -13,7 +13,7 @@ import {
 } from '@coda-nets/core';
 import { expectClose, expectOnlyResult, randomTensor, useBackend } from '@coda-nets/tools/testkit';
 import { edauBounds } from '@coda-nets/dau';
-import { resnet } from '@coda-nets/resnet';
+import { cifar10Normalisation, resnet, type ResnetOptions } from '@coda-nets/resnet';
 import { hybrid, hybridPreset, hybridPresets, withStemWeights, type HybridOptions } from '../src/index.ts';
 import { randomWeights, tensorsOf } from './random-weights.ts';
 
@@ -193,6 +193,29 @@ describe('the stem of a trained ResNet', () => {
       'mismatched conv1.weight (expected float32 [3, 3, 3, 4], got float32 [3, 3, 3, 5]),',
     );
     expect(conv1).toBeDefined();
+  });
+
+  it.each<[keyof ResnetOptions, Partial<ResnetOptions>, string, string]>([
+    ['normalisation', { normalisation: null }, JSON.stringify(cifar10Normalisation), 'null'],
+    ['bottleneckStride', { bottleneckStride: '1x1' }, '"3x3"', '"1x1"'],
+  ])('is refused where it was trained with another %s, which no shape shows', (key, change, expected, got) => {
+    const other = resnet({ ...tiny.backbone, ...change });
+    expect(() => withStemWeights(network, {}, randomWeights(other, 11), 'd.safetensors', other.config)).toThrow(
+      `d.safetensors: config: ${key}: the weights were trained in another network than the hybrid’s backbone; expected ${expected}, got ${got}. Choose another stem, `,
+    );
+  });
+
+  it('is taken from images of another size, other classes and another batch norm', () => {
+    const other = resnet({
+      ...tiny.backbone,
+      inputShape: [32, 32, 3],
+      classes: 7,
+      labelSmoothing: 0.1,
+      classifier: 'map',
+      batchNorm: 'frozen',
+    });
+    const weights = withStemWeights(network, {}, randomWeights(other, 11), 'e.safetensors', other.config);
+    expect(Object.keys(weights)).toContain('stem.conv1.weight');
   });
 });
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { CodaError, decodeSafetensors, encodeSafetensors, parseConfig, type NamedArrays } from '@coda-nets/core';
 import { readFileBytes, syncFolder, writeFileAtomic } from '@coda-nets/core/node';
-import { makeFolder } from './run-folder.ts';
+import { makeFolder } from './make-folder.ts';
 
 const number = v.number();
 /** A run without a penalty adds up nothing. */
@@ -82,7 +82,7 @@ export async function writeCheckpoint(folder: string, { state, weights, slots }:
   await rename(path, join(folder, `.${name}.old`)).catch(ignoreMissing);
   await rename(beside, path);
   await syncFolder(folder);
-  await tidy(folder);
+  await tidy(folder, state.step);
   return path;
 }
 
@@ -110,16 +110,35 @@ export async function readCheckpoint(folder: string, step: number): Promise<Chec
     throw new CodaError({ kind: 'malformed', where: statePath, problem: 'not JSON', cause });
   }
   const state = parseConfig(stateSchema, value, statePath);
+  if (state.step !== step) throw damagedState(statePath, 'step', step, state.step);
   return { state, weights: await read(join(place, 'weights.safetensors')), slots: await read(join(place, 'optimiser.safetensors')) };
+}
+
+/** Throws a CodaError where the state's place in its epoch is not that of its step. */
+export function checkPlace({ step, sampler }: CheckpointState, batch: number, batchesPerEpoch: number, folder: string): void {
+  const place = sampler.epoch * batchesPerEpoch + sampler.position / batch;
+  if (place !== step) throw damagedState(join(folder, String(step), 'state.json'), 'sampler', step, place);
+}
+
+function damagedState(path: string, key: string, step: number, got: number): CodaError {
+  return new CodaError({
+    kind: 'malformed',
+    where: `${path}: ${key}`,
+    problem: 'not of the step that the checkpoint is of',
+    expected: `step ${step}`,
+    got: `step ${got}`,
+    hint: 'To go on from the checkpoint before, delete this one.',
+  });
 }
 
 async function read(path: string): Promise<NamedArrays> {
   return decodeSafetensors(await readFileBytes(path, { maxBytes }), path).tensors;
 }
 
-/** Removes what killed writers left, and all but the newest checkpoints. Renamed first: a half-removed one must not look whole. */
-async function tidy(folder: string): Promise<void> {
-  for (const step of (await listCheckpoints(folder)).slice(kept)) {
+/** Removes what killed writers left, and all checkpoints but that of `written` and the newest others. Renamed first: a half-removed one must not look whole. */
+async function tidy(folder: string, written: number): Promise<void> {
+  const others = (await listCheckpoints(folder)).filter((step) => step !== written);
+  for (const step of others.slice(kept - 1)) {
     await rename(join(folder, String(step)), join(folder, `.${step}.old`)).catch(ignoreMissing);
   }
   for (const name of await readdir(folder)) {

@@ -10,7 +10,7 @@ import { CodaError, decodeFloat16, ndArray, type JsonObject, type NamedArrays, t
 import { openSafetensors, writeSafetensors } from '@coda-nets/core/node';
 import type { ImageSplit } from './data/image-dataset.ts';
 import type { BadImage } from './data/make-batch.ts';
-import { makeFolder } from './run-folder.ts';
+import { makeFolder } from './make-folder.ts';
 
 /** A chunk in a file: a row of features for each image. */
 export interface FeatureRows {

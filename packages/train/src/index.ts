@@ -50,7 +50,7 @@ export { train } from './train.ts';
 export type { EpochEnd, TrainOptions, TrainResult } from './train-options.ts';
 export type { TrainEvent } from './train-events.ts';
 export { parseTrainConfig, trainConfigSchema, type TrainConfig, type TrainConfigInput } from './train-config.ts';
-export { configToResume, storedConfig } from './run-folder.ts';
+export { configToResume, refuseRun, storedConfig } from './run-folder.ts';
 export { measureAlignment, type Alignment, type LayerAlignment, type MeasureAlignmentOptions, type Spread } from './alignment.ts';
 export { evaluate, evaluatePart, type EvaluateOptions, type Evaluation } from './evaluation.ts';
 export { isOf, mergeEvaluations, wholeWork, type BatchFigures, type EvaluationPart, type Share } from './evaluation-part.ts';

@@ -1,8 +1,10 @@
 /** The folder a training run lives in: its config, its metrics, where its checkpoints and models are. Layout: see the package's README. */
-import { access, constants, mkdir, open, rm, stat, type FileHandle } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { CodaError } from '@coda-nets/core';
+import { open, rm, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CodaError, listedNames } from '@coda-nets/core';
 import { readFileBytes, writeFileAtomic } from '@coda-nets/core/node';
+import { listCheckpoints } from './checkpoint.ts';
+import { isMissing, orUnavailable } from './make-folder.ts';
 import { checkSameConfig } from './same-config.ts';
 import { scalarsOf } from './tensorboard/event-file.ts';
 import { openEventsOrNone } from './tensorboard/events-or-none.ts';
@@ -43,41 +45,16 @@ export interface RunMoment {
   readonly epochEndPending: boolean;
 }
 
-/** Makes the folder where there is none. Throws a CodaError where that cannot be, or nothing can be written in it. */
-export async function makeFolder(path: string): Promise<void> {
-  await orUnavailable(path, mkdirs(path));
-  await orUnavailable(path, access(path, constants.W_OK));
-}
-
-/** Node's own recursive `mkdir` says ENOENT of a read-only disk, and never ends where folders cannot be made in an existing one (/proc). */
-async function mkdirs(path: string): Promise<void> {
-  const make = (): Promise<void> =>
-    mkdir(path).catch(async (error: unknown) => {
-      const isThere = await stat(path).then(
-        (found) => found.isDirectory(),
-        () => false,
-      );
-      if (!isThere) throw error;
-    });
-  try {
-    await make();
-  } catch (error) {
-    const above = dirname(path);
-    if (!isMissing(error) || above === path) throw error;
-    await mkdirs(above);
-    await make();
-  }
-}
-
-/** Throws a CodaError where the folder holds a run. */
+/** Throws a CodaError where the folder holds a run, or checkpoints of one: a run that is begun beside them would be resumed from them. */
 export async function refuseRun(path: string): Promise<void> {
-  if ((await storedConfig(path)) === undefined) return;
-  throw new CodaError({
-    kind: 'argument',
-    where: path,
-    problem: 'there is a run in this folder already',
-    hint: 'Go on with it with --resume, or choose another folder.',
-  });
+  const refused = (where: string, problem: string, hint: string): CodaError => new CodaError({ kind: 'argument', where, problem, hint });
+  if ((await storedConfig(path)) !== undefined)
+    throw refused(path, 'there is a run in this folder already', 'Go on with it with --resume, or choose another folder.');
+  const { checkpoints } = placesIn(path);
+  const [newest] = await listCheckpoints(checkpoints);
+  if (newest === undefined) return;
+  const problem = `there is a checkpoint of another run in this folder, of step ${newest}`;
+  throw refused(checkpoints, problem, 'Choose another folder, or delete this one if that run is not needed any more.');
 }
 
 /** Makes a new run of a folder that holds none. */
@@ -126,14 +103,14 @@ export async function storedConfig(path: string): Promise<TrainConfig | undefine
   }
 }
 
-/** Opens the folder to write on from a moment (`notice` is told of event files that cannot be written): lines of metrics.jsonl that speak of what comes after are cut off, and void in the event files. */
+/** Opens the folder to write on from a moment (`notice` is told of event files that cannot be written and of damaged lines): lines of metrics.jsonl that speak of what comes after are cut off, and void in the event files. */
 export async function openRunFolder(
   path: string,
   { step, epochEndPending }: RunMoment,
   notice: (message: string) => void = () => undefined,
 ): Promise<RunFolder> {
   const metrics = join(path, 'metrics.jsonl');
-  const lines = await cutMetrics(metrics, { step, epochEndPending });
+  const lines = await cutMetrics(metrics, { step, epochEndPending }, notice);
   const file: FileHandle = await orUnavailable(metrics, open(metrics, 'a'));
   const voidFrom = step === 0 ? 0 : epochEndPending ? step : step + 1;
   const events = await openEventsOrNone(path, voidFrom, notice);
@@ -185,8 +162,11 @@ function placesIn(path: string): Pick<RunFolder, 'path' | 'checkpoints' | 'best'
   };
 }
 
-/** What stays. A line that a killed process left half-written goes too. */
-async function cutMetrics(path: string, moment: RunMoment): Promise<readonly MetricsLine[]> {
+/**
+ * What stays: lines of what is before `moment`. What a killed process left of its last line goes without a word; any other line that is none of metrics goes
+ * alone, and `notice` is told.
+ */
+async function cutMetrics(path: string, moment: RunMoment, notice: (message: string) => void): Promise<readonly MetricsLine[]> {
   let text: string;
   try {
     text = new TextDecoder().decode(await readFileBytes(path, { maxBytes: maxMetricsBytes }));
@@ -194,16 +174,17 @@ async function cutMetrics(path: string, moment: RunMoment): Promise<readonly Met
     if (CodaError.isInstance(error) && isMissing(error.cause)) return [];
     throw error;
   }
-  const lines = text.split('\n').slice(0, -1);
+  const lines = text.split('\n');
   const parsed = lines.map(parsedLine);
-  const end = parsed.findIndex((line) => line === undefined || !isBefore(line, moment));
-  const kept = end === -1 ? lines.length : end;
+  const damaged = parsed.slice(0, -1).flatMap((line, i) => (line === undefined ? [String(i + 1)] : []));
+  if (damaged.length > 0) notice(`Lines of ${path} that are damaged are left out: ${listedNames(damaged)}.`);
+  const isKept = (line: MetricsLine | undefined): boolean => line !== undefined && isBefore(line, moment);
   const cut = lines
-    .slice(0, kept)
+    .filter((_, i) => isKept(parsed[i]))
     .map((line) => `${line}\n`)
     .join('');
   if (cut !== text) await writeFileAtomic(path, cut);
-  return parsed.slice(0, kept) as MetricsLine[];
+  return parsed.filter(isKept) as MetricsLine[];
 }
 
 function parsedLine(line: string): MetricsLine | undefined {
@@ -217,23 +198,4 @@ function parsedLine(line: string): MetricsLine | undefined {
 
 function isBefore({ step, type }: MetricsLine, moment: RunMoment): boolean {
   return step < moment.step || (step === moment.step && (type === 'step' || type === 'bad-image' || !moment.epochEndPending));
-}
-
-function isMissing(cause: unknown): boolean {
-  return (cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
-}
-
-/** The same promise, with the file system's errors as a CodaError of kind `unavailable` that names the path, as `writeFileAtomic` has them. */
-async function orUnavailable<T>(path: string, work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    throw new CodaError({
-      kind: 'unavailable',
-      where: path === '' ? '""' : path,
-      problem: `could not be written (${code ?? message})`,
-      cause,
-    });
-  }
 }

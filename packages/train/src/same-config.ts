@@ -10,9 +10,7 @@ const changeable: ReadonlySet<string> = new Set([
   'epochs',
   'explainEvery',
   'explainImages',
-  'initFrom',
   'maxBad',
-  'stem',
 ]);
 
 /** Throws a CodaError that names the first key in which two configs differ. `where`: the file of the older one. */
@@ -20,7 +18,10 @@ export function checkSameConfig(now: TrainConfig, before: TrainConfig, where: st
   const keys = new Set([...Object.keys(before), ...Object.keys(now)]);
   for (const key of keys) {
     if (changeable.has(key)) continue;
-    const difference = firstDifference(before[key as keyof TrainConfig], now[key as keyof TrainConfig], key);
+    const difference =
+      key === 'stem'
+        ? differenceOfStems(before.stem, now.stem)
+        : firstDifference(before[key as keyof TrainConfig], now[key as keyof TrainConfig], key);
     if (difference === undefined) continue;
     throw new CodaError({
       kind: 'argument',
@@ -33,7 +34,15 @@ export function checkSameConfig(now: TrainConfig, before: TrainConfig, where: st
   }
 }
 
-function firstDifference(before: unknown, now: unknown, path: string): { path: string; before: unknown; now: unknown } | undefined {
+type Difference = { readonly path: string; readonly before: unknown; readonly now: unknown };
+
+/** The file may be elsewhere by now. Of a stem that was taken without a hash nothing is known to compare. */
+function differenceOfStems(before: TrainConfig['stem'], now: TrainConfig['stem']): Difference | undefined {
+  if (before !== undefined && before.sha256 === undefined) return undefined;
+  return firstDifference(before?.sha256, now?.sha256, 'stem.sha256');
+}
+
+function firstDifference(before: unknown, now: unknown, path: string): Difference | undefined {
   if (Object.is(before, now)) return undefined;
   if (typeof before !== 'object' || typeof now !== 'object' || before === null || now === null) return { path, before, now };
   if (Array.isArray(before) !== Array.isArray(now)) return { path, before, now };

@@ -8,6 +8,8 @@ export type TrainEvent =
       /** 0, or where a resumed run goes on. */
       readonly step: number;
       readonly totalSteps: number;
+      /** A resumed run has nothing left to do. */
+      readonly finished: boolean;
       readonly epochs: number;
       readonly trainImages: number;
       readonly validationImages: number;

@@ -1,5 +1,5 @@
 /** What a run starts from, and whether it fits together: the images, the first weights, the last checkpoint. Trains nothing. */
-import { checkWeights, CodaError, initWeights, Random, type Engine, type NamedArrays, type Network } from '@coda-nets/core';
+import { checkWeights, CodaError, initWeights, listedNames, Random, type Engine, type NamedArrays, type Network } from '@coda-nets/core';
 import { readModel } from '@coda-nets/core/node';
 import { listCheckpoints, readCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { holdOut, subset } from './data/hold-out.ts';
@@ -131,6 +131,19 @@ export function checkCheckpoint(
     const message = `The run was on engine ${state.engine} and goes on with ${engine.name}: the last digits will differ.`;
     onEvent?.({ type: 'notice', message });
   }
+}
+
+/** `expected`: the slots that a run of this config begins with. */
+export function checkSlots({ state, slots }: Checkpoint, expected: NamedArrays, folder: string): void {
+  const names = new Set([...Object.keys(expected), ...Object.keys(slots)]);
+  const wrong = [...names].filter((name) => expected[name]?.shape.join() !== slots[name]?.shape.join());
+  if (wrong.length === 0) return;
+  throw new CodaError({
+    kind: 'malformed',
+    where: `${folder}/${state.step}/optimiser.safetensors`,
+    problem: `missing, unknown or of another shape than this optimiser has: ${listedNames(wrong)}`,
+    hint: 'To go on from the checkpoint before, delete this one.',
+  });
 }
 
 export async function firstWeights(

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { CodaError, oneProcess, type Network, type ProcessGroup, type RankStatistics } from '@coda-nets/core';
 import { BadImages } from './bad-images.ts';
 import { checkRecipe } from './check-recipe.ts';
-import type { Checkpoint } from './checkpoint.ts';
+import { checkPlace, type Checkpoint } from './checkpoint.ts';
 import { mixes, smoothingOf } from './data/augmentation.ts';
 import { batchMaker, defaultWorkers, type BatchMaker } from './data/batch-maker.ts';
 import { BatchSampler } from './data/batch-sampler.ts';
@@ -16,26 +16,27 @@ import { withFolderLock } from './data/folder-lock.ts';
 import { arraysFromFirstRank, fromFirstRank } from './from-first-rank.ts';
 import { compileGroupedStep } from './grouped-step.ts';
 import { keptFeatures, type KeptFeatures } from './kept-features.ts';
+import { makeFolder } from './make-folder.ts';
 import { matchesPattern } from './name-patterns.ts';
 import { optimiser } from './optimisers.ts';
 import { rankStatistics } from './rank-statistics.ts';
-import {
-  checkRunFolder,
-  createRunFolder,
-  makeFolder,
-  openRunFolder,
-  refuseRun,
-  silentRunFolder,
-  storeConfig,
-  type RunFolder,
-} from './run-folder.ts';
+import { checkRunFolder, createRunFolder, openRunFolder, refuseRun, silentRunFolder, storeConfig, type RunFolder } from './run-folder.ts';
 import { withEpochs } from './run-length.ts';
 import { RunWriter } from './run-writer.ts';
 import { sharedConfig } from './shared-config.ts';
 import { StepClock } from './step-clock.ts';
 import { parseTrainConfig, type TrainConfig } from './train-config.ts';
 import type { TrainOptions, TrainResult } from './train-options.ts';
-import { checkCacheFeatures, checkCheckpoint, checkDataset, firstWeights, lastCheckpoint, splits, type Splits } from './train-start.ts';
+import {
+  checkCacheFeatures,
+  checkCheckpoint,
+  checkDataset,
+  checkSlots,
+  firstWeights,
+  lastCheckpoint,
+  splits,
+  type Splits,
+} from './train-start.ts';
 import { trainingLoop } from './training-loop.ts';
 import { firstState, isDone, resultOf, tellStart, type TrainingRun } from './training-run.ts';
 import { trainingStep, type TrainingStep } from './training-step.ts';
@@ -73,9 +74,9 @@ export async function train(options: TrainOptions): Promise<TrainResult> {
   return withFolderLock(
     out,
     async () => {
+      const folderOf = join(out, 'checkpoints');
       if (resume) await checkRunFolder(out, config);
       else await refuseRun(out);
-      const folderOf = join(out, 'checkpoints');
       const checkpoint = resume ? await lastCheckpoint(folderOf, onEvent) : undefined;
       if (resume && checkpoint === undefined)
         onEvent?.({ type: 'notice', message: `There is no checkpoint in ${out} yet: starting from the beginning.` });
@@ -138,7 +139,9 @@ async function runTraining(
   const stop = new AbortController();
   const options = group.size === 1 ? given : { ...given, signal: stop.signal };
   const step = stepOf(network, { ...config, batch: batchOfRank }, rankStatistics(config, engine, group));
-  const slots = checkpoint?.slots ?? step.firstSlots(weights);
+  const firstSlots = step.firstSlots(weights);
+  if (checkpoint !== undefined) checkSlots(checkpoint, firstSlots, join(given.out, 'checkpoints'));
+  const slots = checkpoint?.slots ?? firstSlots;
   const run = makeRun(options, config, parts, maker, checkpoint);
   tellStart(run);
   if (isDone(run)) return resultOf(run, averagedWeights(weights, slots));
@@ -220,7 +223,10 @@ function makeRun(
       got: String(split.length),
     });
   }
-  if (checkpoint !== undefined) sampler.restore(checkpoint.state.sampler);
+  if (checkpoint !== undefined) {
+    sampler.restore(checkpoint.state.sampler);
+    checkPlace(checkpoint.state, batch, sampler.batchesPerEpoch, join(options.out, 'checkpoints'));
+  }
   const before = checkpoint?.state ?? firstState({ splits: parts, options, config, sampler });
   const state = { ...withEpochs(before, config.epochs, sampler.batchesPerEpoch), config: { ...options.config } };
   const [height, width] = options.network.inputShape;

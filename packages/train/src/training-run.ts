@@ -113,6 +113,7 @@ export function tellStart(run: TrainingRun): void {
     type: 'start',
     step: state.step,
     totalSteps,
+    finished: isDone(run),
     epochs: config.epochs,
     trainImages: splits.train.length,
     validationImages: splits.validation?.length ?? 0,

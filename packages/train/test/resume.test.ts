@@ -1,12 +1,13 @@
 /** The run folder: what is refused, what survives a spoiled disk, and that a resumed run is the undisturbed one to the last bit. */
-import { cp, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Engine } from '@coda-nets/core';
+import { decodeSafetensors, encodeSafetensors, type Engine, type NdArray } from '@coda-nets/core';
 import { readModel } from '@coda-nets/core/node';
 import { onnxRuntimeEngine } from '@coda-nets/engine';
 import { useBackend } from '@coda-nets/tools/testkit';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { storedConfig, syntheticDataset, train, type TrainEvent, type TrainOptions, type TrainResult } from '../src/index.ts';
+import type { CheckpointState } from '../src/checkpoint.ts';
 import { temporaryFolder } from './data/temporary-folder.ts';
 import { side, tinyNetwork } from './tiny-network.ts';
 
@@ -114,7 +115,7 @@ describe('a spoiled run folder', () => {
       await truncate(join(parts, 'checkpoints/17', file), 20);
       // what a killed process leaves: a line of step 16, which will be done again, and a half-written one
       expect((await metricsOf(parts)).at(-1)).toMatchObject({ type: 'step', step: 16 });
-      await writeFile(join(parts, 'metrics.jsonl'), 'null\n7\n{"type":"step","st', { flag: 'a' });
+      await writeFile(join(parts, 'metrics.jsonl'), '{"type":"step","st', { flag: 'a' });
       const resumed = await run(parts, {}, { resume: true });
       expect(resumed.events.find((event) => event.type === 'start')).toMatchObject({ step: 15 });
       expect(resumed.notices).toEqual([
@@ -126,6 +127,53 @@ describe('a spoiled run folder', () => {
       expect(steps).toEqual([2, 4, 6, 8, 10, 12, 14, 16, 18, 20]);
     },
   );
+
+  it('goes on from the checkpoint before where the last is one of another step', async () => {
+    const out = await temporaryFolder();
+    await run(out, {}, { stopAt: 17 });
+    const path = join(out, 'checkpoints/17/state.json');
+    const state = JSON.parse(await readFile(path, 'utf8')) as CheckpointState;
+    await writeFile(path, JSON.stringify({ ...state, step: 1 }));
+    const { notices, finished } = await run(out, {}, { resume: true });
+    expect(notices).toEqual([
+      `The checkpoint of step 17 cannot be read (${path}: step: not of the step that the checkpoint is of; expected step 17, got step 1. ` +
+        'To go on from the checkpoint before, delete this one.).',
+      'Going on at step 15 of 21.',
+    ]);
+    expect(finished).toBe(true);
+  });
+
+  it('is refused where the parts of its checkpoint are not of one moment', async () => {
+    const out = await temporaryFolder();
+    await run(out, {}, { stopAt: 17 });
+    const path = join(out, 'checkpoints/17/state.json');
+    const kept = await readFile(path, 'utf8');
+    const state = JSON.parse(kept) as CheckpointState;
+    await writeFile(path, JSON.stringify({ ...state, sampler: { epoch: 2, position: 4 } }));
+    await expect(run(out, {}, { resume: true })).rejects.toThrow(
+      `${path}: sampler: not of the step that the checkpoint is of; expected step 17, got step 15. To go on from`,
+    );
+    await writeFile(path, kept);
+    const slots = join(out, 'checkpoints/17/optimiser.safetensors');
+    const { tensors } = decodeSafetensors(await readFile(slots), slots);
+    const [[first, array], ...rest] = Object.entries(tensors) as [[string, NdArray], ...[string, NdArray][]];
+    await writeFile(slots, encodeSafetensors(Object.fromEntries([...rest, ['other', array]])));
+    await expect(run(out, {}, { resume: true })).rejects.toThrow(
+      `${slots}: missing, unknown or of another shape than this optimiser has: ${first}, other. To go on from`,
+    );
+  });
+
+  it('loses damaged lines of metrics.jsonl alone, with a notice', async () => {
+    const [whole, parts] = [await temporaryFolder(), await temporaryFolder()];
+    await run(whole);
+    await run(parts, {}, { stopAt: 17 });
+    const path = join(parts, 'metrics.jsonl');
+    const [first, second, ...rest] = (await readFile(path, 'utf8')).split('\n');
+    await writeFile(path, [first, '', second, 'null', '{"type":"st', ...rest].join('\n'));
+    const resumed = await run(parts, {}, { resume: true });
+    expect(resumed.notices).toEqual(['Going on at step 17 of 21.', `Lines of ${path} that are damaged are left out: 2, 4, 5.`]);
+    await expectSame(parts, whole);
+  });
 
   it('is not started anew where every checkpoint is spoiled', async () => {
     const out = await temporaryFolder();
@@ -181,6 +229,9 @@ describe('a run folder', () => {
     await refused({ schedule: { kind: 'cosine', end: 0.1, warmup: 5 } }, `schedule.warmup: ${another} 4, got 5`);
     await refused({ limit: 39 }, `limit: ${another} nothing, got 39`);
     await refused({ optimiser: { kind: 'sgd' } }, `optimiser.kind: ${another} "adam", got "sgd"`);
+    await refused({ initFrom: 'other.safetensors' }, `initFrom: ${another} nothing, got "other.safetensors"`);
+    const sha256 = '0'.repeat(64);
+    await refused({ stem: { path: 'other.safetensors', sha256 } }, `stem.sha256: ${another} nothing, got "${sha256}"`);
 
     const other = syntheticDataset({ classes: 4, perClass: 10, size: side, seed: 1 });
     await expect(run(out, {}, { resume: true, dataset: other })).rejects.toThrow(
@@ -193,6 +244,29 @@ describe('a run folder', () => {
     // what changes neither weights nor measurements may change, and stays changed
     expect((await run(out, { checkpointEverySteps: 2, data: 'elsewhere' }, { resume: true })).finished).toBe(true);
     expect(await storedConfig(out)).toMatchObject({ checkpointEverySteps: 2, data: 'elsewhere', epochs: 3 });
+  });
+
+  it('takes none beside checkpoints of another, which would be resumed from', async () => {
+    const out = await temporaryFolder();
+    await run(out, {}, { stopAt: 12 });
+    for (const name of ['config.json', 'metrics.jsonl']) await rm(join(out, name));
+    await expect(run(out)).rejects.toMatchObject({
+      kind: 'argument',
+      message:
+        `${join(out, 'checkpoints')}: there is a checkpoint of another run in this folder, of step 12. ` +
+        'Choose another folder, or delete this one if that run is not needed any more.',
+    });
+    expect(await readdir(out)).not.toContain('config.json');
+    await rm(join(out, 'checkpoints'), { recursive: true });
+    expect((await run(out)).finished).toBe(true);
+  });
+
+  it('keeps the checkpoint that was written last, whatever is beside it', async () => {
+    const out = await temporaryFolder();
+    await run(out, {}, { stopAt: 5 });
+    for (const step of ['100', '101']) await mkdir(join(out, 'checkpoints', step));
+    await run(out, {}, { resume: true, stopAt: 6 });
+    expect(await checkpointsOf(out)).toEqual([6, 101]);
   });
 
   it('keeps the last two checkpoints and says when another engine goes on', async () => {

@@ -1,5 +1,6 @@
 /** `coda train` */
-import { configToResume, openDataset, storedConfig } from '@coda-nets/train';
+import { CodaError } from '@coda-nets/core';
+import { configToResume, openDataset, refuseRun } from '@coda-nets/train';
 import type { Command } from 'commander';
 import type { CommandIo } from '../command-io.ts';
 import { defineCommand, engineOf, ioOf, usageError } from '../define-command.ts';
@@ -66,15 +67,24 @@ async function tellPlan(options: TrainRunOptions): Promise<void> {
   const { io, dataset, engine, workers, signal, out, group } = options;
   const prepared = await prepareTraining(options);
   const bar = io.progress('measuring', MEASURED_STEPS + 1, 'steps');
-  const plan = await dryRun({ ...prepared, dataset, engine, group, workers, signal, onStep: (done) => bar.update(done) }).finally(() =>
-    bar.stop(),
+  const resumed = options.resume === true ? out : undefined;
+  const plan = await dryRun({ ...prepared, dataset, engine, group, workers, resumed, signal, onStep: (done) => bar.update(done) }).finally(
+    () => bar.stop(),
   );
   if (signal.aborted) throw new Interrupted();
   // rank 0 tells
   if (plan === undefined) return;
+  if ('finished' in plan) {
+    io.say(`the run in ${out} is finished, at step ${plan.step} of ${plan.totalSteps}: nothing is left to do.`);
+    io.result({ dryRun: true, ...plan, engine: engine.name, config: prepared.config });
+    return;
+  }
   for (const line of dryRunLines(plan, prepared.config, out, new Date())) io.say(line);
-  if (options.resume !== true && (await storedConfig(out)) !== undefined) {
-    io.say(`there is a run in ${out} already: without --resume, or another folder, this one would be refused.`);
+  if (resumed === undefined) {
+    await refuseRun(out).catch((error: unknown) => {
+      if (!CodaError.isInstance(error)) throw error;
+      io.say(`this training would be refused: ${error.message}`);
+    });
   }
   io.result({ dryRun: true, ...plan, engine: engine.name, config: prepared.config });
 }
