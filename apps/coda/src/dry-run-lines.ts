@@ -29,6 +29,7 @@ export function dryRunLines(run: DryRun, config: TrainConfig, out: string, now: 
     `time: ${shown(run.totalSeconds)} (${parts.join(', ')}); without maps, alignment and checkpoints`,
     `end: ${new Date(now.getTime() + 1000 * run.totalSeconds).toLocaleString('en-GB', { dateStyle: 'medium', timeStyle: 'short' })}, if it starts now`,
     `memory: ${bytesText(run.peakBytes)} at most in these steps, ${bytesText(run.freeBytes)} free now; counted ${bytesText(network.memory.training)} (see ${codaCommand()} info)`,
+    ...(run.featureBytes > 0 ? [`features: ${bytesText(run.featureBytes)} more, in memory, or on the disk of --feature-cache`] : []),
     `disk: ${bytesText(run.diskBytes)} in ${out}: three checkpoints of ${bytesText(run.checkpointBytes)} while one is written, and two models`,
     'nothing was written.',
   ];

@@ -37,6 +37,8 @@ export interface DryRun {
   readonly waiting: number;
   /** What the frozen stem's features take where they are kept, once; 0 where they are not. */
   readonly featureSeconds: number;
+  /** Of all kept features, the validation's among them; 0 where none are kept. */
+  readonly featureBytes: number;
   /** All validations. */
   readonly validationSeconds: number;
   /** Features, steps and validations; maps, alignment and checkpoints are not in it. */
@@ -67,7 +69,8 @@ export async function dryRun(options: DryRunOptions): Promise<DryRun | FinishedR
     const [first = NaN, ...rest] = run.stepSeconds;
     const sorted = rest.toSorted((a, b) => a - b);
     const stepSeconds = sorted[Math.floor(sorted.length / 2)] ?? first;
-    const featureSeconds = features.secondsPerImage * (features.copies * begun.trainImages + begun.validationImages);
+    const kept = features.copies * begun.trainImages + begun.validationImages;
+    const featureSeconds = features.secondsPerImage * kept;
     const stepsPerEpoch = totalSteps / config.epochs;
     const validations = Math.ceil(config.epochs / config.validateEvery) - Math.floor(step / stepsPerEpoch / config.validateEvery);
     const validationSeconds = await secondsOfValidation(options, weights, (validations * begun.validationImages) / group.size);
@@ -93,6 +96,7 @@ export async function dryRun(options: DryRunOptions): Promise<DryRun | FinishedR
       firstStepSeconds: first,
       waiting,
       featureSeconds,
+      featureBytes: config.cacheFeatures ? kept * bytesOfFeatures(options) : 0,
       validationSeconds,
       totalSeconds: featureSeconds + (totalSteps - step) * stepSeconds + validationSeconds,
       peakBytes: peakBytes(),
@@ -110,6 +114,12 @@ function measurable(options: DryRunOptions): DryRunOptions {
   const { network, config, resumed, initialWeights } = options;
   if (resumed === undefined || initialWeights !== undefined) return options;
   return { ...options, initialWeights: initWeights(network, Random.seeded(config.seed).split('weights')) };
+}
+
+/** Of one image. */
+function bytesOfFeatures({ network: { frozenStem }, config }: DryRunOptions): number {
+  const [height, width, channels] = frozenStem?.featureShape ?? [0, 0, 0];
+  return height * width * channels * (config.featurePrecision === 'float16' ? 2 : 4);
 }
 
 /** Numbers that a trained weight has beside it: the optimiser's, its average, the sum of its gradients. */

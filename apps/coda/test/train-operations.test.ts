@@ -116,6 +116,8 @@ describe('--dry-run', () => {
     expect(plan).toMatchObject({ trainImages: 50, validationImages: 10, stepsPerEpoch: 6, totalSteps: 240, epochs: 40, measuredSteps: 10 });
     expect(plan.totalSeconds).toBeCloseTo(plan.featureSeconds + 240 * plan.stepSeconds + plan.validationSeconds, 6);
     expect(plan.featureSeconds > 0).toBe(stem.length > 0);
+    // float32 of 16 × 16 × 8, of 50 images and their mirror images and of the 10 held out
+    expect(plan.featureBytes).toBe(stem.length > 0 ? 4 * 16 * 16 * 8 * 110 : 0);
     expect(plan.stepSeconds).toBeGreaterThan(0);
     expect(plan.slowestStepSeconds).toBeGreaterThanOrEqual(plan.stepSeconds);
     // weights and Adam's two moments of the trained ones, as float32, and a header
