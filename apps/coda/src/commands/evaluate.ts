@@ -14,6 +14,7 @@ import type { Command } from 'commander';
 import { createHash } from 'node:crypto';
 import { defineCommand, engineOf, ioOf, oneOf, wholeNumber, type CommonOptions } from '../define-command.ts';
 import { checkDataset } from '../check-dataset.ts';
+import { inClassesOfModel } from '../classes-of-model.ts';
 import { classSelection } from '../class-selection.ts';
 import {
   doneEvaluation,
@@ -60,7 +61,10 @@ export function evaluateCommand(): Command {
 async function evaluateIn({ group, io, threads }: Member, path: string, options: Options): Promise<void> {
   const { network, model } = await openModel(path);
   const whole = await openDataset(options.data);
-  const dataset = options.classes === undefined ? whole : selectClasses(whole, options.classes);
+  const dataset =
+    options.classes === undefined
+      ? inClassesOfModel(whole, model.classNames, options.data, (line) => io.say(line))
+      : selectClasses(whole, options.classes);
   checkDataset(dataset, network, options.data);
   const split = firstOf(dataset.split(options.split), options.limit);
   const engine = await engineOf(options, io, threads);

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { checkDataset } from '../check-dataset.ts';
+import { inClassesOfModel } from '../classes-of-model.ts';
 import { checkSameInRanks } from '../check-same-in-ranks.ts';
 import type { CommandIo } from '../command-io.ts';
 import { openModel } from '../open-model.ts';
@@ -67,7 +68,9 @@ export async function runDepth(options: DepthRunOptions): Promise<DepthRun | und
   const { preset, out, engine, io, signal, seed, setting, group = oneProcess, shard } = options;
   io.begin(`reading ${options.models.join(', ')} and ${options.data}`);
   const models = await openModels(options.models);
-  const dataset = await openDataset(options.data);
+  const dataset = inClassesOfModel(await openDataset(options.data), models[0]?.model.classNames ?? [], options.data, (line) =>
+    io.say(line),
+  );
   for (const { network } of models) checkDataset(dataset, network, options.data);
   const split = dataset.split('test');
   const protocol = gridPresets[preset === 'original' ? 'coda2021' : preset];
