@@ -128,14 +128,19 @@ export const resnetConfigSchema = v.pipe(
     }
   }),
   v.transform((config): ResnetConfig => {
-    const { inputShape, classes, width, stem, normalisation } = designDefaults[config.design];
+    const defaults = designDefaults[config.design];
+    const { kind, design, depth, inputShape, classes, width, stem, normalisation, ...rest } = config;
+    // always in the same order: files that hold a config read again have the same bytes
     return {
-      ...config,
-      inputShape: config.inputShape ?? inputShape,
-      classes: config.classes ?? classes,
-      width: config.width ?? width,
-      stem: config.stem ?? stem,
-      normalisation: config.normalisation === undefined ? normalisation : config.normalisation,
+      kind,
+      design,
+      depth,
+      inputShape: inputShape ?? defaults.inputShape,
+      classes: classes ?? defaults.classes,
+      width: width ?? defaults.width,
+      stem: stem ?? defaults.stem,
+      normalisation: normalisation === undefined ? defaults.normalisation : normalisation,
+      ...rest,
     };
   }),
 );
