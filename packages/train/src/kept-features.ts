@@ -21,7 +21,7 @@ export async function keptFeatures(
   const { config, splits, options, state } = run;
   if (!config.cacheFeatures) return { train: undefined, validation: undefined, close: async () => undefined };
   if (options.resume === true && state.step > 0 && options.featureCacheFolder === undefined) {
-    options.onEvent?.({ type: 'notice', message: 'The stem’s features, which were kept in memory alone, are computed again.' });
+    options.onEvent?.({ type: 'notice', message: 'The stem’s features are computed again: no folder is named that keeps them.' });
   }
   const train = await compute(run, weights, splits.train, 'train', signal);
   if (train === undefined) return undefined;

@@ -171,7 +171,7 @@ export async function firstWeights(
       kind: 'mismatch',
       where,
       problem: `frozen weights are never trained and need values: there is none for ${JSON.stringify(missing[0])}`,
-      hint: 'Start from a trained model that has them: `--stem FILE` on the command line, `initFrom` in a config.',
+      hint: 'Start from a trained model that has them, such as `coda import` makes: `--stem FILE` on the command line, `initFrom` in a config. Or train them: "stem": "trained" in the network’s config.',
     });
   }
   if (fromFile && Object.keys(taken).length === 0) {

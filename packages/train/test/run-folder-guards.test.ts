@@ -52,7 +52,7 @@ describe('a start that fails', () => {
       'a forgotten stem',
       { network: networkWith('frozen') },
       'train: initialWeights: frozen weights are never trained and need values: there is none for "w". ' +
-        'Start from a trained model that has them: `--stem FILE` on the command line, `initFrom` in a config.',
+        'Start from a trained model that has them, such as `coda import` makes: `--stem FILE` on the command line, `initFrom` in a config. Or train them: "stem": "trained" in the network’s config.',
     ],
     [
       'a file to start from that is not there',
