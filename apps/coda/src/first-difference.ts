@@ -59,7 +59,8 @@ export async function firstDifference(
   }
 }
 
-async function activationsAt(
+/** By tap. */
+export async function activationsAt(
   engine: Engine,
   network: OpenModel['network'],
   model: OpenModel['model'],

@@ -25,6 +25,9 @@ const CHUNK = 4;
 /** No batch has room for more. */
 export const MOST_IMAGES = Math.max(...BATCHES);
 
+/** The class that image i is explained for; −1: its top class. */
+export const targetOf = (i: number, classes: number): number => (i % 2 === 0 ? -1 : i % classes);
+
 /**
  * images: [N, H, W, 3], float32 in [0, 1] (multiples of 1/255 for a uint8 file). Each image is explained for its top class, and every other one for a
  * class drawn round-robin, so that `target` is seen to work. `reference` runs the model by other means than the file: an eager engine. Every output of the
@@ -81,7 +84,7 @@ async function compare(
   const total = BATCHES.reduce<number>((sum, batch) => sum + batch, count);
   let done = 0;
   const advance = (rows: number): void => onProgress((done += rows), total);
-  const targets = Array.from({ length: count }, (_, i) => (i % 2 === 0 ? -1 : i % network.classes));
+  const targets = Array.from({ length: count }, (_, i) => targetOf(i, network.classes));
   const expected: Explanation[] = [];
   try {
     for (let from = 0; from < count; from += CHUNK) {

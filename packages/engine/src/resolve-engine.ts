@@ -8,6 +8,7 @@ import type { OnnxRuntimeOptions } from './session-options.ts';
 import type { TfjsWebGpuOptions } from './tfjs-webgpu/start-backend.ts';
 import { tfjsWebGpuEngine } from './tfjs-webgpu/tfjs-webgpu-engine.ts';
 import { tensorFlowEngine, type TensorFlowEngine, type TensorFlowOptions } from './tensorflow/tensorflow-engine.ts';
+import { maxPoolGradConfig } from './wasm/max-pool-grad-kernel.ts';
 import { webGpuEngine } from './webgpu-engine.ts';
 
 export type EngineName = Engine['name'];
@@ -96,6 +97,10 @@ async function openCpu(): Promise<Engine> {
 async function openWasm(): Promise<Engine> {
   await import('@tensorflow/tfjs-backend-wasm');
   if (!(await activate('wasm'))) throw unavailable('wasm', 'the WebAssembly backend did not start');
+  if (tf.getKernel(tf.MaxPoolGrad, 'wasm') !== maxPoolGradConfig) {
+    tf.unregisterKernel(tf.MaxPoolGrad, 'wasm');
+    tf.registerKernel(maxPoolGradConfig);
+  }
   return eagerEngine({
     name: 'wasm',
     backend: 'wasm',

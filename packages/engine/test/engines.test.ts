@@ -1,5 +1,5 @@
 /** Engines as a caller meets them: calls, carried values, dynamic batch, leaks, and the resolver. */
-import { CodaError, ndArray, zerosArray, type Engine } from '@coda-nets/core';
+import { CodaError, ndArray, Random, zerosArray, type Engine } from '@coda-nets/core';
 import { eagerEngine, engineNames, listEngines, onnxRuntimeEngine, resolveEngine, tfjsWebGpuEngine } from '@coda-nets/engine';
 import { nameSoftwareGpu, useReference } from '@coda-nets/tools/testkit';
 import * as tf from '@tensorflow/tfjs-core';
@@ -246,6 +246,41 @@ describe('resolveEngine', () => {
     await wasm.dispose();
     expect(tf.getBackend()).toBe('cpu');
   });
+
+  it.each<[number | [number, number], number, number | 'valid' | 'same']>([
+    [3, 2, 1],
+    [2, 2, 'valid'],
+    [[3, 2], 1, 'same'],
+    [2, 3, 'valid'],
+  ])(
+    'gives the gradient of a max pool (window %j, stride %j, padding %j) on wasm to the first of equal elements',
+    async (size, stride, pad) => {
+      const random = Random.seeded(1);
+      const x = ndArray(
+        'float32',
+        [2, 7, 8, 3],
+        Float32Array.from({ length: 336 }, () => random.below(2)),
+      );
+      const gradientOn = async (name: string): Promise<readonly number[]> => {
+        const { engine } = await resolveEngine(name);
+        const compiled = await engine.compile(
+          (tensors) => {
+            const y = (image: tf.Tensor): tf.Tensor => tf.maxPool(image as tf.Tensor4D, size, stride, pad);
+            // another gradient for each window
+            const dy = tf.reshape(tf.range(1, y(tensors['x'] as tf.Tensor).size + 1), y(tensors['x'] as tf.Tensor).shape);
+            return { dx: tf.grad(y)(tensors['x'] as tf.Tensor, dy) };
+          },
+          { inputs: { x: { shape: x.shape, dtype: 'float32' } } },
+        );
+        const { dx } = await compiled.run({ x });
+        await compiled.dispose();
+        return [...(dx?.data as Float32Array)];
+      };
+      const expected = await gradientOn('cpu');
+      expect(await gradientOn('wasm')).toEqual(expected);
+      expect(await gradientOn('onnxruntime')).toEqual(expected);
+    },
+  );
 
   it('answers a wrong name with the nearest right one', async () => {
     await expect(resolveEngine('onxruntime')).rejects.toThrow(
