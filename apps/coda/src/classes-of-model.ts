@@ -1,6 +1,5 @@
 /** A data set in the numbers of a model's classes. */
-import { CodaError } from '@coda-nets/core';
-import { subset, type ImageDataset, type ImageSplit } from '@coda-nets/train';
+import { withClasses, type ImageDataset } from '@coda-nets/train';
 
 /** Labels of images in memory are bytes. */
 const MOST_IN_MEMORY = 256;
@@ -27,21 +26,5 @@ export function inClassesOfModel(
   }
   if (known.length < names.length)
     say(`${where}: ${names.length - known.length} of ${names.length} classes are none of the model's, and left out.`);
-  return {
-    name: dataset.name,
-    classNames,
-    inputShape: dataset.inputShape,
-    split: (name) => withNumbers(dataset.split(name), (label) => places.get(names[label] as string), `${where}: ${name}`),
-  };
-}
-
-function withNumbers(split: ImageSplit, numberOf: (label: number) => number | undefined, where: string): ImageSplit {
-  const numbers = Array.from(split.labels, numberOf);
-  const indices = [...numbers.keys()].filter((i) => numbers[i] !== undefined);
-  if (indices.length === 0) throw new CodaError({ kind: 'mismatch', where, problem: 'there is no image of a class that the model knows' });
-  return subset(
-    split,
-    indices,
-    indices.map((i) => numbers[i] as number),
-  );
+  return withClasses(dataset, classNames, new Map(names.flatMap((name, c) => (places.has(name) ? [[c, places.get(name) as number]] : []))));
 }

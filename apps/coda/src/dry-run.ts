@@ -2,7 +2,7 @@
  * What a training would be, without a run: its plan from the config, and what its first steps take, measured. The steps are those of the trainer
  * itself, in a temporary folder that is deleted; so is all else that a run would write. Ranks that would train together measure together, and rank 0 has the plan.
  */
-import { initWeights, oneProcess, Random, type NamedArrays } from '@coda-nets/core';
+import { initWeights, oneProcess, Random, sizeOf, type NamedArrays } from '@coda-nets/core';
 import { evaluate, selectClasses, subset, train } from '@coda-nets/train';
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { freemem, tmpdir } from 'node:os';
@@ -118,8 +118,7 @@ function measurable(options: DryRunOptions): DryRunOptions {
 
 /** Of one image. */
 function bytesOfFeatures({ network: { frozenStem }, config }: DryRunOptions): number {
-  const [height, width, channels] = frozenStem?.featureShape ?? [0, 0, 0];
-  return height * width * channels * (config.featurePrecision === 'float16' ? 2 : 4);
+  return sizeOf(frozenStem?.featureShape ?? [0]) * (config.featurePrecision === 'float16' ? 2 : 4);
 }
 
 /** Numbers that a trained weight has beside it: the optimiser's, its average, the sum of its gradients. */

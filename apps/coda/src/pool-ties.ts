@@ -4,7 +4,7 @@
  */
 import { ndArray, sizeOf, type ArraySpec, type Engine, type NamedArrays, type NdArray, type Network } from '@coda-nets/core';
 import { openOnnx } from '@coda-nets/engine';
-import { giveNames, readModelInfo, withOutputs, type ArrayInfo, type Graph } from '@coda-nets/onnx';
+import { giveNames, withOutputs, type ArrayInfo, type Graph, type ModelInfo } from '@coda-nets/onnx';
 import * as tf from '@tensorflow/tfjs-core';
 import { difference, largest } from './difference.ts';
 import { exportedTaps, exportFunction, exportGraph, exportOptionsOf, residualOutput } from './export-network.ts';
@@ -12,6 +12,12 @@ import { activationsAt } from './first-difference.ts';
 import { imageBatch } from './image-batch.ts';
 import type { OpenModel } from './open-model.ts';
 import { BATCHES, targetOf, type Verification } from './verify-onnx.ts';
+
+/** As `readOnnxInfo` gives it. */
+export interface OnnxFile {
+  readonly info: ModelInfo;
+  readonly bytes: Uint8Array;
+}
 
 export interface PoolTies {
   /** Windows, by channel and image, of which the file takes another value. */
@@ -37,7 +43,7 @@ interface Pool {
  * Undefined where something else differs: an output that no tie changes, an activation, or a map still. `result`: what `verifyOnnx` gave.
  */
 export async function poolTies(
-  bytes: Uint8Array,
+  { info, bytes }: OnnxFile,
   where: string,
   { network, model }: OpenModel,
   images: NdArray<'float32'>,
@@ -45,7 +51,6 @@ export async function poolTies(
   result: Verification,
   tolerance: number,
 ): Promise<PoolTies | undefined> {
-  const info = readModelInfo(bytes, where);
   // a probe has its weights inside
   if (info.externalData.length > 0) return undefined;
   const options = exportOptionsOf(info, network);

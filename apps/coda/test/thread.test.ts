@@ -286,7 +286,7 @@ describe('what a command reads', () => {
     const explain = async (target: string) => coda('explain', twoCranes, picture, '--target', target, '--out', join(folder, 'cranes'));
     expect(await explain('crane')).toMatchObject({
       code: 2,
-      err: expect.stringMatching(/several classes have this name; expected 0 or 7, got crane/),
+      err: expect.stringMatching(/several classes have this name; expected "0" or "7", got "crane"/),
     });
     expect(await explain('i')).toMatchObject({
       code: 2,

@@ -16,7 +16,7 @@ export { openCifar10 } from './data/open-cifar10.ts';
 export { cifar10ClassNames } from './data/cifar10-format.ts';
 export { writeCifar10 } from './data/write-cifar10.ts';
 export { datasetNames, fetchableNames, openDataset } from './data/open-dataset.ts';
-export { selectClasses, type ClassSelection } from './data/class-subset.ts';
+export { classNamed, selectClasses, withClasses, type ClassSelection } from './data/class-subset.ts';
 export {
   flip,
   flipAndCrop,

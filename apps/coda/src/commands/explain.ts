@@ -2,6 +2,7 @@
 import { CodaError, decodeNpy, listedNames, nearestName } from '@coda-nets/core';
 import { readFileBytes } from '@coda-nets/core/node';
 import { gridPresets, type PresetName } from '@coda-nets/depth';
+import { classNamed } from '@coda-nets/train';
 import type { Command } from 'commander';
 import { defineCommand, engineOf, ioOf, nameList, oneOf, usageError, type CommonOptions } from '../define-command.ts';
 import { isOnePass, methodNames, namedMethod, presetNames } from '../depth/named-method.ts';
@@ -124,18 +125,7 @@ async function targetsOf(
     }
     return Array.from(data as Int32Array, Number);
   }
-  const [named, ...others] = [...classNames.keys()].filter((c) => classNames[c] === text);
-  if (named !== undefined && others.length > 0) {
-    throw new CodaError({
-      kind: 'argument',
-      where: 'explain: --target',
-      problem: 'several classes have this name',
-      expected: [named, ...others].join(' or '),
-      got: text,
-      hint: 'Name the class by its number.',
-    });
-  }
-  const target = named ?? Number(text);
+  const target = classNamed({ classNames }, text, 'explain: --target') ?? Number(text);
   if (text.trim() === '' || !Number.isInteger(target) || target < -1 || target >= classes) {
     const nearest = nearestName(text, classNames);
     throw new CodaError({

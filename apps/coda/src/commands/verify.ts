@@ -13,7 +13,7 @@ import { firstNodeDifference, firstStepDifference } from '../first-step.ts';
 import { imageBatch } from '../image-batch.ts';
 import { openModel, type OpenModel } from '../open-model.ts';
 import { tfjsModelPath } from '../open-tfjs-model.ts';
-import { poolTies } from '../pool-ties.ts';
+import { poolTies, type OnnxFile } from '../pool-ties.ts';
 import { BATCHES, MOST_IMAGES, verifyOnnx } from '../verify-onnx.ts';
 import { verifyTfjsFile } from './verify-tfjs.ts';
 
@@ -78,12 +78,11 @@ outputs have any scale, so a deviation is divided by the largest number of the o
       if (result.probabilities !== undefined) io.say(`  probabilities ${result.probabilities.toExponential(2)}`);
       for (const [tap, d] of Object.entries(result.residuals ?? {})) io.say(`  residual at ${tap} ${d.toExponential(2)}`);
       const agrees = result.maxAbsDiff <= options.tolerance;
-      const ties = agrees
-        ? undefined
-        : await poolTies((await readOnnxInfo(path)).bytes, path, open, images, engine, result, options.tolerance);
+      const file = agrees ? undefined : await readOnnxInfo(path);
+      const ties = file && (await poolTies(file, path, open, images, engine, result, options.tolerance));
       if (ties !== undefined) io.say(describeTies(ties));
-      const passed = agrees || ties !== undefined;
-      const { first, hint } = passed ? {} : await whereItParts(path, open, images, engine, options.tolerance);
+      const passed = file === undefined || ties !== undefined;
+      const { first, hint } = passed ? {} : await whereItParts(file, path, open, images, engine, options.tolerance);
       io.result({
         ...result,
         tolerance: options.tolerance,
@@ -103,13 +102,13 @@ function overImages(count: number): string {
 }
 
 async function whereItParts(
+  { info, bytes }: OnnxFile,
   path: string,
   open: OpenModel,
   images: NdArray<'float32'>,
   engine: Engine,
   tolerance: number,
 ): Promise<{ readonly first?: FirstDifference | undefined; readonly hint: string }> {
-  const { info, bytes } = await readOnnxInfo(path);
   if (info.externalData.length > 0) return { hint: 'Where, is only looked for in files that have their weights inside.' };
   const [first, node] = [
     await firstDifference(bytes, path, open, images, engine, tolerance),

@@ -15,12 +15,21 @@ export function selectClasses(dataset: ImageDataset, selection: ClassSelection):
   if (twice !== undefined) {
     throw new CodaError({ kind: 'argument', where: 'classes', problem: 'a class is named twice', got: JSON.stringify(classNames[twice]) });
   }
-  const numbers = new Map(chosen.map((c, i) => [c, i]));
+  const selected = withClasses(
+    dataset,
+    chosen.map((c) => classNames[c] as string),
+    new Map(chosen.map((c, i) => [c, i])),
+  );
+  return { ...selected, ...(classIds !== undefined && { classIds: chosen.map((c) => classIds[c] as string) }) };
+}
+
+/** The images whose class has a number in `numbers`, with that number; `classNames` are those of the new numbers. */
+export function withClasses(dataset: ImageDataset, classNames: readonly string[], numbers: ReadonlyMap<number, number>): ImageDataset {
   const splits = new Map<SplitName, ImageSplit>();
   return {
-    ...dataset,
-    classNames: chosen.map((c) => classNames[c] as string),
-    ...(classIds !== undefined && { classIds: chosen.map((c) => classIds[c] as string) }),
+    name: dataset.name,
+    classNames,
+    inputShape: dataset.inputShape,
     split(name) {
       const split = splits.get(name) ?? part(dataset.split(name), numbers, `${dataset.name}: ${name}`);
       splits.set(name, split);
@@ -54,20 +63,11 @@ function firstClasses(all: number, count: number): readonly number[] {
 }
 
 /** By id, by name, and where no class is called so, by number. */
-function classOf({ classNames, classIds = [] }: ImageDataset, wanted: string): number {
+function classOf(dataset: ImageDataset, wanted: string): number {
+  const { classNames, classIds = [] } = dataset;
   const byId = classIds.indexOf(wanted);
   if (byId !== -1) return byId;
-  const [found, ...others] = [...classNames.keys()].filter((c) => classNames[c] === wanted);
-  if (found !== undefined && others.length > 0) {
-    throw new CodaError({
-      kind: 'argument',
-      where: 'classes',
-      problem: 'several classes have this name',
-      expected: [found, ...others].map((c) => JSON.stringify(classIds[c] ?? String(c))).join(' or '),
-      got: JSON.stringify(wanted),
-      hint: `Name the class by its ${classIds.length > 0 ? 'id' : 'number'}.`,
-    });
-  }
+  const found = classNamed(dataset, wanted, 'classes');
   if (found !== undefined) return found;
   if (/^\d+$/.test(wanted) && Number(wanted) < classNames.length) return Number(wanted);
   const nearest = nearestName(wanted, [...classNames, ...classIds]);
@@ -77,5 +77,23 @@ function classOf({ classNames, classIds = [] }: ImageDataset, wanted: string): n
     problem: 'the data set has no class of that name',
     got: JSON.stringify(wanted),
     hint: nearest === undefined ? undefined : `Did you mean ${JSON.stringify(nearest)}?`,
+  });
+}
+
+/** Undefined where no class has this name. Throws a CodaError of kind `argument`, which begins with `where`, where several have. */
+export function classNamed(
+  { classNames, classIds }: Pick<ImageDataset, 'classNames' | 'classIds'>,
+  wanted: string,
+  where: string,
+): number | undefined {
+  const found = [...classNames.keys()].filter((c) => classNames[c] === wanted);
+  if (found.length <= 1) return found[0];
+  throw new CodaError({
+    kind: 'argument',
+    where,
+    problem: 'several classes have this name',
+    expected: found.map((c) => JSON.stringify(classIds?.[c] ?? String(c))).join(' or '),
+    got: JSON.stringify(wanted),
+    hint: `Name the class by its ${classIds === undefined ? 'number' : 'id'}.`,
   });
 }
